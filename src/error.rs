@@ -1,0 +1,613 @@
+//! The one error type. A variant is a cause with its facts; libvirt's code, error domain and text
+//! follow from it.
+//!
+//! `Display` is the detail only. The prefix that libvirt puts in front of it, and the extra fields
+//! of a `virError`, are made in `capi::last_error`. Codes, domains and texts: libvirt 9.0.0,
+//! virterror.h and what its QEMU driver answers.
+
+use std::path::PathBuf;
+
+/// What can go wrong, anywhere in the library.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    // ---- arguments, checked where C enters ----
+    /// A connection handle that is NULL, freed, foreign or of another kind.
+    #[error("{function}")]
+    InvalidConnection { function: &'static str },
+    /// A domain handle that is NULL, freed, foreign or of another kind.
+    #[error("{function}")]
+    InvalidDomain { function: &'static str },
+    /// A snapshot handle that is NULL, freed, foreign or of another kind.
+    #[error("{function}")]
+    InvalidSnapshot { function: &'static str },
+    /// A pointer argument is NULL that must not be.
+    #[error("{argument} in {function} must not be NULL")]
+    NullArgument { function: &'static str, argument: &'static str, family: Family },
+    /// A length is negative.
+    #[error("{argument} in {function} must be zero or greater")]
+    NegativeArgument { function: &'static str, argument: &'static str, family: Family },
+    /// A length is zero or negative that must be positive.
+    #[error("{argument} in {function} must be greater than zero")]
+    NotPositiveArgument { function: &'static str, argument: &'static str, family: Family },
+    /// A string argument is not UTF-8.
+    #[error("{argument} in {function} is not valid UTF-8")]
+    NotUtf8 { function: &'static str, argument: &'static str, family: Family },
+    /// A writing call on a read-only connection.
+    #[error("read only access prevents {function}")]
+    ReadOnly { function: &'static str, family: Family },
+    /// Secrets asked for on a read-only connection.
+    #[error("{function} with secure flag")]
+    SecureOnReadOnly { function: &'static str, family: Family },
+    /// Two flags that exclude each other.
+    #[error("Flags '{first}' and '{second}' are mutually exclusive")]
+    FlagsExclusive {
+        function: &'static str,
+        first: &'static str,
+        second: &'static str,
+        layer: Layer,
+    },
+    /// A flag that needs another.
+    #[error("Flag '{needed}' is required by flag '{given}'")]
+    FlagRequired {
+        function: &'static str,
+        needed: &'static str,
+        given: &'static str,
+        layer: Layer,
+    },
+    /// Bits that no flag of the function has.
+    #[error("unsupported flags ({bits:#x}) in function {function}")]
+    UnsupportedFlags { function: &'static str, bits: u32 },
+    /// A URI that names no driver or state directory of ours.
+    #[error("{reason}: '{uri}'")]
+    InvalidUri { uri: String, reason: &'static str },
+    /// A function, or a kind of request to it, that this connection cannot serve.
+    #[error("{function}")]
+    NoSupport { function: &'static str },
+
+    // ---- domains ----
+    /// No domain has that UUID.
+    #[error("no domain with matching uuid '{uuid}' ({name})")]
+    DomainGone { uuid: String, name: String },
+    /// No domain has that UUID (look-up).
+    #[error("no domain with matching uuid '{uuid}'")]
+    NoDomainWithUuid { uuid: String },
+    /// No domain has that name.
+    #[error("no domain with matching name '{name}'")]
+    NoDomainWithName { name: String },
+    /// No active domain has that id.
+    #[error("no domain with matching id '{id}'")]
+    NoDomainWithId { id: i32 },
+    /// A UUID string that is none.
+    #[error("uuidstr in {function} must be a valid UUID")]
+    MalformedUuid { function: &'static str },
+    /// The `<domain>` document is missing something or has a bad value.
+    #[error("{detail}")]
+    DomainXml { detail: String },
+    /// A domain definition without `<name>`.
+    #[error("missing domain name information")]
+    DomainWithoutName,
+    /// The name is in use by a domain with another UUID.
+    #[error("domain '{name}' already exists with uuid {uuid}")]
+    DomainNameTaken { name: String, uuid: String },
+    /// The UUID is in use by a domain with another name.
+    #[error("domain '{name}' is already defined with uuid {uuid}")]
+    DomainUuidTaken { name: String, uuid: String },
+    /// A domain name that cannot be a file name.
+    #[error("invalid domain name '{name}': {reason}")]
+    DomainName { name: String, reason: &'static str },
+    /// Undefine of a domain that still has snapshots.
+    #[error("cannot delete inactive domain with {count} snapshots")]
+    DomainHasSnapshots { count: usize },
+    /// Another operation holds the domain for too long.
+    #[error("cannot acquire state change lock of domain '{domain}' (held by {holder})")]
+    DomainBusy { domain: String, holder: String },
+
+    // ---- the hierarchy ----
+    /// No snapshot has that name.
+    #[error("no domain snapshot with matching name '{name}'")]
+    SnapshotMissing { name: String },
+    /// The domain has no current snapshot.
+    #[error("the domain does not have a current snapshot")]
+    NoCurrent,
+    /// The snapshot is a root.
+    #[error("snapshot '{name}' does not have a parent")]
+    NoParent { name: String },
+    /// A new snapshot has the name of an existing one.
+    #[error("domain moment {name} already exists")]
+    SnapshotExists { name: String },
+    /// A snapshot names itself as its parent.
+    #[error("cannot set moment {name} as its own parent")]
+    OwnParent { name: String },
+    /// The parent is not in the tree.
+    #[error("parent {parent} for moment {name} not found")]
+    ParentMissing { parent: String, name: String },
+    /// The parent is a descendant.
+    #[error("parent {parent} would create cycle to {name}")]
+    Cycle { parent: String, name: String },
+    /// `VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY` with a redefined snapshot in another state.
+    #[error("disk-only flag for snapshot {name} requires disk-snapshot state")]
+    DiskOnlyState { name: String },
+    /// The `<domain>` in the document is another domain.
+    #[error("definition for snapshot {name} must use uuid {uuid}")]
+    ForeignDefinition { name: String, uuid: String },
+    /// A redefine would turn an online snapshot into an offline one or the other way.
+    #[error("cannot change between online and offline snapshot state in snapshot {name}")]
+    ChangesOnline { name: String },
+    /// A redefine would turn a disk-only snapshot into a full one or the other way.
+    #[error("cannot change between disk only and full system in snapshot {name}")]
+    ChangesDiskOnly { name: String },
+    /// A redefine would change what the guest sees.
+    #[error("{detail}")]
+    AbiChanged { detail: String },
+
+    // ---- the <domainsnapshot> document ----
+    /// Not well-formed.
+    #[error("{detail}")]
+    NotWellFormed { detail: String },
+    /// Another root element.
+    #[error("expecting root element of 'domainsnapshot', not '{found}'")]
+    WrongRoot { found: String },
+    /// The document does not follow the schema (VALIDATE).
+    #[error("{detail}")]
+    SchemaMismatch { detail: String },
+    /// A document that is too large, too deep or has too many parts.
+    #[error("{what} exceeds the limit of {limit}")]
+    TooLarge { what: &'static str, limit: usize },
+    /// A redefined snapshot without a name.
+    #[error("a redefined snapshot must have a name")]
+    NameMissing,
+    /// A name that libvirt's QEMU driver refuses too.
+    #[error("invalid snapshot name '{name}': {reason}")]
+    SnapshotName { name: String, reason: &'static str },
+    /// A redefined snapshot without `<state>`.
+    #[error("missing state from existing snapshot")]
+    StateMissing,
+    /// A word that is no state.
+    #[error("Invalid state '{word}' in domain snapshot XML")]
+    StateUnknown { word: String },
+    /// A state that no snapshot can have.
+    #[error("Invalid domain state {word}")]
+    StateInvalid { word: &'static str },
+    /// A snapshot of a guest suspended by its power management.
+    #[error("qemu doesn't support taking snapshots of PMSUSPENDED guests")]
+    StatePmSuspended,
+    /// A redefined snapshot without `<creationTime>`.
+    #[error("missing creationTime from existing snapshot")]
+    CreationTimeMissing,
+    /// A stored snapshot without `<active>`.
+    #[error("Could not find 'active' element")]
+    ActiveMissing,
+    /// An attribute with a value that it cannot have.
+    #[error("Invalid value for attribute '{attribute}' in element '{element}': '{value}'.")]
+    AttributeValue { attribute: &'static str, element: &'static str, value: String },
+    /// `<memory snapshot='manual'/>`.
+    #[error("'manual' memory snapshot mode not supported")]
+    MemoryManual,
+    /// A memory file with a mode that has none.
+    #[error("memory filename '{file}' requires external snapshot")]
+    MemoryFileUnexpected { file: String },
+    /// External memory without a file.
+    #[error("external memory snapshots require a filename")]
+    MemoryFileMissing,
+    /// Memory in an offline snapshot.
+    #[error("memory state cannot be saved with offline or disk-only snapshot")]
+    MemoryOffline,
+    /// A relative memory file.
+    #[error("memory snapshot file path ({file}) must be absolute")]
+    MemoryFileRelative { file: String },
+    /// An internal snapshot of a running guest without its memory.
+    #[error("internal snapshot of a running VM must include the memory state")]
+    MemoryRequired,
+    /// A disk without a name.
+    #[error("missing name from disk snapshot element")]
+    DiskNameMissing,
+    /// A disk type that no snapshot can have.
+    #[error("unsupported disk snapshot type '{kind}'")]
+    DiskType { kind: String },
+    /// An unknown `driver/@type`.
+    #[error("unknown disk snapshot driver '{driver}'")]
+    DiskDriver { driver: String },
+    /// A relative path.
+    #[error("disk snapshot image path '{path}' must be absolute")]
+    DiskPathRelative { path: String },
+    /// No `<domain>` to align the disks with.
+    #[error("missing domain in snapshot")]
+    DefinitionMissing,
+    /// More disks than the domain has.
+    #[error("too many disk snapshot requests for domain")]
+    TooManyDisks,
+    /// The domain has no such disk.
+    #[error("no disk named '{disk}'")]
+    NoSuchDisk { disk: String },
+    /// One disk named twice.
+    #[error("disk '{disk}' specified twice")]
+    DiskTwice { disk: String },
+    /// A disk that must be internal.
+    #[error("disk '{disk}' must use snapshot mode '{mode}'")]
+    DiskMode { disk: String, mode: &'static str },
+    /// A file for a disk that is not external.
+    #[error("file '{path}' for disk '{disk}' requires use of external snapshot mode")]
+    DiskFileUnexpected { path: String, disk: String },
+    /// No name can be made for an external image: the disk is no file.
+    #[error("cannot generate external snapshot name for disk '{disk}' on a '{kind}' device")]
+    GenerateOnDevice { disk: String, kind: String },
+    /// No name can be made for an external image: the disk is empty.
+    #[error("cannot generate external snapshot name for disk '{disk}' without source")]
+    GenerateWithoutSource { disk: String },
+    /// No name can be made for an external image: the disk's source is no regular file.
+    #[error("source for disk '{disk}' is not a regular file; refusing to generate external snapshot name")]
+    GenerateNotRegular { disk: String },
+    /// Two generated names are equal.
+    #[error("cannot generate external snapshot name for disk '{disk}': collision with disk '{other}'")]
+    GenerateCollision { disk: String, other: String },
+
+    // ---- what can be snapshotted ----
+    /// Nothing takes part.
+    #[error("nothing selected for snapshot")]
+    NothingSelected,
+    /// An internal snapshot that leaves a writable disk out.
+    #[error("internal and full system snapshots require all disks to be selected for snapshot")]
+    DisksLeftOut,
+    /// A disk-only snapshot without an external disk.
+    #[error("disk-only snapshots require at least one disk to be selected for snapshot")]
+    NoDiskSelected,
+    /// Internal and external in one snapshot.
+    #[error("mixing internal and external targets for a snapshot is not yet supported")]
+    MixedTargets,
+    /// A format that has no internal snapshots.
+    #[error("internal snapshot for disk {disk} unsupported for storage type {format}")]
+    FormatWithoutSnapshots { disk: String, format: String },
+    /// A storage type that has no offline internal snapshots.
+    #[error("internal inactive snapshots are not supported on '{kind}' disks")]
+    InternalOnType { kind: String },
+    /// A disk without an image.
+    #[error("disk '{disk}' has no source image")]
+    DiskWithoutSource { disk: String },
+    /// LIVE without a running guest and external memory.
+    #[error("live snapshot creation is supported only during full system snapshots")]
+    LiveWithoutMemory,
+    /// A kind of snapshot that this connection cannot make or restore.
+    #[error("{what} not supported by this connection")]
+    Unsupported { what: &'static str },
+
+    // ---- the data ----
+    /// A program that works on images failed, or its result is not in the image.
+    #[error("{action} of snapshot '{snapshot}' failed on disk '{disk}' (image '{}'): {reason}{}", image.display(), undo_note(undo))]
+    ImageOperation {
+        action: &'static str,
+        snapshot: String,
+        disk: String,
+        image: PathBuf,
+        reason: String,
+        /// Steps of the undo that failed too.
+        undo: Vec<String>,
+    },
+    /// The image does not hold the snapshot.
+    #[error("snapshot '{snapshot}' not found in image '{}' of disk '{disk}'", image.display())]
+    ImageLacksSnapshot { snapshot: String, disk: String, image: PathBuf },
+    /// The image holds that name already.
+    #[error("image '{}' of disk '{disk}' already holds {count} snapshot(s) named '{snapshot}'", image.display())]
+    ImageHoldsName { snapshot: String, disk: String, image: PathBuf, count: usize },
+    /// The file is not what its disk says.
+    #[error("image '{}' of disk '{disk}' is not usable: {reason}", image.display())]
+    ImageUnusable { disk: String, image: PathBuf, reason: String },
+    /// A revert that needs FORCE, or cannot be done even with it.
+    #[error("{detail}")]
+    RevertRisky { detail: String },
+    /// A snapshot whose state cannot be restored.
+    #[error("Invalid target domain state '{word}'. Refusing snapshot reversion")]
+    RevertState { word: &'static str },
+
+    // ---- the store ----
+    /// A file or directory of the state could not be read or written.
+    #[error("unable to {action} '{}': {source}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the state holds something that no version of this library wrote there.
+    #[error("state file '{}' is damaged: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    /// The state directory cannot be trusted.
+    #[error("state directory '{}' refused: {reason}", path.display())]
+    StateDirectory { path: PathBuf, reason: &'static str },
+
+    // ---- ourselves ----
+    /// A panic was stopped at the boundary.
+    #[error("{function}: {payload}")]
+    Panicked { function: &'static str, payload: String },
+    /// Memory could not be had.
+    #[error("out of memory in {function}")]
+    OutOfMemory { function: &'static str },
+}
+
+/// The result of everything that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Which family of functions an argument check belongs to: it decides the error domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// virConnect…
+    Connect,
+    /// virDomain…
+    Domain,
+    /// virDomainSnapshot…
+    Snapshot,
+}
+
+/// Where libvirt makes a flag check: before the driver is called, or in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The public function.
+    Public,
+    /// The driver.
+    Driver,
+}
+
+/// libvirt's virErrorNumber, as far as this library raises it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Number {
+    InternalError = 1,
+    NoMemory = 2,
+    NoSupport = 3,
+    InvalidConn = 6,
+    InvalidDomain = 7,
+    InvalidArg = 8,
+    OperationFailed = 9,
+    XmlError = 27,
+    OperationDenied = 29,
+    XmlDetail = 35,
+    SystemError = 38,
+    NoDomain = 42,
+    OperationInvalid = 55,
+    ConfigUnsupported = 67,
+    OperationTimeout = 68,
+    InvalidDomainSnapshot = 71,
+    NoDomainSnapshot = 72,
+    SnapshotRevertRisky = 77,
+    OperationUnsupported = 84,
+    XmlInvalidSchema = 92,
+}
+
+/// libvirt's virErrorDomain, as far as this library raises it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// No part of libvirt (0): child processes.
+    None,
+    /// XML utilities (5).
+    Xml,
+    /// Public domain functions (6).
+    Domain,
+    /// The driver behind the connection: QEMU's number (10) on an embedded connection.
+    Driver,
+    /// Storage chains (18).
+    Storage,
+    /// The domain configuration (20).
+    DomainConfig,
+    /// Public snapshot functions and the snapshot document (35).
+    DomainSnapshot,
+    /// Connection URIs (45).
+    Uri,
+}
+
+impl Error {
+    /// libvirt's code for this cause.
+    pub fn number(&self) -> Number {
+        use Error as E;
+        match self {
+            E::InvalidConnection { .. } => Number::InvalidConn,
+            E::InvalidDomain { .. } => Number::InvalidDomain,
+            E::InvalidSnapshot { .. } => Number::InvalidDomainSnapshot,
+            E::NullArgument { .. }
+            | E::NegativeArgument { .. }
+            | E::NotPositiveArgument { .. }
+            | E::NotUtf8 { .. }
+            | E::FlagsExclusive { .. }
+            | E::FlagRequired { .. }
+            | E::UnsupportedFlags { .. }
+            | E::InvalidUri { .. }
+            | E::MalformedUuid { .. }
+            | E::OwnParent { .. }
+            | E::ParentMissing { .. }
+            | E::Cycle { .. }
+            | E::DiskOnlyState { .. }
+            | E::ForeignDefinition { .. }
+            | E::ChangesOnline { .. }
+            | E::ChangesDiskOnly { .. } => Number::InvalidArg,
+            E::ReadOnly { .. } | E::SecureOnReadOnly { .. } => Number::OperationDenied,
+            E::NoSupport { .. } => Number::NoSupport,
+            E::DomainGone { .. }
+            | E::NoDomainWithUuid { .. }
+            | E::NoDomainWithName { .. }
+            | E::NoDomainWithId { .. } => Number::NoDomain,
+            E::DomainNameTaken { .. } | E::DomainUuidTaken { .. } | E::SnapshotExists { .. } => {
+                Number::OperationFailed
+            }
+            E::DomainHasSnapshots { .. } => Number::OperationInvalid,
+            E::DomainBusy { .. } => Number::OperationTimeout,
+            E::SnapshotMissing { .. } | E::NoCurrent | E::NoParent { .. } => {
+                Number::NoDomainSnapshot
+            }
+            E::NotWellFormed { .. } | E::SnapshotName { .. } => Number::XmlDetail,
+            E::DomainXml { .. }
+            | E::DomainWithoutName
+            | E::DomainName { .. }
+            | E::WrongRoot { .. }
+            | E::TooLarge { .. }
+            | E::NameMissing
+            | E::StateMissing
+            | E::AttributeValue { .. }
+            | E::MemoryManual
+            | E::MemoryFileUnexpected { .. }
+            | E::MemoryFileMissing
+            | E::MemoryOffline
+            | E::MemoryFileRelative { .. }
+            | E::DiskType { .. }
+            | E::DiskPathRelative { .. } => Number::XmlError,
+            E::SchemaMismatch { .. } => Number::XmlInvalidSchema,
+            E::AbiChanged { .. }
+            | E::StateUnknown { .. }
+            | E::DiskDriver { .. }
+            | E::TooManyDisks
+            | E::NoSuchDisk { .. }
+            | E::DiskTwice { .. }
+            | E::DiskMode { .. }
+            | E::DiskFileUnexpected { .. }
+            | E::GenerateOnDevice { .. }
+            | E::GenerateWithoutSource { .. }
+            | E::GenerateNotRegular { .. }
+            | E::GenerateCollision { .. }
+            | E::NothingSelected
+            | E::DisksLeftOut
+            | E::NoDiskSelected
+            | E::MixedTargets
+            | E::FormatWithoutSnapshots { .. }
+            | E::DiskWithoutSource { .. }
+            | E::Unsupported { .. } => Number::ConfigUnsupported,
+            E::StateInvalid { .. }
+            | E::CreationTimeMissing
+            | E::ActiveMissing
+            | E::DiskNameMissing
+            | E::DefinitionMissing
+            | E::InternalOnType { .. }
+            | E::ImageOperation { .. }
+            | E::ImageLacksSnapshot { .. }
+            | E::ImageHoldsName { .. }
+            | E::ImageUnusable { .. }
+            | E::RevertState { .. }
+            | E::Damaged { .. }
+            | E::StateDirectory { .. }
+            | E::Panicked { .. } => Number::InternalError,
+            E::StatePmSuspended | E::MemoryRequired | E::LiveWithoutMemory => {
+                Number::OperationUnsupported
+            }
+            E::RevertRisky { .. } => Number::SnapshotRevertRisky,
+            E::Io { .. } => Number::SystemError,
+            E::OutOfMemory { .. } => Number::NoMemory,
+        }
+    }
+
+    /// libvirt's error domain for this cause.
+    pub fn origin(&self) -> Origin {
+        use Error as E;
+        match self {
+            E::InvalidConnection { .. } | E::InvalidDomain { .. } | E::MalformedUuid { .. } => {
+                Origin::Domain
+            }
+            E::InvalidSnapshot { .. } => Origin::DomainSnapshot,
+            E::NullArgument { family, .. }
+            | E::NegativeArgument { family, .. }
+            | E::NotPositiveArgument { family, .. }
+            | E::NotUtf8 { family, .. }
+            | E::ReadOnly { family, .. }
+            | E::SecureOnReadOnly { family, .. } => match family {
+                Family::Connect | Family::Domain => Origin::Domain,
+                Family::Snapshot => Origin::DomainSnapshot,
+            },
+            E::FlagsExclusive { layer, .. } | E::FlagRequired { layer, .. } => match layer {
+                Layer::Public => Origin::DomainSnapshot,
+                Layer::Driver => Origin::Driver,
+            },
+            E::InvalidUri { .. } => Origin::Uri,
+            E::UnsupportedFlags { .. }
+            | E::NoSupport { .. }
+            | E::DomainGone { .. }
+            | E::NoDomainWithUuid { .. }
+            | E::NoDomainWithName { .. }
+            | E::NoDomainWithId { .. }
+            | E::DomainHasSnapshots { .. }
+            | E::DomainBusy { .. }
+            | E::SnapshotMissing { .. }
+            | E::NoCurrent
+            | E::NoParent { .. }
+            | E::SnapshotName { .. }
+            | E::StateInvalid { .. }
+            | E::StatePmSuspended
+            | E::MemoryRequired
+            | E::NothingSelected
+            | E::DisksLeftOut
+            | E::NoDiskSelected
+            | E::MixedTargets
+            | E::FormatWithoutSnapshots { .. }
+            | E::InternalOnType { .. }
+            | E::DiskWithoutSource { .. }
+            | E::LiveWithoutMemory
+            | E::Unsupported { .. }
+            | E::ImageHoldsName { .. }
+            | E::ImageLacksSnapshot { .. }
+            | E::ImageUnusable { .. }
+            | E::RevertRisky { .. }
+            | E::RevertState { .. }
+            | E::Io { .. }
+            | E::Damaged { .. }
+            | E::StateDirectory { .. }
+            | E::Panicked { .. }
+            | E::OutOfMemory { .. } => Origin::Driver,
+            E::DomainXml { .. }
+            | E::DomainWithoutName
+            | E::DomainName { .. }
+            | E::DomainNameTaken { .. }
+            | E::DomainUuidTaken { .. }
+            | E::SnapshotExists { .. }
+            | E::OwnParent { .. }
+            | E::ParentMissing { .. }
+            | E::Cycle { .. }
+            | E::AbiChanged { .. } => Origin::DomainConfig,
+            E::WrongRoot { .. } | E::SchemaMismatch { .. } | E::AttributeValue { .. } => {
+                Origin::Xml
+            }
+            E::DiskOnlyState { .. }
+            | E::ForeignDefinition { .. }
+            | E::ChangesOnline { .. }
+            | E::ChangesDiskOnly { .. }
+            | E::NotWellFormed { .. }
+            | E::TooLarge { .. }
+            | E::NameMissing
+            | E::StateMissing
+            | E::StateUnknown { .. }
+            | E::CreationTimeMissing
+            | E::ActiveMissing
+            | E::MemoryManual
+            | E::MemoryFileUnexpected { .. }
+            | E::MemoryFileMissing
+            | E::MemoryOffline
+            | E::MemoryFileRelative { .. }
+            | E::DiskNameMissing
+            | E::DiskType { .. }
+            | E::DiskDriver { .. }
+            | E::DiskPathRelative { .. }
+            | E::DefinitionMissing
+            | E::TooManyDisks
+            | E::NoSuchDisk { .. }
+            | E::DiskTwice { .. }
+            | E::DiskMode { .. }
+            | E::DiskFileUnexpected { .. }
+            | E::GenerateOnDevice { .. }
+            | E::GenerateWithoutSource { .. }
+            | E::GenerateNotRegular { .. }
+            | E::GenerateCollision { .. } => Origin::DomainSnapshot,
+            E::ImageOperation { .. } => Origin::None,
+        }
+    }
+
+    /// A failed system call on a path of ours.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: impl Into<std::io::Error>,
+    ) -> Error {
+        Error::Io { action, path: path.into(), source: source.into() }
+    }
+}
+
+/// What is said of an undo that failed as well.
+fn undo_note(undo: &[String]) -> String {
+    if undo.is_empty() {
+        String::new()
+    } else {
+        format!(" (the undo failed too: {})", undo.join("; "))
+    }
+}

@@ -1,0 +1,28 @@
+//! libvirt's domain snapshot API as one small, crash-safe shared library.
+//!
+//! The map, one paragraph a room; docs/architecture.md has the reasons.
+//!
+//! * `capi`: the C ABI. Exports, handles, strings, the thread's last error. Only here do raw
+//!   pointers live.
+//! * [`ops`]: what an operation means: create, redefine, delete, revert, list. The rules of the API.
+//! * [`snapshot`], [`tree`]: one snapshot, and the hierarchy of one domain. Pure data, no I/O.
+//! * [`xml`]: `<domainsnapshot>` in and out, and the few facts read from `<domain>`.
+//! * [`host`]: who the domain is and what state it is in.
+//! * [`data`]: how the guest's state is captured, restored and dropped.
+//! * [`store`]: where the metadata lives and how a change becomes durable.
+//! * [`error`], [`limits`], `sys`: the one error type, every bound, every system call std lacks.
+//!
+//! Arrows run one way: `capi → ops → {tree, xml, host, data, store}`.
+
+pub mod data;
+pub mod error;
+pub mod host;
+pub mod limits;
+pub mod ops;
+pub mod snapshot;
+pub mod store;
+pub mod tree;
+pub mod xml;
+
+mod capi;
+mod sys;

@@ -1,0 +1,31 @@
+//! Every bound of the library: value, unit, reason, source.
+//!
+//! The same bounds hold when state is written and when it is loaded, so nothing that was accepted
+//! once is refused later.
+
+/// Bytes of one state file, header included. Source: libvirt 9.0's loader drops larger files.
+pub const STATE_FILE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a document that C hands in. Four times the state file's, so that the error can name
+/// the part that is too large; libvirt's RPC caps strings at the same 4 MiB.
+pub const DOCUMENT_BYTES: usize = 4 * STATE_FILE_BYTES;
+
+/// Nesting of elements in a document. Source: libxml2's default (`XML_MAX_DEPTH`), which libvirt keeps.
+pub const DOCUMENT_DEPTH: usize = 256;
+
+/// Elements and attributes in a document: far above what a domain of a thousand devices needs.
+pub const DOCUMENT_NODES: u32 = 200_000;
+
+/// Bytes of a snapshot name. `NAME.xml.new` must fit NAME_MAX (255): libvirt's own writer makes
+/// that file, and a real libvirt must be able to take the directory over.
+pub const SNAPSHOT_NAME_BYTES: usize = 247;
+
+/// Bytes of a domain name: `NAME.xml.new` must fit NAME_MAX (255).
+pub const DOMAIN_NAME_BYTES: usize = 247;
+
+/// Bytes of a qcow2 snapshot table that is read (id, name, extra data of all entries).
+/// Source: QEMU's own bound, `QCOW_MAX_SNAPSHOTS_SIZE` (16 MiB) in its qcow2 driver.
+pub const QCOW2_SNAPSHOT_TABLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Entries of a qcow2 snapshot table. Source: QEMU's `QCOW_MAX_SNAPSHOTS` (65536).
+pub const QCOW2_SNAPSHOTS: u32 = 65_536;

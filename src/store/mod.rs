@@ -1,0 +1,100 @@
+//! The third seam: where the metadata lives, and how a change becomes durable.
+//!
+//! The store deals in texts under names and knows nothing of what they mean.
+
+use crate::error::{Error, Result};
+
+mod directory;
+mod journal;
+pub use directory::Directory;
+
+/// Keeps the definition of each domain and the documents of its snapshots.
+///
+/// Names are file names: [`check_name`] says which are possible.
+pub trait Store: Send + Sync {
+    /// Names and definitions of all domains, ordered by name. A definition that cannot be read
+    /// stands in the report.
+    fn domains(&self) -> Result<Listing>;
+
+    /// The snapshot documents of one domain, ordered by name. A document that cannot be read
+    /// stands in the report; the others are there. Finishes a commit that was cut off.
+    fn snapshots(&self, domain: &str) -> Result<Listing>;
+
+    /// Excludes other writers of the domain, in this process and in others, until dropped.
+    /// Waits a bounded time; the error names the holder.
+    fn lock(&self, domain: &str) -> Result<Box<dyn Lock>>;
+
+    /// The intent that was recorded and neither committed nor withdrawn: guest data may be half-changed.
+    fn pending(&self, domain: &str) -> Result<Option<String>>;
+
+    /// Records durably what is about to be done to guest data.
+    fn intend(&self, domain: &str, intent: &str) -> Result<()>;
+
+    /// Withdraws the intent: guest data is as before it.
+    fn withdraw(&self, domain: &str) -> Result<()>;
+
+    /// Makes the whole change durable, or nothing of it, and closes the intent if there is one.
+    fn commit(&self, domain: &str, change: &Change) -> Result<()>;
+}
+
+/// Held by the one writer of a domain.
+pub trait Lock: Send {}
+
+/// What a store answers when asked for many documents.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Name and text of each readable document.
+    pub documents: Vec<(String, String)>,
+    /// Each document that could not be read, with its name if it has a usable one.
+    pub damaged: Vec<Damage>,
+}
+
+/// A document that could not be read. It is left where it is.
+#[derive(Debug)]
+pub struct Damage {
+    /// The name that the document would have.
+    pub name: String,
+    /// Why it cannot be read.
+    pub cause: Error,
+}
+
+/// One transaction on one domain.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Snapshot documents to write: name and text.
+    pub write: Vec<(String, String)>,
+    /// Snapshot documents to remove.
+    pub remove: Vec<String>,
+    /// What becomes of the domain's definition.
+    pub definition: DefinitionChange,
+}
+
+/// What a transaction does to the domain's own definition.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum DefinitionChange {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Writes it.
+    Write(String),
+    /// Removes it, and the domain's empty directory.
+    Remove,
+}
+
+/// Whether a name can be a file name here: at least one byte, at most `limit`, no `/`, no NUL, no
+/// leading dot. The error is the reason.
+pub fn check_name(name: &str, limit: usize) -> std::result::Result<(), &'static str> {
+    if name.is_empty() {
+        Err("name is empty")
+    } else if name.contains('/') {
+        Err("name can't contain '/'")
+    } else if name.starts_with('.') {
+        Err("name can't start with '.'")
+    } else if name.contains('\0') {
+        Err("name can't contain NUL")
+    } else if name.len() > limit {
+        Err("name is too long for a file name")
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! Every system call that std lacks, each wrapped once.
