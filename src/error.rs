@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 
 /// What can go wrong, anywhere in the library.
+#[allow(missing_docs, reason = "a field is the word that the message above it shows")]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     // ---- arguments, checked where C enters ----
@@ -22,22 +23,44 @@ pub enum Error {
     InvalidSnapshot { function: &'static str },
     /// A pointer argument is NULL that must not be.
     #[error("{argument} in {function} must not be NULL")]
-    NullArgument { function: &'static str, argument: &'static str, family: Family },
+    NullArgument {
+        function: &'static str,
+        argument: &'static str,
+        family: Family,
+    },
     /// A length is negative.
     #[error("{argument} in {function} must be zero or greater")]
-    NegativeArgument { function: &'static str, argument: &'static str, family: Family },
+    NegativeArgument {
+        function: &'static str,
+        argument: &'static str,
+        family: Family,
+    },
     /// A length is zero or negative that must be positive.
     #[error("{argument} in {function} must be greater than zero")]
-    NotPositiveArgument { function: &'static str, argument: &'static str, family: Family },
+    NotPositiveArgument {
+        function: &'static str,
+        argument: &'static str,
+        family: Family,
+    },
     /// A string argument is not UTF-8.
     #[error("{argument} in {function} is not valid UTF-8")]
-    NotUtf8 { function: &'static str, argument: &'static str, family: Family },
+    NotUtf8 {
+        function: &'static str,
+        argument: &'static str,
+        family: Family,
+    },
     /// A writing call on a read-only connection.
     #[error("read only access prevents {function}")]
-    ReadOnly { function: &'static str, family: Family },
+    ReadOnly {
+        function: &'static str,
+        family: Family,
+    },
     /// Secrets asked for on a read-only connection.
     #[error("{function} with secure flag")]
-    SecureOnReadOnly { function: &'static str, family: Family },
+    SecureOnReadOnly {
+        function: &'static str,
+        family: Family,
+    },
     /// Two flags that exclude each other.
     #[error("Flags '{first}' and '{second}' are mutually exclusive")]
     FlagsExclusive {
@@ -179,7 +202,11 @@ pub enum Error {
     ActiveMissing,
     /// An attribute with a value that it cannot have.
     #[error("Invalid value for attribute '{attribute}' in element '{element}': '{value}'.")]
-    AttributeValue { attribute: &'static str, element: &'static str, value: String },
+    AttributeValue {
+        attribute: &'static str,
+        element: &'static str,
+        value: String,
+    },
     /// `<memory snapshot='manual'/>`.
     #[error("'manual' memory snapshot mode not supported")]
     MemoryManual,
@@ -235,10 +262,14 @@ pub enum Error {
     #[error("cannot generate external snapshot name for disk '{disk}' without source")]
     GenerateWithoutSource { disk: String },
     /// No name can be made for an external image: the disk's source is no regular file.
-    #[error("source for disk '{disk}' is not a regular file; refusing to generate external snapshot name")]
+    #[error(
+        "source for disk '{disk}' is not a regular file; refusing to generate external snapshot name"
+    )]
     GenerateNotRegular { disk: String },
     /// Two generated names are equal.
-    #[error("cannot generate external snapshot name for disk '{disk}': collision with disk '{other}'")]
+    #[error(
+        "cannot generate external snapshot name for disk '{disk}': collision with disk '{other}'"
+    )]
     GenerateCollision { disk: String, other: String },
 
     // ---- what can be snapshotted ----
@@ -270,6 +301,10 @@ pub enum Error {
     #[error("{what} not supported by this connection")]
     Unsupported { what: &'static str },
 
+    /// An internal snapshot of a domain whose firmware keeps its variables in flash.
+    #[error("internal snapshots of a VM with pflash based firmware are not supported")]
+    InternalWithPflash,
+
     // ---- the data ----
     /// A program that works on images failed, or its result is not in the image.
     #[error("{action} of snapshot '{snapshot}' failed on disk '{disk}' (image '{}'): {reason}{}", image.display(), undo_note(undo))]
@@ -284,19 +319,36 @@ pub enum Error {
     },
     /// The image does not hold the snapshot.
     #[error("snapshot '{snapshot}' not found in image '{}' of disk '{disk}'", image.display())]
-    ImageLacksSnapshot { snapshot: String, disk: String, image: PathBuf },
+    ImageLacksSnapshot {
+        snapshot: String,
+        disk: String,
+        image: PathBuf,
+    },
     /// The image holds that name already.
     #[error("image '{}' of disk '{disk}' already holds {count} snapshot(s) named '{snapshot}'", image.display())]
-    ImageHoldsName { snapshot: String, disk: String, image: PathBuf, count: usize },
+    ImageHoldsName {
+        snapshot: String,
+        disk: String,
+        image: PathBuf,
+        count: usize,
+    },
     /// The file is not what its disk says.
     #[error("image '{}' of disk '{disk}' is not usable: {reason}", image.display())]
-    ImageUnusable { disk: String, image: PathBuf, reason: String },
+    ImageUnusable {
+        disk: String,
+        image: PathBuf,
+        reason: String,
+    },
     /// A revert that needs FORCE, or cannot be done even with it.
     #[error("{detail}")]
     RevertRisky { detail: String },
     /// A snapshot whose state cannot be restored.
     #[error("Invalid target domain state '{word}'. Refusing snapshot reversion")]
     RevertState { word: &'static str },
+
+    /// A snapshot of a guest suspended by its power management.
+    #[error("qemu doesn't support reversion of snapshot taken in PMSUSPENDED state")]
+    RevertPmSuspended,
 
     // ---- the store ----
     /// A file or directory of the state could not be read or written.
@@ -317,7 +369,10 @@ pub enum Error {
     // ---- ourselves ----
     /// A panic was stopped at the boundary.
     #[error("{function}: {payload}")]
-    Panicked { function: &'static str, payload: String },
+    Panicked {
+        function: &'static str,
+        payload: String,
+    },
     /// Memory could not be had.
     #[error("out of memory in {function}")]
     OutOfMemory { function: &'static str },
@@ -347,6 +402,7 @@ pub enum Layer {
 }
 
 /// libvirt's virErrorNumber, as far as this library raises it.
+#[allow(missing_docs, reason = "libvirt documents its numbers; the names are its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Number {
@@ -481,7 +537,11 @@ impl Error {
             | E::Damaged { .. }
             | E::StateDirectory { .. }
             | E::Panicked { .. } => Number::InternalError,
-            E::StatePmSuspended | E::MemoryRequired | E::LiveWithoutMemory => {
+            E::StatePmSuspended
+            | E::RevertPmSuspended
+            | E::InternalWithPflash
+            | E::MemoryRequired
+            | E::LiveWithoutMemory => {
                 Number::OperationUnsupported
             }
             E::RevertRisky { .. } => Number::SnapshotRevertRisky,
@@ -535,6 +595,8 @@ impl Error {
             | E::InternalOnType { .. }
             | E::DiskWithoutSource { .. }
             | E::LiveWithoutMemory
+            | E::InternalWithPflash
+            | E::RevertPmSuspended
             | E::Unsupported { .. }
             | E::ImageHoldsName { .. }
             | E::ImageLacksSnapshot { .. }
@@ -599,7 +661,11 @@ impl Error {
         path: impl Into<PathBuf>,
         source: impl Into<std::io::Error>,
     ) -> Error {
-        Error::Io { action, path: path.into(), source: source.into() }
+        Error::Io {
+            action,
+            path: path.into(),
+            source: source.into(),
+        }
     }
 }
 

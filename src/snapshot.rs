@@ -38,7 +38,10 @@ impl Snapshot {
     /// External as libvirt's list filter sees it: memory or at least one disk in a file of its own.
     pub fn is_external(&self) -> bool {
         matches!(self.memory, Some(Memory::External { .. }))
-            || self.disks.iter().any(|disk| disk.mode == Some(DiskMode::External))
+            || self
+                .disks
+                .iter()
+                .any(|disk| disk.mode == Some(DiskMode::External))
     }
 }
 
@@ -77,7 +80,10 @@ impl State {
 
     /// The state that a word of `<state>` names.
     pub fn from_word(word: &str) -> Option<State> {
-        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, state)| *state)
+        Self::WORDS
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, state)| *state)
     }
 
     /// The word for `<state>`.

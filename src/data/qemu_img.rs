@@ -12,7 +12,9 @@ pub struct QemuImg {
 impl QemuImg {
     /// Uses the program of that name or path.
     pub fn new(program: impl Into<std::path::PathBuf>) -> QemuImg {
-        QemuImg { program: program.into() }
+        QemuImg {
+            program: program.into(),
+        }
     }
 }
 

@@ -17,7 +17,9 @@ pub struct Embedded {
 impl Embedded {
     /// A shut-off domain with that definition.
     pub fn new(definition: Arc<str>) -> Embedded {
-        Embedded { definition: RwLock::new(definition) }
+        Embedded {
+            definition: RwLock::new(definition),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which snapshots a list holds.
 
+use crate::snapshot::{Snapshot, State};
+
 /// Where a list starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope<'a> {
@@ -22,11 +24,11 @@ pub struct Filter {
     pub external: Option<bool>,
     /// Only these classes of state; `None`: all.
     pub states: Option<States>,
-    /// Only snapshots without metadata: none.
+    /// Only snapshots without metadata: there are none here.
     pub without_metadata: bool,
 }
 
-/// Classes of state.
+/// Classes of state, as libvirt's list filter knows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct States {
     /// State shutoff.
@@ -35,4 +37,26 @@ pub struct States {
     pub disk_only: bool,
     /// Any other state.
     pub active: bool,
+}
+
+impl Filter {
+    /// Whether a snapshot belongs into the list.
+    pub(super) fn passes(self, snapshot: &Snapshot, is_leaf: bool) -> bool {
+        !self.without_metadata
+            && self.leaves.is_none_or(|wanted| wanted == is_leaf)
+            && self.states.is_none_or(|states| states.hold(snapshot.state))
+            && self
+                .external
+                .is_none_or(|wanted| wanted == snapshot.is_external())
+    }
+}
+
+impl States {
+    fn hold(self, state: State) -> bool {
+        match state {
+            State::Shutoff => self.inactive,
+            State::DiskSnapshot => self.disk_only,
+            _ => self.active,
+        }
+    }
 }

@@ -1,14 +1,287 @@
 //! The hierarchy of one domain's snapshots: pure data, no I/O, no XML.
+//!
+//! Snapshots by name, children in one stable order (creation time, then name), at most one current
+//! snapshot. Nothing here recurses, so depth costs memory and nothing else.
+//!
+//! A change is a [`Plan`] first. Making one can be refused and changes nothing; applying one
+//! cannot fail.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
 
 mod filter;
-pub use filter::{Filter, Scope};
+mod plan;
+mod walk;
 
-/// Placeholder.
+pub use filter::{Filter, Scope, States};
+pub use plan::{Change, Deletion, Plan};
+
+use walk::Preorder;
+
+/// One domain's snapshots.
 #[derive(Debug, Default)]
 pub struct Tree {
-    _nodes: Vec<Arc<Snapshot>>,
+    nodes: Vec<Option<Node>>,
+    free: Vec<NodeId>,
+    names: HashMap<Arc<str>, NodeId>,
+    roots: Vec<NodeId>,
+    current: Option<NodeId>,
+    /// Roots that name a parent: their parent's document is missing or part of a cycle.
+    orphans: usize,
 }
+
+type NodeId = u32;
+
+#[derive(Debug)]
+struct Node {
+    snapshot: Arc<Snapshot>,
+    /// `None` for a root, also for one that names a missing parent.
+    parent: Option<NodeId>,
+    /// Ordered as [`sibling_order`] says.
+    children: Vec<NodeId>,
+}
+
+/// Oldest first; among equals by name. It depends on nothing but the snapshots themselves, so
+/// every process lists the same order.
+fn sibling_order(a: &Snapshot, b: &Snapshot) -> std::cmp::Ordering {
+    a.creation_time
+        .cmp(&b.creation_time)
+        .then_with(|| a.name.cmp(&b.name))
+}
+
+impl Tree {
+    /// The tree of loaded snapshots, whatever order they come in.
+    ///
+    /// A snapshot whose parent is missing becomes a root and keeps the parent's name. Of each
+    /// cycle the first snapshot in sibling order becomes a root. Of two snapshots with one name
+    /// the first stays. An unknown `current` is none.
+    pub fn load(snapshots: impl IntoIterator<Item = Arc<Snapshot>>, current: Option<&str>) -> Tree {
+        let mut ordered: Vec<_> = snapshots.into_iter().collect();
+        ordered.sort_by(|a, b| sibling_order(a, b));
+        let mut tree = Tree::default();
+        for snapshot in ordered {
+            if !tree.names.contains_key(&snapshot.name) {
+                tree.add_node(snapshot);
+            }
+        }
+        tree.link_all();
+        tree.current = current.and_then(|name| tree.names.get(name).copied());
+        tree
+    }
+
+    /// Links every node, in sibling order, below its parent; then makes unreachable ones roots.
+    fn link_all(&mut self) {
+        let ids = 0..NodeId::try_from(self.nodes.len()).unwrap_or(NodeId::MAX);
+        for id in ids.clone() {
+            let parent = self.named_parent(id);
+            self.node_mut(id).parent = parent;
+            self.siblings_mut(parent).push(id);
+        }
+        let mut reached = vec![false; self.nodes.len()];
+        self.mark_below(None, &mut reached);
+        for id in ids {
+            if reached.get(id as usize) == Some(&false) {
+                self.unlink(id);
+                self.link(id, None);
+                self.mark_below(Some(id), &mut reached);
+            }
+        }
+        self.orphans = self
+            .roots
+            .iter()
+            .filter(|&&id| self.node(id).snapshot.parent.is_some())
+            .count();
+    }
+
+    fn mark_below(&self, top: Option<NodeId>, reached: &mut [bool]) {
+        for id in top.into_iter().chain(Preorder::below(self, top)) {
+            if let Some(mark) = reached.get_mut(id as usize) {
+                *mark = true;
+            }
+        }
+    }
+
+    /// The node that a node's snapshot names as its parent.
+    fn named_parent(&self, id: NodeId) -> Option<NodeId> {
+        let parent = self.node(id).snapshot.parent.as_ref()?;
+        self.names.get(parent).copied()
+    }
+
+    /// How many snapshots there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The snapshot of that name.
+    pub fn get(&self, name: &str) -> Result<&Arc<Snapshot>> {
+        self.find(name).map(|id| &self.node(id).snapshot)
+    }
+
+    /// Whether there is a snapshot of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// The snapshot that would become the parent of the next one.
+    pub fn current(&self) -> Option<&Arc<Snapshot>> {
+        self.current.map(|id| &self.node(id).snapshot)
+    }
+
+    /// Whether the named snapshot is the current one.
+    pub fn is_current(&self, name: &str) -> Result<bool> {
+        self.find(name).map(|id| self.current == Some(id))
+    }
+
+    /// The parent of the named snapshot. A root has none; a parent whose document is missing is
+    /// an error of its own.
+    pub fn parent(&self, name: &str) -> Result<&Arc<Snapshot>> {
+        let node = self.node(self.find(name)?);
+        match (&node.snapshot.parent, node.parent) {
+            (Some(_), Some(parent)) => Ok(&self.node(parent).snapshot),
+            // libvirt hands out a handle to a snapshot that does not exist (differences.md D55).
+            (Some(missing), None) => Err(Error::SnapshotMissing {
+                name: missing.to_string(),
+            }),
+            (None, _) => Err(Error::NoParent {
+                name: name.to_owned(),
+            }),
+        }
+    }
+
+    /// The snapshots of a list, parents before their descendants.
+    pub fn list<'a>(
+        &'a self,
+        scope: Scope<'_>,
+        filter: Filter,
+    ) -> Result<impl Iterator<Item = &'a Arc<Snapshot>>> {
+        let (top, depth) = match scope {
+            Scope::All => (None, walk::Depth::All),
+            Scope::Roots => (None, walk::Depth::One),
+            Scope::Children(name) => (Some(self.find(name)?), walk::Depth::One),
+            Scope::Descendants(name) => (Some(self.find(name)?), walk::Depth::All),
+        };
+        Ok(Preorder::new(self, top, depth)
+            .map(|id| self.node(id))
+            .filter(move |node| filter.passes(&node.snapshot, node.children.is_empty()))
+            .map(|node| &node.snapshot))
+    }
+
+    /// How many snapshots [`Tree::list`] would give.
+    pub fn count(&self, scope: Scope<'_>, filter: Filter) -> Result<usize> {
+        if filter == Filter::default() {
+            match scope {
+                Scope::All => return Ok(self.len()),
+                Scope::Roots => return Ok(self.roots.len()),
+                Scope::Children(name) => return Ok(self.node(self.find(name)?).children.len()),
+                Scope::Descendants(_) => {}
+            }
+        }
+        Ok(self.list(scope, filter)?.count())
+    }
+
+    fn find(&self, name: &str) -> Result<NodeId> {
+        self.names
+            .get(name)
+            .copied()
+            .ok_or_else(|| Error::SnapshotMissing {
+                name: name.to_owned(),
+            })
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "ids are made here and die with their node"
+    )]
+    #[expect(
+        clippy::expect_used,
+        reason = "ids are made here and die with their node"
+    )]
+    fn node(&self, id: NodeId) -> &Node {
+        self.nodes[id as usize].as_ref().expect("a live node id")
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "ids are made here and die with their node"
+    )]
+    #[expect(
+        clippy::expect_used,
+        reason = "ids are made here and die with their node"
+    )]
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.nodes[id as usize].as_mut().expect("a live node id")
+    }
+
+    fn siblings_mut(&mut self, parent: Option<NodeId>) -> &mut Vec<NodeId> {
+        match parent {
+            Some(parent) => &mut self.node_mut(parent).children,
+            None => &mut self.roots,
+        }
+    }
+
+    fn siblings(&self, parent: Option<NodeId>) -> &[NodeId] {
+        match parent {
+            Some(parent) => &self.node(parent).children,
+            None => &self.roots,
+        }
+    }
+
+    fn add_node(&mut self, snapshot: Arc<Snapshot>) -> NodeId {
+        let name = Arc::clone(&snapshot.name);
+        let node = Some(Node {
+            snapshot,
+            parent: None,
+            children: Vec::new(),
+        });
+        let id = match self.free.pop() {
+            Some(id) => {
+                if let Some(slot) = self.nodes.get_mut(id as usize) {
+                    *slot = node;
+                }
+                id
+            }
+            None => {
+                self.nodes.push(node);
+                NodeId::try_from(self.nodes.len() - 1).unwrap_or(NodeId::MAX)
+            }
+        };
+        self.names.insert(name, id);
+        id
+    }
+
+    /// Where a node stands, or would stand, among those siblings.
+    fn position(&self, id: NodeId, siblings: &[NodeId]) -> std::result::Result<usize, usize> {
+        let own = &self.node(id).snapshot;
+        siblings.binary_search_by(|&other| sibling_order(&self.node(other).snapshot, own))
+    }
+
+    fn link(&mut self, id: NodeId, parent: Option<NodeId>) {
+        let (Ok(place) | Err(place)) = self.position(id, self.siblings(parent));
+        self.node_mut(id).parent = parent;
+        self.siblings_mut(parent).insert(place, id);
+        if parent.is_none() && self.node(id).snapshot.parent.is_some() {
+            self.orphans += 1;
+        }
+    }
+
+    fn unlink(&mut self, id: NodeId) {
+        let parent = self.node(id).parent;
+        if parent.is_none() && self.node(id).snapshot.parent.is_some() {
+            self.orphans = self.orphans.saturating_sub(1);
+        }
+        if let Ok(place) = self.position(id, self.siblings(parent)) {
+            self.siblings_mut(parent).remove(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
