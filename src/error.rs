@@ -366,6 +366,14 @@ pub enum Error {
     #[error("state directory '{}' refused: {reason}", path.display())]
     StateDirectory { path: PathBuf, reason: &'static str },
 
+    /// An operation failed, and so did taking back what it had done before.
+    #[error("{cause} (the undo failed too: {undo})")]
+    UndoFailed {
+        #[source]
+        cause: Box<Error>,
+        undo: String,
+    },
+
     // ---- ourselves ----
     /// A panic was stopped at the boundary.
     #[error("{function}: {payload}")]
@@ -547,6 +555,7 @@ impl Error {
             E::RevertRisky { .. } => Number::SnapshotRevertRisky,
             E::Io { .. } => Number::SystemError,
             E::OutOfMemory { .. } => Number::NoMemory,
+            E::UndoFailed { cause, .. } => cause.number(),
         }
     }
 
@@ -652,7 +661,13 @@ impl Error {
             | E::GenerateNotRegular { .. }
             | E::GenerateCollision { .. } => Origin::DomainSnapshot,
             E::ImageOperation { .. } => Origin::None,
+            E::UndoFailed { cause, .. } => cause.origin(),
         }
+    }
+
+    /// The same error, with the note that the undo failed too.
+    pub(crate) fn with_failed_undo(self, undo: &Error) -> Error {
+        Error::UndoFailed { cause: Box::new(self), undo: undo.to_string() }
     }
 
     /// A failed system call on a path of ours.

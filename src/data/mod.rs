@@ -19,7 +19,7 @@ pub struct Image {
 
 /// Captures, restores and drops a snapshot's data.
 ///
-/// Every operation is all or nothing: after an error the images hold what they held before, or
+/// Every operation but delete is all or nothing: after an error the images hold what they held before, or
 /// the error names each step of the undo that failed too. Each may be called again after a crash
 /// in the middle of it and then ends well.
 pub trait Data: Send + Sync {
@@ -30,15 +30,12 @@ pub trait Data: Send + Sync {
     /// verified to hold it before the first is touched.
     fn revert(&self, name: &str, images: &[Image]) -> Result<()>;
 
-    /// Drops the content captured under `name`. An image that lacks it is an error, before the
-    /// first is touched.
+    /// Drops the content captured under `name` wherever the images hold it; one that lacks it is
+    /// no error. What was dropped before a failure is gone.
     fn delete(&self, name: &str, images: &[Image]) -> Result<()>;
 
-    /// After a crash: removes what an unfinished [`Data::create`] left. Lacking data is no error.
+    /// Takes back what an unfinished [`Data::create`] left. Lacking data is no error.
     fn undo_create(&self, name: &str, images: &[Image]) -> Result<()>;
-
-    /// After a crash: finishes a [`Data::delete`] that had begun. Lacking data is no error.
-    fn finish_delete(&self, name: &str, images: &[Image]) -> Result<()>;
 
     /// How many of the images hold data of that name.
     fn count(&self, name: &str, images: &[Image]) -> Result<usize>;

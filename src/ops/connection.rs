@@ -1,8 +1,10 @@
-//! A connection: the domains of one state directory, and whether they may be changed.
+//! A connection: a driver, and what this caller may do with it.
 
 use std::sync::Arc;
 
 use super::domain::Domain;
+use super::driver::{Driver, Undefine};
+use super::uri::{self, RedefineCurrent};
 use crate::error::Result;
 
 /// Whether a connection may change anything.
@@ -15,40 +17,64 @@ pub enum Access {
 }
 
 /// An open connection. Connections of one process to one directory share its domains.
-pub struct Connection {}
+pub struct Connection {
+    uri: String,
+    access: Access,
+    redefine_current: RedefineCurrent,
+    driver: Arc<Driver>,
+}
 
 impl Connection {
-    /// Opens `virsnap:///ABSOLUTE/STATE/DIR[?redefine_current=parent|flag]`.
-    pub fn open(_uri: &str, _access: Access) -> Result<Arc<Connection>> {
-        todo!()
+    /// Opens `virsnap:///ABSOLUTE/STATE/DIR[?redefine_current=parent|flag]`; the directory is
+    /// made where it is missing.
+    pub fn open(uri: &str, access: Access) -> Result<Arc<Connection>> {
+        let parsed = uri::parse(uri)?;
+        Ok(Arc::new(Connection {
+            uri: uri.to_owned(),
+            access,
+            redefine_current: parsed.redefine_current,
+            driver: Driver::open(&parsed.directory)?,
+        }))
     }
-    /// The URI it was opened with, as libvirt would give it back.
+
+    /// The URI that it was opened with.
     pub fn uri(&self) -> &str {
-        todo!()
+        &self.uri
     }
+
     /// Whether it may change anything.
     pub fn access(&self) -> Access {
-        todo!()
+        self.access
     }
+
+    /// Who becomes current by REDEFINE on this connection.
+    pub fn redefine_current(&self) -> RedefineCurrent {
+        self.redefine_current
+    }
+
     /// All domains, ordered by name.
-    pub fn domains(&self) -> Result<Vec<Arc<Domain>>> {
-        todo!()
+    pub fn domains(&self) -> Vec<Arc<Domain>> {
+        self.driver.domains()
     }
+
     /// The domain of that name.
-    pub fn domain_by_name(&self, _name: &str) -> Result<Arc<Domain>> {
-        todo!()
+    pub fn domain_by_name(&self, name: &str) -> Result<Arc<Domain>> {
+        self.driver.domain_by_name(name)
     }
-    /// The domain of that UUID ([`crate::error::Error::NoDomainWithUuid`] if there is none).
-    pub fn domain_by_uuid(&self, _uuid: &[u8; 16]) -> Result<Arc<Domain>> {
-        todo!()
+
+    /// The domain of that UUID.
+    pub fn domain_by_uuid(&self, uuid: &[u8; 16]) -> Result<Arc<Domain>> {
+        self.driver.domain_by_uuid(uuid)
     }
-    /// Defines a domain, or replaces the definition of the one with that name and UUID.
-    /// `validate`: check the document against the schema of what this library reads.
-    pub fn define(&self, _xml: &str) -> Result<Arc<Domain>> {
-        todo!()
+
+    /// Defines a domain, or replaces the definition of the one with that name and UUID. Stored
+    /// snapshots of that name and UUID are adopted, never removed.
+    pub fn define(&self, xml: &str) -> Result<Arc<Domain>> {
+        self.driver.define(xml)
     }
-    /// Removes a domain's definition.
-    pub fn undefine(&self, _domain: &Domain, _snapshots: super::Undefine) -> Result<()> {
-        todo!()
+
+    /// Removes a domain's definition; guest data stays.
+    pub fn undefine(&self, domain: &Domain, snapshots: Undefine) -> Result<()> {
+        self.driver.undefine(domain, snapshots)
     }
 }

@@ -1,94 +1,157 @@
-//! One domain with its snapshots.
+//! One domain with its snapshots: what can be asked. Changes are in the sibling files.
 
 use std::sync::Arc;
 
-use super::flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags};
-use crate::error::Result;
-use crate::snapshot::State;
+use once_cell::sync::OnceCell;
+use parking_lot::{RwLock, RwLockReadGuard};
 
-/// What undefine does with snapshots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undefine {
-    /// Refuses if there are any.
-    RefuseSnapshots,
-    /// Drops their metadata and leaves their data.
-    DropSnapshots,
+use super::flags::ListFlags;
+use super::load;
+use crate::data::Data;
+use crate::error::Result;
+use crate::host::{Embedded, Host};
+use crate::snapshot::State;
+use crate::store::{Damage, Store};
+use crate::tree::{Scope, Tree};
+use crate::xml;
+
+/// A domain. Any call may come from any thread.
+pub struct Domain {
+    uuid: [u8; 16],
+    name: Arc<str>,
+    pub(super) host: Box<dyn Host>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) data: Arc<dyn Data>,
+    /// Filled by the first call that needs it: a state directory may hold many domains that
+    /// nobody asks about. An error is not kept, the next call tries again.
+    hierarchy: OnceCell<Hierarchy>,
 }
 
-/// Placeholder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deletion {}
-
-/// A domain.
-pub struct Domain {}
+/// The loaded snapshots of a domain.
+pub(super) struct Hierarchy {
+    pub tree: RwLock<Tree>,
+    pub damaged: Vec<Damage>,
+}
 
 impl Domain {
-    /// Its name.
-    pub fn name(&self) -> Arc<str> {
-        todo!()
+    pub(super) fn new(
+        uuid: [u8; 16],
+        name: Arc<str>,
+        definition: Arc<str>,
+        store: Arc<dyn Store>,
+        data: Arc<dyn Data>,
+    ) -> Domain {
+        let host = Box::new(Embedded::new(definition));
+        Domain { uuid, name, host, store, data, hierarchy: OnceCell::new() }
     }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// Its UUID.
     pub fn uuid(&self) -> &[u8; 16] {
-        todo!()
+        &self.uuid
     }
+
     /// Its state now.
     pub fn state(&self) -> Result<State> {
-        todo!()
+        self.host.state()
     }
+
     /// Its definition; without `secure` without passwords.
-    pub fn definition(&self, _secure: bool) -> Result<String> {
-        todo!()
+    pub fn definition(&self, secure: bool) -> Result<String> {
+        let definition = self.host.definition()?;
+        if secure {
+            return Ok(definition.to_string());
+        }
+        Ok(xml::without_secrets(&definition).into_owned())
     }
-    /// Creates or redefines a snapshot; answers its name.
-    pub fn create(&self, _xml: &str, _flags: CreateFlags) -> Result<Arc<str>> {
-        todo!()
+
+    /// The snapshots, loaded if they are not yet.
+    fn hierarchy(&self) -> Result<&Hierarchy> {
+        self.hierarchy.get_or_try_init(|| load::hierarchy(self))
     }
-    /// A snapshot's document.
-    pub fn snapshot_xml(&self, _name: &str, _secure: bool) -> Result<String> {
-        todo!()
+
+    /// The tree, for reading. No writer waits for a disk while it keeps readers out.
+    pub(super) fn tree(&self) -> Result<RwLockReadGuard<'_, Tree>> {
+        Ok(self.hierarchy()?.tree.read())
     }
-    /// Names of the domain's snapshots that the flags select.
-    pub fn list(&self, _flags: ListFlags) -> Result<Vec<Arc<str>>> {
-        todo!()
+
+    /// Changes the tree. Only a writer may.
+    pub(super) fn change_tree(&self, change: impl FnOnce(&mut Tree)) -> Result<()> {
+        change(&mut self.hierarchy()?.tree.write());
+        Ok(())
     }
-    /// Names of the snapshots below `parent` that the flags select.
-    pub fn list_children(&self, _parent: &str, _flags: ListFlags) -> Result<Vec<Arc<str>>> {
-        todo!()
+
+    /// Stored documents that could not be read.
+    pub fn damaged(&self) -> Result<&[Damage]> {
+        Ok(&self.hierarchy()?.damaged)
     }
+
+    /// A snapshot's document. Nothing waits: a change under way is not seen until it is done.
+    pub fn snapshot_xml(&self, name: &str, secure: bool) -> Result<String> {
+        let snapshot = Arc::clone(self.tree()?.get(name)?);
+        Ok(xml::format(&snapshot, xml::Form::Public { secure }))
+    }
+
+    /// Names of the domain's snapshots that the flags select, parents before descendants.
+    pub fn list(&self, flags: ListFlags) -> Result<Vec<Arc<str>>> {
+        self.names(domain_scope(flags), flags)
+    }
+
+    /// Names of the snapshots below `parent` that the flags select, parents before descendants.
+    pub fn list_children(&self, parent: &str, flags: ListFlags) -> Result<Vec<Arc<str>>> {
+        self.names(children_scope(parent, flags), flags)
+    }
+
+    fn names(&self, scope: Scope<'_>, flags: ListFlags) -> Result<Vec<Arc<str>>> {
+        let tree = self.tree()?;
+        let listed = tree.list(scope, flags.filter())?;
+        Ok(listed.map(|snapshot| Arc::clone(&snapshot.name)).collect())
+    }
+
     /// How many [`Domain::list`] would give.
-    pub fn count(&self, _flags: ListFlags) -> Result<usize> {
-        todo!()
+    pub fn count(&self, flags: ListFlags) -> Result<usize> {
+        self.tree()?.count(domain_scope(flags), flags.filter())
     }
+
     /// How many [`Domain::list_children`] would give.
-    pub fn count_children(&self, _parent: &str, _flags: ListFlags) -> Result<usize> {
-        todo!()
+    pub fn count_children(&self, parent: &str, flags: ListFlags) -> Result<usize> {
+        self.tree()?.count(children_scope(parent, flags), flags.filter())
     }
+
     /// The name, if there is such a snapshot.
-    pub fn lookup(&self, _name: &str) -> Result<Arc<str>> {
-        todo!()
+    pub fn lookup(&self, name: &str) -> Result<Arc<str>> {
+        Ok(Arc::clone(&self.tree()?.get(name)?.name))
     }
+
     /// Name of the current snapshot, if there is one.
     pub fn current(&self) -> Result<Option<Arc<str>>> {
-        todo!()
+        Ok(self.tree()?.current().map(|current| Arc::clone(&current.name)))
     }
-    /// Name of a snapshot's parent ([`crate::error::Error::NoParent`] for a root).
-    pub fn parent(&self, _name: &str) -> Result<Arc<str>> {
-        todo!()
+
+    /// Name of a snapshot's parent.
+    pub fn parent(&self, name: &str) -> Result<Arc<str>> {
+        Ok(Arc::clone(&self.tree()?.parent(name)?.name))
     }
+
     /// Whether the snapshot is the current one.
-    pub fn is_current(&self, _name: &str) -> Result<bool> {
-        todo!()
+    pub fn is_current(&self, name: &str) -> Result<bool> {
+        self.tree()?.is_current(name)
     }
+
     /// Whether the snapshot has metadata: it has, if it exists.
-    pub fn has_metadata(&self, _name: &str) -> Result<bool> {
-        todo!()
+    pub fn has_metadata(&self, name: &str) -> Result<bool> {
+        self.tree()?.get(name).map(|_| true)
     }
-    /// Reverts the domain to a snapshot.
-    pub fn revert(&self, _name: &str, _flags: RevertFlags) -> Result<()> {
-        todo!()
-    }
-    /// Deletes snapshots.
-    pub fn delete(&self, _name: &str, _flags: DeleteFlags) -> Result<()> {
-        todo!()
-    }
+}
+
+fn domain_scope(flags: ListFlags) -> Scope<'static> {
+    if flags.has_first() { Scope::Roots } else { Scope::All }
+}
+
+fn children_scope(parent: &str, flags: ListFlags) -> Scope<'_> {
+    if flags.has_first() { Scope::Descendants(parent) } else { Scope::Children(parent) }
 }

@@ -1,9 +1,24 @@
 //! What an operation means: the rules of the API.
+//!
+//! A [`Connection`] leads to the [`Domain`]s of one state directory. Every change goes the same
+//! way: take the domain's lock, make a plan of the tree, refuse what the rules refuse, record the
+//! intent, work on guest data, commit the plan as one transaction, change the tree.
 
+mod change;
 mod connection;
+mod create;
+mod delete;
 mod domain;
+mod driver;
 mod flags;
+mod intent;
+mod load;
+mod redefine;
+mod revert;
+mod uri;
 
 pub use connection::{Access, Connection};
-pub use domain::{Deletion, Domain, Undefine};
-pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags};
+pub use domain::Domain;
+pub use driver::Undefine;
+pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
+pub use uri::RedefineCurrent;

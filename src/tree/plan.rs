@@ -163,6 +163,11 @@ impl Tree {
             .collect()
     }
 
+    /// Changes nothing.
+    pub fn plan_keep(&self) -> Plan {
+        Plan { current: self.current_name(), ..Plan::default() }
+    }
+
     /// Makes a snapshot current.
     pub fn plan_current(&self, name: &str) -> Result<Plan> {
         let name = Arc::clone(&self.get(name)?.name);

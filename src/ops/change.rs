@@ -1,0 +1,168 @@
+//! The way of every change: lock, intent, data, commit, tree.
+
+use std::sync::Arc;
+
+use super::domain::{Domain, Hierarchy};
+use super::intent::Intent;
+use crate::data::Image;
+use crate::error::{Error, Result};
+use crate::store::{Change, DefinitionChange, Lock};
+use crate::tree::{Plan, Tree};
+use crate::xml;
+
+/// The one writer of a domain, for the length of one operation.
+pub(super) struct Writing<'a> {
+    domain: &'a Domain,
+    _lock: Box<dyn Lock>,
+}
+
+impl Domain {
+    /// Becomes the domain's writer. Work that a crash or an error cut off is finished or undone
+    /// first.
+    pub(super) fn write(&self) -> Result<Writing<'_>> {
+        drop(self.tree()?);
+        let lock = self.store.lock(self.name())?;
+        let writing = Writing { domain: self, _lock: lock };
+        writing.resolve_pending()?;
+        Ok(writing)
+    }
+
+    /// Stores another definition.
+    pub(super) fn set_definition(&self, definition: Arc<str>) -> Result<()> {
+        let writing = self.write()?;
+        let change = Change {
+            definition: DefinitionChange::Write(definition.to_string()),
+            ..Change::default()
+        };
+        writing.domain.store.commit(self.name(), &change)?;
+        self.host.set_definition(definition);
+        Ok(())
+    }
+}
+
+impl Writing<'_> {
+    /// Makes a plan durable, then true in memory.
+    pub fn commit(&self, plan: &Plan) -> Result<()> {
+        let change = documents(&*self.domain.tree()?, plan);
+        self.commit_change(plan, &change)
+    }
+
+    /// As [`Writing::commit`], together with the domain's new definition.
+    pub fn commit_with_definition(&self, plan: &Plan, definition: &str) -> Result<()> {
+        let mut change = documents(&*self.domain.tree()?, plan);
+        change.definition = DefinitionChange::Write(definition.to_owned());
+        self.commit_change(plan, &change)?;
+        self.domain.host.set_definition(definition.into());
+        Ok(())
+    }
+
+    /// Makes a change durable, then its plan true in memory.
+    pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
+        self.domain.store.commit(self.domain.name(), change)?;
+        self.domain.change_tree(|tree| tree.apply(plan))
+    }
+
+    /// Records what is about to be done to guest data.
+    pub fn intend(&self, intent: &Intent) -> Result<()> {
+        self.domain.store.intend(self.domain.name(), &intent.encode())
+    }
+
+    /// Guest data is as it was before the intent.
+    pub fn withdraw(&self) -> Result<()> {
+        self.domain.store.withdraw(self.domain.name())
+    }
+
+    /// Takes a captured snapshot out of the images again after a later step failed. If that
+    /// fails too the intent stays, and the next writer tries again.
+    pub fn take_back_create(&self, name: &str, images: &[Image], cause: Error) -> Error {
+        let undone = self.domain.data.undo_create(name, images).and_then(|()| self.withdraw());
+        match undone {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        }
+    }
+
+    fn resolve_pending(&self) -> Result<()> {
+        let domain = self.domain;
+        let Some(text) = domain.store.pending(domain.name())? else {
+            return Ok(());
+        };
+        let resolved = Resolved::of(domain, &*domain.tree()?, &text)?;
+        domain.store.commit(domain.name(), &resolved.change)?;
+        domain.change_tree(|tree| tree.apply(&resolved.plan))?;
+        resolved.tell_host(domain);
+        Ok(())
+    }
+}
+
+/// Finishes or undoes what a crash cut off, before anybody has seen the tree.
+pub(super) fn resolve(domain: &Domain, loaded: Hierarchy) -> Result<Hierarchy> {
+    let Some(text) = domain.store.pending(domain.name())? else {
+        return Ok(loaded);
+    };
+    let resolved = Resolved::of(domain, &loaded.tree.read(), &text)?;
+    domain.store.commit(domain.name(), &resolved.change)?;
+    loaded.tree.write().apply(&resolved.plan);
+    resolved.tell_host(domain);
+    Ok(loaded)
+}
+
+/// The end of an intent: guest data is settled, this is what becomes of the metadata.
+struct Resolved {
+    plan: Plan,
+    change: Change,
+}
+
+impl Resolved {
+    /// Settles guest data. An intent is undone while nothing is lost by that, else finished.
+    fn of(domain: &Domain, tree: &Tree, text: &str) -> Result<Resolved> {
+        match Intent::decode(text) {
+            Some(Intent::Create { name, images }) => {
+                domain.data.undo_create(&name, &images)?;
+                Ok(Resolved { plan: tree.plan_keep(), change: Change::default() })
+            }
+            Some(Intent::Delete { name, deletion, data }) => {
+                for (name, images) in &data {
+                    domain.data.delete(name, images)?;
+                }
+                let plan = tree.plan_delete(&name, deletion)?;
+                let change = documents(tree, &plan);
+                Ok(Resolved { plan, change })
+            }
+            Some(Intent::Revert { name, images, definition }) => {
+                domain.data.revert(&name, &images)?;
+                let plan = tree.plan_current(&name)?;
+                let mut change = documents(tree, &plan);
+                change.definition = DefinitionChange::Write(definition);
+                Ok(Resolved { plan, change })
+            }
+            None => Err(Error::Damaged {
+                path: domain.name().as_ref().into(),
+                reason: "its journal holds an intent that cannot be read".to_owned(),
+            }),
+        }
+    }
+
+    fn tell_host(self, domain: &Domain) {
+        if let DefinitionChange::Write(definition) = self.change.definition {
+            domain.host.set_definition(definition.into());
+        }
+    }
+}
+
+/// The stored form of a plan.
+fn documents(tree: &Tree, plan: &Plan) -> Change {
+    let change = tree.change(plan);
+    Change {
+        write: change
+            .write
+            .iter()
+            .map(|(snapshot, active)| {
+                let text = xml::format(snapshot, xml::Form::Stored { active: *active });
+                (snapshot.name.to_string(), text)
+            })
+            .collect(),
+        remove: change.remove.iter().map(|name| name.to_string()).collect(),
+        definition: DefinitionChange::Keep,
+    }
+}

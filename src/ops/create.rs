@@ -1,0 +1,177 @@
+//! Creates snapshots: capture the guest's data, then keep the metadata.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::change::Writing;
+use super::domain::Domain;
+use super::flags::CreateFlags;
+use super::intent::Intent;
+use super::uri::RedefineCurrent;
+use crate::data::Image;
+use crate::error::{Error, Result};
+use crate::snapshot::{DiskMode, Memory, Snapshot, State};
+use crate::store::check_name;
+use crate::xml::{self, DomainDisk, DomainFacts, Participation};
+use crate::{limits, sys};
+
+impl Domain {
+    /// Creates a snapshot, or with REDEFINE takes its metadata in; answers its name.
+    pub fn create(
+        &self,
+        xml: &str,
+        flags: CreateFlags,
+        redefine_current: RedefineCurrent,
+    ) -> Result<Arc<str>> {
+        flags.check_driver()?;
+        if flags.has(CreateFlags::REDEFINE) {
+            return self.redefine(xml, flags, redefine_current);
+        }
+        let writing = self.write()?;
+        let snapshot = self.prepared(xml, flags)?;
+        let name = Arc::clone(&snapshot.name);
+        let images = self.images(&snapshot)?;
+        if flags.has(CreateFlags::NO_METADATA) {
+            self.capture(&writing, &name, &images)?;
+            writing.withdraw().map_err(|cause| writing.take_back_create(&name, &images, cause))?;
+        } else {
+            let plan = self.tree()?.plan_create(snapshot)?;
+            self.capture(&writing, &name, &images)?;
+            writing
+                .commit(&plan)
+                .map_err(|cause| writing.take_back_create(&name, &images, cause))?;
+        }
+        Ok(name)
+    }
+
+    /// The snapshot that a document asks for, complete and checked, before anything is done.
+    fn prepared(&self, xml: &str, flags: CreateFlags) -> Result<Snapshot> {
+        let state = self.host.state()?;
+        let is_active = state != State::Shutoff;
+        let disk_only = flags.has(CreateFlags::DISK_ONLY);
+        let mode = xml::Mode::Create { now: now(), offline: disk_only || !is_active };
+        let mut snapshot = xml::parse(xml, mode)?.snapshot;
+        if !flags.has(CreateFlags::NO_METADATA) {
+            check_snapshot_name(&snapshot.name)?;
+        }
+        let external_memory = matches!(snapshot.memory, Some(Memory::External { .. }));
+        if flags.has(CreateFlags::LIVE) && !(is_active && external_memory) {
+            return Err(Error::LiveWithoutMemory);
+        }
+        if is_active {
+            return Err(Error::Unsupported { what: "snapshots of a running guest are" });
+        }
+        snapshot.state = state;
+        snapshot.memory = Some(Memory::None);
+        let definition = self.host.definition()?;
+        let facts = xml::domain_facts(&definition)?;
+        snapshot.domain = Some(xml::nested(&definition).into());
+        let (default, participation) = if disk_only {
+            (DiskMode::External, Participation::Individual)
+        } else {
+            (DiskMode::Internal, Participation::Uniform)
+        };
+        xml::align(&mut snapshot, &facts, default, participation, &sys::is_regular_file)?;
+        check_disks(&snapshot, &facts)?;
+        Ok(snapshot)
+    }
+
+    /// Captures guest data, the intent recorded before.
+    fn capture(&self, writing: &Writing<'_>, name: &str, images: &[Image]) -> Result<()> {
+        writing.intend(&Intent::Create { name: name.to_owned(), images: images.to_vec() })?;
+        self.data
+            .create(name, images)
+            .map_err(|cause| writing.take_back_create(name, images, cause))
+    }
+
+    /// The images that hold a snapshot's internal data: those of its own definition, since the
+    /// domain's may have changed since.
+    pub(super) fn images(&self, snapshot: &Snapshot) -> Result<Vec<Image>> {
+        let Some(definition) = &snapshot.domain else {
+            return Ok(Vec::new());
+        };
+        let facts = xml::domain_facts(definition)?;
+        internal_disks(snapshot, &facts)
+            .map(|disk| match &disk.source {
+                Some(source) => {
+                    Ok(Image { disk: disk.target.clone(), path: source.as_str().into() })
+                }
+                None => Err(Error::DiskWithoutSource { disk: disk.target.clone() }),
+            })
+            .collect()
+    }
+}
+
+/// The domain disks that hold internal data. libvirt leaves floppies and CD-ROMs out whatever
+/// their mode says.
+fn internal_disks<'a>(
+    snapshot: &'a Snapshot,
+    facts: &'a DomainFacts,
+) -> impl Iterator<Item = &'a DomainDisk> {
+    let is_internal = |target: &str| {
+        snapshot
+            .disks
+            .iter()
+            .any(|disk| *disk.name == *target && disk.mode == Some(DiskMode::Internal))
+    };
+    facts.disks.iter().filter(move |disk| disk.device == "disk" && is_internal(&disk.target))
+}
+
+/// The name rules of libvirt's QEMU driver, and the length that its file name allows.
+pub(super) fn check_snapshot_name(name: &str) -> Result<()> {
+    check_name(name, limits::SNAPSHOT_NAME_BYTES)
+        .map_err(|reason| Error::SnapshotName { name: name.to_owned(), reason })
+}
+
+/// Seconds since 1970-01-01 UTC.
+fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What libvirt's QEMU driver checks of an inactive domain's disks, each and as a whole.
+fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
+    for (disk, domain_disk) in snapshot.disks.iter().zip(&facts.disks) {
+        if disk.mode == Some(DiskMode::Internal) {
+            check_internal(domain_disk)?;
+        }
+    }
+    let has = |mode| snapshot.disks.iter().any(|disk| disk.mode == Some(mode));
+    if !has(DiskMode::Internal) && !has(DiskMode::External) {
+        return Err(Error::NothingSelected);
+    }
+    if has(DiskMode::Internal) && has(DiskMode::External) {
+        return Err(Error::MixedTargets);
+    }
+    if has(DiskMode::External) {
+        return Err(Error::Unsupported { what: "external snapshots are" });
+    }
+    if leaves_a_writable_disk_out(snapshot, facts) {
+        return Err(Error::DisksLeftOut);
+    }
+    if facts.pflash {
+        return Err(Error::InternalWithPflash);
+    }
+    Ok(())
+}
+
+fn check_internal(disk: &DomainDisk) -> Result<()> {
+    if !matches!(disk.source_type.as_str(), "file" | "block") {
+        return Err(Error::InternalOnType { kind: disk.source_type.clone() });
+    }
+    match &disk.format {
+        Some(format) if format != "qcow2" => Err(Error::FormatWithoutSnapshots {
+            disk: disk.target.clone(),
+            format: format.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn leaves_a_writable_disk_out(snapshot: &Snapshot, facts: &DomainFacts) -> bool {
+    snapshot.disks.iter().zip(&facts.disks).any(|(disk, domain_disk)| match disk.mode {
+        Some(DiskMode::Manual) => true,
+        Some(DiskMode::No) => !domain_disk.read_only && domain_disk.source.is_some(),
+        _ => false,
+    })
+}

@@ -1,0 +1,121 @@
+//! REDEFINE: takes the metadata of a snapshot in that exists already. No guest is touched.
+
+use std::sync::Arc;
+
+use super::create::check_snapshot_name;
+use super::domain::Domain;
+use super::flags::CreateFlags;
+use super::uri::RedefineCurrent;
+use crate::error::{Error, Result};
+use crate::snapshot::{DiskMode, Memory, Snapshot, State};
+use crate::sys;
+use crate::tree::Tree;
+use crate::xml::{self, Participation};
+
+impl Domain {
+    pub(super) fn redefine(
+        &self,
+        xml: &str,
+        flags: CreateFlags,
+        rule: RedefineCurrent,
+    ) -> Result<Arc<str>> {
+        let mut snapshot = xml::parse(xml, xml::Mode::Redefine)?.snapshot;
+        check_snapshot_name(&snapshot.name)?;
+        check_state(snapshot.state)?;
+        let writing = self.write()?;
+        let plan = {
+            let tree = self.tree()?;
+            tree.check_parent(&snapshot)?;
+            let replaced = tree.get(&snapshot.name).ok().cloned();
+            self.complete(&mut snapshot, replaced.as_deref(), flags)?;
+            let becomes_current = flags.has(CreateFlags::CURRENT)
+                || (replaced.is_none() && follows_current(&snapshot, &tree, rule));
+            tree.plan_redefine(snapshot, becomes_current)?
+        };
+        writing.commit(&plan)?;
+        plan.put.first().map(|snapshot| Arc::clone(&snapshot.name)).ok_or(Error::NameMissing)
+    }
+
+    /// Checks a redefined snapshot and fills in what its document may leave out.
+    fn complete(
+        &self,
+        snapshot: &mut Snapshot,
+        replaced: Option<&Snapshot>,
+        flags: CreateFlags,
+    ) -> Result<()> {
+        let name = || snapshot.name.to_string();
+        if flags.has(CreateFlags::DISK_ONLY) && snapshot.state != State::DiskSnapshot {
+            return Err(Error::DiskOnlyState { name: name() });
+        }
+        if let Some(definition) = &snapshot.domain {
+            let uuid = xml::domain_facts(definition)?.uuid;
+            if uuid != Some(*self.uuid()) {
+                let uuid = xml::uuid_text(self.uuid());
+                return Err(Error::ForeignDefinition { name: name(), uuid });
+            }
+        }
+        if let Some(replaced) = replaced {
+            check_replacement(snapshot, replaced)?;
+            keep_definition(snapshot, replaced);
+        }
+        let definition = snapshot.domain.clone().ok_or(Error::DefinitionMissing)?;
+        let (default, participation) = if is_external(snapshot) {
+            (DiskMode::External, Participation::Individual)
+        } else {
+            (DiskMode::Internal, Participation::Uniform)
+        };
+        let facts = xml::domain_facts(&definition)?;
+        xml::align(snapshot, &facts, default, participation, &sys::is_regular_file)
+    }
+}
+
+/// A new snapshot below the current one may be what the running state descends from.
+fn follows_current(snapshot: &Snapshot, tree: &Tree, rule: RedefineCurrent) -> bool {
+    let current = tree.current().map(|current| &current.name);
+    rule == RedefineCurrent::Parent && current.is_some() && snapshot.parent.as_ref() == current
+}
+
+/// States that libvirt's QEMU driver has no snapshots of.
+fn check_state(state: State) -> Result<()> {
+    match state {
+        State::Blocked => Err(Error::StateInvalid { word: state.word() }),
+        State::PmSuspended => Err(Error::StatePmSuspended),
+        _ => Ok(()),
+    }
+}
+
+fn check_replacement(snapshot: &Snapshot, replaced: &Snapshot) -> Result<()> {
+    let name = || snapshot.name.to_string();
+    if snapshot.state.is_online() != replaced.state.is_online() {
+        return Err(Error::ChangesOnline { name: name() });
+    }
+    if (snapshot.state == State::DiskSnapshot) != (replaced.state == State::DiskSnapshot) {
+        return Err(Error::ChangesDiskOnly { name: name() });
+    }
+    Ok(())
+}
+
+/// Without a definition the old one stays. With the old one's public form, too: that was dumped
+/// without XML_SECURE, and must not cost the passwords (docs/differences.md, D21).
+fn keep_definition(snapshot: &mut Snapshot, replaced: &Snapshot) {
+    let lost_only_secrets = |new: &Arc<str>, old: &Arc<str>| **new == *xml::without_secrets(old);
+    for (new, old) in [
+        (&mut snapshot.domain, &replaced.domain),
+        (&mut snapshot.inactive_domain, &replaced.inactive_domain),
+    ] {
+        if let (Some(text), Some(old)) = (&*new, old)
+            && lost_only_secrets(text, old)
+        {
+            *new = Some(Arc::clone(old));
+        }
+    }
+    if snapshot.domain.is_none() {
+        snapshot.domain.clone_from(&replaced.domain);
+    }
+}
+
+fn is_external(snapshot: &Snapshot) -> bool {
+    snapshot.state == State::DiskSnapshot
+        || matches!(snapshot.memory, Some(Memory::External { .. }))
+        || snapshot.is_external()
+}

@@ -1,0 +1,101 @@
+//! The URI of an embedded connection: `virsnap:///ABSOLUTE/STATE/DIR[?redefine_current=parent|flag]`.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The scheme, and the type that the connection answers.
+const SCHEME: &str = "virsnap";
+
+/// What a URI says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Uri {
+    /// The state directory.
+    pub directory: PathBuf,
+    /// Who becomes current by REDEFINE.
+    pub redefine_current: RedefineCurrent,
+}
+
+/// Who becomes current by REDEFINE without the CURRENT flag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RedefineCurrent {
+    /// A snapshot whose name is new and whose parent is the current one: then the running state
+    /// may descend from it. In every other case nobody can tell.
+    #[default]
+    Parent,
+    /// Nobody, as with libvirt.
+    Flag,
+}
+
+/// Reads a connection URI.
+pub(super) fn parse(uri: &str) -> Result<Uri> {
+    let refuse = |reason| Error::InvalidUri { uri: uri.to_owned(), reason };
+    let rest = uri
+        .strip_prefix(SCHEME)
+        .and_then(|rest| rest.strip_prefix("://"))
+        .ok_or_else(|| refuse("no connection driver available for URI"))?;
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if !path.starts_with('/') {
+        return Err(refuse("the state directory must be local and absolute in URI"));
+    }
+    let path = decoded(path).ok_or_else(|| refuse("bad percent-encoding in URI"))?;
+    if path.contains('\0') {
+        return Err(refuse("NUL in URI"));
+    }
+    let mut redefine_current = RedefineCurrent::default();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        redefine_current = match parameter {
+            "redefine_current=parent" => RedefineCurrent::Parent,
+            "redefine_current=flag" => RedefineCurrent::Flag,
+            _ => return Err(refuse("unknown parameter in URI")),
+        };
+    }
+    Ok(Uri { directory: Path::new(&path).to_owned(), redefine_current })
+}
+
+/// Undoes percent-encoding (RFC 3986, section 2.1).
+fn decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (code, plain) = part.split_at_checked(2)?;
+        if !code.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(code, 16).ok()?);
+        bytes.extend_from_slice(plain.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_parameters() {
+        let uri = parse("virsnap:///srv/a%20b?redefine_current=flag").unwrap();
+        assert_eq!(uri.directory, Path::new("/srv/a b"));
+        assert_eq!(uri.redefine_current, RedefineCurrent::Flag);
+        assert_eq!(parse("virsnap:///s").unwrap().redefine_current, RedefineCurrent::Parent);
+    }
+
+    #[test]
+    fn other_uris_are_refused() {
+        let refused = [
+            "",
+            "test:///default",
+            "virsnap:/s",
+            "virsnap://host/s",
+            "virsnap:///s?x=1",
+            "virsnap:///s?redefine_current=maybe",
+            "virsnap:///s%2",
+            "virsnap:///s%+1",
+            "virsnap:///s%00",
+            "virsnap:///s%ff",
+        ];
+        for uri in refused {
+            assert!(matches!(parse(uri), Err(Error::InvalidUri { .. })), "{uri}");
+        }
+    }
+}
