@@ -1,0 +1,65 @@
+# Thin: cargo and meson do the work. `make help` lists the targets.
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+.PHONY: build demo check install clean header help set-up \
+	check-format check-lint check-rust check-c check-install
+
+MESON_FLAGS ?=
+# Debug builds of the checks share what cargo test has compiled.
+CARGO_DIR = $(abspath $(or $(CARGO_TARGET_DIR),target))
+# A build directory may be there already, from another set of flags.
+reconfigure = $(if $(wildcard $(1)/build.ninja),--reconfigure)
+step = @printf '\n== %s\n' '$(1)'
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+build: ## compile the libraries into build/
+	$(call step,build)
+	meson setup $(call reconfigure,build) build $(MESON_FLAGS)
+	meson compile -C build
+
+demo: set-up build ## install what is missing, build, run examples/demo.c
+	$(call step,demo)
+	build/examples/demo
+
+check: set-up check-format check-lint check-rust check-c check-install ## run every check
+	@printf '\ncheck: everything passed\n'
+
+install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
+	meson install -C build --no-rebuild
+
+header: ## write include/virsnap.h anew from the exports
+	UPDATE_HEADER=1 cargo test --test header
+
+clean: ## remove what was built
+	rm -rf build build-check
+	cargo clean
+
+set-up:
+	$(call step,set-up: tools and libraries)
+	@tools/set-up
+
+check-format:
+	$(call step,check: format)
+	cargo fmt --check
+
+check-lint:
+	$(call step,check: lint)
+	cargo clippy --locked --all-targets -- -D warnings
+
+check-rust:
+	$(call step,check: Rust tests and header)
+	cargo test --locked
+
+check-c:
+	$(call step,check: C harness and symbols (debug build))
+	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
+		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
+	meson compile -C build-check
+	meson test -C build-check --print-errorlogs
+
+check-install: build
+	$(call step,check: symbols and installed files (release build))
+	meson test -C build --print-errorlogs --suite abi
+	tools/check-install build
