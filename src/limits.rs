@@ -29,3 +29,15 @@ pub const QCOW2_SNAPSHOT_TABLE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Entries of a qcow2 snapshot table. Source: QEMU's `QCOW_MAX_SNAPSHOTS` (65536).
 pub const QCOW2_SNAPSHOTS: u32 = 65_536;
+
+/// Bytes of a journal file: an intent, or the record of a change, which has a line a snapshot
+/// (at most 300 bytes) and no document. Room for 200 000 of them.
+pub const JOURNAL_BYTES: usize = 64 * STATE_FILE_BYTES;
+
+/// Bytes of each file that is kept in reserve for the journal of a change on a full disk. Room for
+/// the removal of some 500 snapshots with names of 20 bytes.
+pub const JOURNAL_RESERVE_BYTES: usize = 16 * 1024;
+
+/// How long a writer waits for another. Source: libvirt 9.0's QEMU driver waits 30 seconds for a
+/// domain's job.
+pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -1,43 +1,131 @@
 //! The state directory, in the layout of libvirt's QEMU driver.
 
+use std::fmt;
+use std::fs::{DirBuilder, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags};
+
+use super::fs::Machine;
+use super::rooms::{Rooms, check_domain};
 use super::{Change, Listing, Lock, Store};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A state directory.
-#[derive(Debug)]
+///
+/// Its directories are kept open: what is done later is done to the directory that was checked here,
+/// whatever its path has come to mean.
 pub struct Directory {
-    root: PathBuf,
+    path: PathBuf,
+    rooms: Arc<Rooms<Machine>>,
 }
 
 impl Directory {
     /// Opens a state directory, making it (mode 0700) where it is missing.
-    pub fn open(_root: &Path) -> Result<Directory> {
-        todo!()
+    ///
+    /// The path is absolute; the directory is ours or root's and nobody else may write to it.
+    pub fn open(root: &Path) -> Result<Directory> {
+        if !root.is_absolute() {
+            return Err(refused(root, "its path is not absolute"));
+        }
+        let dir = match open_dir(root) {
+            Err(rustix::io::Errno::NOENT) => {
+                make(root).map_err(|error| Error::io("create directory", root, error))?;
+                open_dir(root)
+            }
+            answer => answer,
+        };
+        let dir = match dir {
+            Err(rustix::io::Errno::NOTDIR) => return Err(refused(root, "it is not a directory")),
+            answer => answer.map_err(|errno| Error::io("open directory", root, errno))?,
+        };
+        check_access(root, &dir)?;
+        let rooms = Rooms::open(Machine, &dir, root)?;
+        Ok(Directory {
+            path: root.to_owned(),
+            rooms: Arc::new(rooms),
+        })
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Directory")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
 impl Store for Directory {
     fn domains(&self) -> Result<Listing> {
-        todo!()
+        self.rooms.domains()
     }
-    fn snapshots(&self, _domain: &str) -> Result<Listing> {
-        todo!()
+    fn snapshots(&self, domain: &str) -> Result<Listing> {
+        self.rooms.snapshots(domain)
     }
-    fn lock(&self, _domain: &str) -> Result<Box<dyn Lock>> {
-        todo!()
+    fn lock(&self, domain: &str) -> Result<Box<dyn Lock>> {
+        check_domain(domain)?;
+        Ok(Box::new(self.rooms.wait_lock(domain)?))
     }
-    fn pending(&self, _domain: &str) -> Result<Option<String>> {
-        todo!()
+    fn pending(&self, domain: &str) -> Result<Option<String>> {
+        self.rooms.pending(domain)
     }
-    fn intend(&self, _domain: &str, _intent: &str) -> Result<()> {
-        todo!()
+    fn intend(&self, domain: &str, intent: &str) -> Result<()> {
+        self.rooms.intend(domain, intent)
     }
-    fn withdraw(&self, _domain: &str) -> Result<()> {
-        todo!()
+    fn withdraw(&self, domain: &str) -> Result<()> {
+        self.rooms.withdraw(domain)
     }
-    fn commit(&self, _domain: &str, _change: &Change) -> Result<()> {
-        todo!()
+    fn commit(&self, domain: &str, change: &Change) -> Result<()> {
+        self.rooms.commit(domain, change)
+    }
+}
+
+fn open_dir(path: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+/// Makes the directory, durably; missing ones above it as `mkdir -p` does.
+fn make(root: &Path) -> std::io::Result<()> {
+    let parent = root.parent().unwrap_or(root);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(parent)?;
+    match DirBuilder::new().mode(0o700).create(root) {
+        Ok(()) => std::fs::set_permissions(root, PermissionsExt::from_mode(0o700))?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    File::open(parent)?.sync_all()
+}
+
+/// Looks at the open directory, not at its path: nobody can put another in its place meanwhile.
+fn check_access(root: &Path, dir: &OwnedFd) -> Result<()> {
+    let failed = |error: std::io::Error| Error::io("look up directory", root, error);
+    let found = File::from(dir.try_clone().map_err(failed)?)
+        .metadata()
+        .map_err(failed)?;
+    if found.uid() != rustix::process::geteuid().as_raw() && found.uid() != 0 {
+        return Err(refused(root, "it belongs to another user"));
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err(refused(root, "others may write to it"));
+    }
+    Ok(())
+}
+
+fn refused(root: &Path, reason: &'static str) -> Error {
+    Error::StateDirectory {
+        path: root.to_owned(),
+        reason,
     }
 }

@@ -4,8 +4,18 @@
 
 use crate::error::{Error, Result};
 
+mod commit;
 mod directory;
+mod fs;
 mod journal;
+mod listing;
+mod lock;
+mod recovery;
+mod rooms;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;
 pub use directory::Directory;
 
 /// Keeps the definition of each domain and the documents of its snapshots.
@@ -17,14 +27,17 @@ pub trait Store: Send + Sync {
     fn domains(&self) -> Result<Listing>;
 
     /// The snapshot documents of one domain, ordered by name. A document that cannot be read
-    /// stands in the report; the others are there. Finishes a commit that was cut off.
+    /// stands in the report; the others are there. Finishes a commit that was cut off. Never waits
+    /// for a writer that is busy with the guest's data.
     fn snapshots(&self, domain: &str) -> Result<Listing>;
 
     /// Excludes other writers of the domain, in this process and in others, until dropped.
-    /// Waits a bounded time; the error names the holder.
+    /// Waits a bounded time; the error names the holder. While it is held, the thread that took it
+    /// makes the changes and drops it: the store knows the holder by its thread.
     fn lock(&self, domain: &str) -> Result<Box<dyn Lock>>;
 
     /// The intent that was recorded and neither committed nor withdrawn: guest data may be half-changed.
+    /// Without the lock it may be that of a writer at work.
     fn pending(&self, domain: &str) -> Result<Option<String>>;
 
     /// Records durably what is about to be done to guest data.
@@ -33,7 +46,8 @@ pub trait Store: Send + Sync {
     /// Withdraws the intent: guest data is as before it.
     fn withdraw(&self, domain: &str) -> Result<()>;
 
-    /// Makes the whole change durable, or nothing of it, and closes the intent if there is one.
+    /// Makes the whole change durable, or nothing of it, and closes the intent if there is one. After
+    /// an error no reader sees anything of it, now or later.
     fn commit(&self, domain: &str, change: &Change) -> Result<()>;
 }
 

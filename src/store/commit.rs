@@ -1,0 +1,395 @@
+//! How a change becomes durable: whole, or not at all.
+//!
+//! Everything that needs space or can be refused happens first, in `stage/`. Then comes the one call
+//! that decides: the rename of the change's record onto the domain's journal or, where the change
+//! is a single file and no intent is open, the rename of that file. From there on readers see the
+//! change, and its steps are only renames and removals, which can be repeated until they succeed.
+//!
+//! The deciding rename is followed by an fsync of its directory. If that fails the rename is taken
+//! back and the change has failed. If not even that works, the change stands: an error would make
+//! the caller undo what it did to the guest's data while each reader sees the change as made.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::fs::{Answer, FileSystem};
+use super::journal::{self, Step};
+use super::rooms::{
+    RESERVES, Room, Rooms, again, check_domain, document_file, if_there, is_there, set_aside,
+    staged_file, staged_journal,
+};
+use super::{Change, DefinitionChange, check_name};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// A change as its steps, against what is there.
+#[derive(Default)]
+struct Plan<'a> {
+    steps: Vec<Planned>,
+    /// The text of each staged file, by number.
+    texts: Vec<&'a str>,
+}
+
+struct Planned {
+    step: Step,
+    /// A file stands where the step writes.
+    replaces: bool,
+}
+
+/// What has become of a deciding call.
+enum Decided {
+    /// It is durable.
+    Durable,
+    /// It is done and could be neither made durable nor taken back.
+    Unproven(Error),
+}
+
+impl<F: FileSystem + 'static> Rooms<F> {
+    /// [`super::Store::intend`].
+    pub(super) fn intend(self: &Arc<Self>, domain: &str, text: &str) -> Result<()> {
+        check_domain(domain)?;
+        let _guard = self.exclusive(domain)?;
+        let replaces = self.settle(domain)?.is_some();
+        match self.put_journal(domain, &journal::intent(text), replaces)? {
+            Decided::Durable => Ok(()),
+            // The guest's data is not touched, so an intent that stands describes nothing done.
+            Decided::Unproven(error) => Err(error),
+        }
+    }
+
+    /// [`super::Store::withdraw`].
+    pub(super) fn withdraw(self: &Arc<Self>, domain: &str) -> Result<()> {
+        check_domain(domain)?;
+        let _guard = self.exclusive(domain)?;
+        if self.settle(domain)?.is_some() {
+            self.take_intent(domain)?;
+        }
+        Ok(())
+    }
+
+    /// [`super::Store::commit`].
+    pub(super) fn commit(self: &Arc<Self>, domain: &str, change: &Change) -> Result<()> {
+        check_domain(domain)?;
+        check_change(change)?;
+        let _guard = self.exclusive(domain)?;
+        let has_intent = self.settle(domain)?.is_some();
+        let folder = self.folder(domain)?;
+        let plan = self.plan(domain, change, folder.as_ref())?;
+        match plan.steps.as_slice() {
+            [] if has_intent => self.take_intent(domain)?,
+            [] => {}
+            [only] if !has_intent => self.commit_one(domain, only, &plan.texts, folder)?,
+            _ => self.commit_many(domain, &plan, folder.is_some(), has_intent)?,
+        }
+        match change.definition {
+            DefinitionChange::Keep => {}
+            DefinitionChange::Write(_) => self.set_gone(domain, false),
+            DefinitionChange::Remove => {
+                self.remove_folder(domain);
+                self.set_gone(domain, true);
+            }
+        }
+        Ok(())
+    }
+
+    fn plan<'a>(
+        &self,
+        domain: &str,
+        change: &'a Change,
+        folder: Option<&Room<F::Dir>>,
+    ) -> Result<Plan<'a>> {
+        let is_there_in = |name: &str| match folder {
+            Some(folder) => is_there(&self.fs, folder, &document_file(name)),
+            None => Ok(false),
+        };
+        let mut plan = Plan::default();
+        for (name, text) in &change.write {
+            let step = Step::Write {
+                staged: plan.texts.len(),
+                name: name.clone(),
+            };
+            plan.texts.push(text);
+            plan.steps.push(Planned {
+                step,
+                replaces: is_there_in(name)?,
+            });
+        }
+        let written: HashSet<&str> = change.write.iter().map(|(name, _)| name.as_str()).collect();
+        for name in &change.remove {
+            if !written.contains(name.as_str()) && is_there_in(name)? {
+                let step = Step::Remove { name: name.clone() };
+                plan.steps.push(Planned {
+                    step,
+                    replaces: true,
+                });
+            }
+        }
+        let defined = || is_there(&self.fs, &self.domain, &document_file(domain));
+        match &change.definition {
+            DefinitionChange::Keep => {}
+            DefinitionChange::Write(text) => {
+                let step = Step::Define {
+                    staged: plan.texts.len(),
+                };
+                plan.texts.push(text);
+                plan.steps.push(Planned {
+                    step,
+                    replaces: defined()?,
+                });
+            }
+            DefinitionChange::Remove => {
+                if defined()? {
+                    plan.steps.push(Planned {
+                        step: Step::Undefine,
+                        replaces: true,
+                    });
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    fn commit_one(
+        &self,
+        domain: &str,
+        planned: &Planned,
+        texts: &[&str],
+        folder: Option<Room<F::Dir>>,
+    ) -> Result<()> {
+        let has_folder = folder.is_some();
+        let made;
+        let (room, file) = match &planned.step {
+            Step::Define { .. } | Step::Undefine => (&self.domain, document_file(domain)),
+            Step::Write { name, .. } | Step::Remove { name } => {
+                made = folder.map_or_else(|| self.make_folder(domain), Ok)?;
+                (&made, document_file(name))
+            }
+        };
+        let done = match texts.first() {
+            None => self.take(domain, room, &file),
+            Some(text) => {
+                let staged = staged_file(domain, 0);
+                self.stage(&staged, text.as_bytes())
+                    .map_err(self.stage.failed("write", &staged))
+                    .and_then(|()| self.put(domain, &staged, room, &file, planned.replaces))
+            }
+        };
+        if done.is_err() && !has_folder {
+            self.remove_folder(domain);
+        }
+        done.map(|_| ())
+    }
+
+    fn commit_many(
+        &self,
+        domain: &str,
+        plan: &Plan<'_>,
+        has_folder: bool,
+        has_intent: bool,
+    ) -> Result<()> {
+        let steps: Vec<Step> = plan
+            .steps
+            .iter()
+            .map(|planned| planned.step.clone())
+            .collect();
+        let needs_folder = steps.iter().any(|step| matches!(step, Step::Write { .. }));
+        if needs_folder && !has_folder {
+            self.make_folder(domain)?;
+        }
+        let decided = self
+            .stage_texts(domain, &plan.texts)
+            .and_then(|()| self.put_journal(domain, &journal::commit(&steps), has_intent));
+        if let Err(error) = decided {
+            for number in 0..plan.texts.len() {
+                self.unstage(&staged_file(domain, number));
+            }
+            if needs_folder && !has_folder {
+                self.remove_folder(domain);
+            }
+            return Err(error);
+        }
+        // The change is made. What cannot be carried out now, every reader sees through the journal,
+        // and the next one who can write carries it out.
+        if self.carry_out(domain, &steps).is_ok() {
+            self.fill_reserves();
+        }
+        Ok(())
+    }
+
+    fn stage_texts(&self, domain: &str, texts: &[&str]) -> Result<()> {
+        for (number, text) in texts.iter().enumerate() {
+            let staged = staged_file(domain, number);
+            let failed = self.stage.failed("write", &staged);
+            self.stage(&staged, text.as_bytes()).map_err(failed)?;
+        }
+        if texts.is_empty() {
+            return Ok(());
+        }
+        self.fs
+            .sync_dir(&self.stage.dir)
+            .map_err(self.stage.failed_here("sync directory"))
+    }
+
+    fn put_journal(&self, domain: &str, bytes: &[u8], replaces: bool) -> Result<Decided> {
+        if bytes.len() > limits::JOURNAL_BYTES {
+            return Err(Error::TooLarge {
+                what: "journal",
+                limit: limits::JOURNAL_BYTES,
+            });
+        }
+        let staged = staged_journal(domain);
+        self.stage_from_reserve(&staged, bytes)
+            .map_err(self.stage.failed("write", &staged))?;
+        self.put(domain, &staged, &self.journal, domain, replaces)
+    }
+
+    /// Stages a journal; on a full disk in space that was kept for that.
+    fn stage_from_reserve(&self, staged: &str, bytes: &[u8]) -> Answer<()> {
+        let full = match self.stage(staged, bytes) {
+            Err(errno @ (Errno::NOSPC | Errno::DQUOT)) => errno,
+            answer => return answer,
+        };
+        if bytes.len() > limits::JOURNAL_RESERVE_BYTES {
+            return Err(full);
+        }
+        let dir = &self.stage.dir;
+        if !RESERVES
+            .iter()
+            .any(|file| self.fs.rename(dir, file, dir, staged).is_ok())
+        {
+            return Err(full);
+        }
+        let write = || {
+            let open = self.fs.overwrite(dir, staged)?;
+            self.fs.write(&open, bytes)?;
+            self.fs.sync(&open)
+        };
+        write().inspect_err(|_| self.unstage(staged))
+    }
+
+    /// Makes a staged file `file` of a room, durably. On failure all is as before and nothing is
+    /// staged.
+    fn put(
+        &self,
+        domain: &str,
+        staged: &str,
+        room: &Room<F::Dir>,
+        file: &str,
+        replaces: bool,
+    ) -> Result<Decided> {
+        let (fs, stage, dir) = (&self.fs, &self.stage.dir, &room.dir);
+        let before = set_aside(domain);
+        let mut kept = false;
+        if replaces {
+            kept = self
+                .keep(room, file, &before)
+                .inspect_err(|_| self.unstage(staged))?;
+        }
+        if let Err(errno) = fs.rename(stage, staged, dir, file) {
+            self.unstage(staged);
+            if kept {
+                self.unstage(&before);
+            }
+            return Err(room.failed("write", file)(errno));
+        }
+        let synced = again(|| fs.sync_dir(dir)).map_err(room.failed_here("sync directory"));
+        let Err(error) = synced else {
+            if kept {
+                self.unstage(&before);
+            }
+            return Ok(Decided::Durable);
+        };
+        let back = match (replaces, kept) {
+            (false, _) => again(|| fs.unlink(dir, file)),
+            (true, true) => again(|| fs.rename(stage, &before, dir, file)),
+            (true, false) => Err(Errno::NOTSUP),
+        };
+        if back.is_err() {
+            return Ok(Decided::Unproven(error));
+        }
+        let _ = fs.sync_dir(dir);
+        Err(error)
+    }
+
+    /// Gives a file that will be replaced a second name in `stage/`; `false` where the file system
+    /// has no second names.
+    fn keep(&self, room: &Room<F::Dir>, file: &str, before: &str) -> Result<bool> {
+        let link = || self.fs.link(&room.dir, file, &self.stage.dir, before);
+        let answer = match link() {
+            Err(Errno::EXIST) => {
+                self.unstage(before);
+                link()
+            }
+            answer => answer,
+        };
+        match answer {
+            Ok(()) => Ok(true),
+            Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK) => Ok(false),
+            Err(errno) => Err(room.failed("keep", file)(errno)),
+        }
+    }
+
+    /// Removes a file of a room, durably. On failure it is there as before.
+    fn take(&self, domain: &str, room: &Room<F::Dir>, file: &str) -> Result<Decided> {
+        let (fs, stage, dir) = (&self.fs, &self.stage.dir, &room.dir);
+        let before = set_aside(domain);
+        let kept = match fs.rename(dir, file, stage, &before) {
+            Ok(()) => true,
+            Err(Errno::NOENT) => return Ok(Decided::Durable),
+            // On a full disk a directory may have no room for one more name.
+            Err(Errno::NOSPC | Errno::DQUOT) => {
+                if_there(fs.unlink(dir, file)).map_err(room.failed("remove", file))?;
+                false
+            }
+            Err(errno) => return Err(room.failed("remove", file)(errno)),
+        };
+        let synced = again(|| fs.sync_dir(dir)).map_err(room.failed_here("sync directory"));
+        if let Err(error) = synced {
+            if kept && again(|| fs.rename(stage, &before, dir, file)).is_ok() {
+                let _ = fs.sync_dir(dir);
+                return Err(error);
+            }
+            return Ok(Decided::Unproven(error));
+        }
+        if kept {
+            self.unstage(&before);
+        }
+        Ok(Decided::Durable)
+    }
+
+    fn take_intent(&self, domain: &str) -> Result<()> {
+        if let Decided::Unproven(_) = self.take(domain, &self.journal, domain)? {
+            self.distrust_journal();
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a change that could not be stored, or not be read again.
+fn check_change(change: &Change) -> Result<()> {
+    let written = change.write.iter().map(|(name, _)| name);
+    for name in written.chain(&change.remove) {
+        check_name(name, limits::SNAPSHOT_NAME_BYTES).map_err(|reason| Error::SnapshotName {
+            name: name.clone(),
+            reason,
+        })?;
+    }
+    for (_, text) in &change.write {
+        check_size("snapshot document", text)?;
+    }
+    match &change.definition {
+        DefinitionChange::Write(text) => check_size("domain definition", text),
+        DefinitionChange::Keep | DefinitionChange::Remove => Ok(()),
+    }
+}
+
+fn check_size(what: &'static str, text: &str) -> Result<()> {
+    let limit = limits::STATE_FILE_BYTES;
+    if text.len() > limit {
+        Err(Error::TooLarge { what, limit })
+    } else {
+        Ok(())
+    }
+}

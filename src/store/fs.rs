@@ -1,0 +1,308 @@
+//! The file system as the store needs it: each operation once, relative to an open directory.
+//!
+//! Whatever is fsynced survives a power cut: of a file its bytes, of a directory its names. Nothing
+//! here follows a symbolic link, blocks on a FIFO, depends on the umask or leaks a descriptor.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+/// What a system call answers.
+pub(super) type Answer<T> = Result<T, Errno>;
+
+/// What stands under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A regular file.
+    Regular,
+    /// A directory, symbolic link, FIFO, socket or device.
+    Other,
+    /// The file system does not say while listing.
+    Unknown,
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The name, in bytes: a file system knows no encoding.
+    pub name: Vec<u8>,
+    /// What stands there.
+    pub kind: Kind,
+}
+
+/// What was found where a file was to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// The whole content.
+    Bytes(Vec<u8>),
+    /// Not a regular file.
+    NotRegular,
+    /// More than the limit.
+    TooLarge,
+}
+
+/// Changes whenever a name in a directory comes, goes or is given to another file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// Which directory.
+    pub inode: u64,
+    /// When its names changed, in nanoseconds since 1970.
+    pub changed_ns: i128,
+    /// For how long it has been so. Within a tick of the clock two changes leave one stamp.
+    pub age: Duration,
+}
+
+/// The operations of a file system.
+pub(super) trait FileSystem: Send + Sync {
+    /// An open directory.
+    type Dir: Send + Sync;
+    /// A file open for writing.
+    type File;
+    /// Excludes others until dropped.
+    type Locked: Send;
+
+    /// Opens a directory.
+    fn open_dir(&self, parent: &Self::Dir, name: &str) -> Answer<Self::Dir>;
+    /// Makes a directory, mode 0700.
+    fn make_dir(&self, parent: &Self::Dir, name: &str) -> Answer<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, parent: &Self::Dir, name: &str) -> Answer<()>;
+    /// All names but `.` and `..`.
+    fn entries(&self, dir: &Self::Dir) -> Answer<Vec<Entry>>;
+    /// What stands under a name.
+    fn kind(&self, dir: &Self::Dir, name: &str) -> Answer<Kind>;
+    /// The directory's stamp.
+    fn stamp(&self, dir: &Self::Dir) -> Answer<Stamp>;
+    /// Reads a file of at most `limit` bytes.
+    fn read(&self, dir: &Self::Dir, name: &str, limit: usize) -> Answer<Content>;
+    /// Makes a file that was not there, mode 0600.
+    fn create(&self, dir: &Self::Dir, name: &str) -> Answer<Self::File>;
+    /// Opens a file that is there, to write over its bytes.
+    fn overwrite(&self, dir: &Self::Dir, name: &str) -> Answer<Self::File>;
+    /// Writes all bytes.
+    fn write(&self, file: &Self::File, bytes: &[u8]) -> Answer<()>;
+    /// Makes a file's bytes durable.
+    fn sync(&self, file: &Self::File) -> Answer<()>;
+    /// Makes a directory's names durable.
+    fn sync_dir(&self, dir: &Self::Dir) -> Answer<()>;
+    /// Gives a second name to a file.
+    fn link(&self, from: &Self::Dir, name: &str, to: &Self::Dir, new: &str) -> Answer<()>;
+    /// Moves a file to another name, over what stands there.
+    fn rename(&self, from: &Self::Dir, name: &str, to: &Self::Dir, new: &str) -> Answer<()>;
+    /// Removes a name of a file.
+    fn unlink(&self, dir: &Self::Dir, name: &str) -> Answer<()>;
+    /// Locks a file, making it if it is missing; `None` while somebody else holds it. `owner` is
+    /// written into it.
+    fn try_lock(&self, dir: &Self::Dir, name: &str, owner: &str) -> Answer<Option<Self::Locked>>;
+    /// Lets time pass.
+    fn pause(&self, time: Duration);
+}
+
+/// The machine's file system.
+#[derive(Debug)]
+pub(super) struct Machine;
+
+const CREATED: Mode = Mode::RUSR.union(Mode::WUSR);
+const OPEN: OFlags = OFlags::CLOEXEC
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NOCTTY);
+
+impl FileSystem for Machine {
+    type Dir = OwnedFd;
+    type File = OwnedFd;
+    type Locked = FileLock;
+
+    fn open_dir(&self, parent: &OwnedFd, name: &str) -> Answer<OwnedFd> {
+        let flags = OPEN | OFlags::RDONLY | OFlags::DIRECTORY;
+        retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))
+    }
+
+    fn make_dir(&self, parent: &OwnedFd, name: &str) -> Answer<()> {
+        rustix::fs::mkdirat(parent, name, Mode::RWXU)?;
+        rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())
+    }
+
+    fn remove_dir(&self, parent: &OwnedFd, name: &str) -> Answer<()> {
+        rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+    }
+
+    fn entries(&self, dir: &OwnedFd) -> Answer<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::RegularFile => Kind::Regular,
+                FileType::Unknown => Kind::Unknown,
+                _ => Kind::Other,
+            };
+            entries.push(Entry {
+                name: name.to_vec(),
+                kind,
+            });
+        }
+        Ok(entries)
+    }
+
+    fn kind(&self, dir: &OwnedFd, name: &str) -> Answer<Kind> {
+        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(kind_of(stat.st_mode))
+    }
+
+    fn stamp(&self, dir: &OwnedFd) -> Answer<Stamp> {
+        let stat = rustix::fs::fstat(dir)?;
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let changed_ns = nanoseconds(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec));
+        let now_ns = nanoseconds(i128::from(now.tv_sec), i128::from(now.tv_nsec));
+        // A time in the future is as good as a change just now.
+        let age = u64::try_from(now_ns - changed_ns).map_or(Duration::ZERO, Duration::from_nanos);
+        Ok(Stamp {
+            inode: stat.st_ino,
+            changed_ns,
+            age,
+        })
+    }
+
+    fn read(&self, dir: &OwnedFd, name: &str, limit: usize) -> Answer<Content> {
+        let flags = OPEN | OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = match retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty())) {
+            Ok(file) => file,
+            // A symbolic link; a socket.
+            Err(Errno::LOOP | Errno::NXIO) => return Ok(Content::NotRegular),
+            Err(errno) => return Err(errno),
+        };
+        let stat = rustix::fs::fstat(&file)?;
+        if kind_of(stat.st_mode) != Kind::Regular {
+            return Ok(Content::NotRegular);
+        }
+        let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+        if size > limit {
+            return Ok(Content::TooLarge);
+        }
+        // One byte more than is expected: a short read then says that this was the end.
+        let mut bytes = Vec::with_capacity(size + 1);
+        loop {
+            let room = bytes.capacity() - bytes.len();
+            let spare = rustix::buffer::spare_capacity(&mut bytes);
+            let count = match rustix::io::read(&file, spare) {
+                Err(Errno::INTR) => continue,
+                answer => answer?,
+            };
+            if bytes.len() > limit {
+                return Ok(Content::TooLarge);
+            }
+            if count < room {
+                return Ok(Content::Bytes(bytes));
+            }
+            bytes.reserve(room + 1);
+        }
+    }
+
+    fn create(&self, dir: &OwnedFd, name: &str) -> Answer<OwnedFd> {
+        let flags = OPEN | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let file = retry_on_intr(|| rustix::fs::openat(dir, name, flags, CREATED))?;
+        rustix::fs::fchmod(&file, CREATED)?;
+        Ok(file)
+    }
+
+    fn overwrite(&self, dir: &OwnedFd, name: &str) -> Answer<OwnedFd> {
+        retry_on_intr(|| rustix::fs::openat(dir, name, OPEN | OFlags::WRONLY, Mode::empty()))
+    }
+
+    fn write(&self, file: &OwnedFd, mut bytes: &[u8]) -> Answer<()> {
+        while !bytes.is_empty() {
+            let count = retry_on_intr(|| rustix::io::write(file, bytes))?;
+            bytes = bytes.get(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn sync(&self, file: &OwnedFd) -> Answer<()> {
+        retry_on_intr(|| rustix::fs::fsync(file))
+    }
+
+    fn sync_dir(&self, dir: &OwnedFd) -> Answer<()> {
+        retry_on_intr(|| rustix::fs::fsync(dir))
+    }
+
+    fn link(&self, from: &OwnedFd, name: &str, to: &OwnedFd, new: &str) -> Answer<()> {
+        rustix::fs::linkat(from, name, to, new, AtFlags::empty())
+    }
+
+    fn rename(&self, from: &OwnedFd, name: &str, to: &OwnedFd, new: &str) -> Answer<()> {
+        rustix::fs::renameat(from, name, to, new)
+    }
+
+    fn unlink(&self, dir: &OwnedFd, name: &str) -> Answer<()> {
+        rustix::fs::unlinkat(dir, name, AtFlags::empty())
+    }
+
+    fn try_lock(&self, dir: &OwnedFd, name: &str, owner: &str) -> Answer<Option<FileLock>> {
+        loop {
+            let file = open_lock(dir, name)?;
+            match retry_on_intr(|| {
+                rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+            }) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(errno) => return Err(errno),
+            }
+            let lock = FileLock(file);
+            let stat = rustix::fs::fstat(&lock.0)?;
+            if stat.st_nlink == 0 {
+                // Removed together with its domain while we waited.
+                continue;
+            }
+            // Only a message depends on it, and a full disk must not keep anybody from deleting.
+            let _ = rustix::io::pwrite(&lock.0, format!("{owner:<20}\n").as_bytes(), 0);
+            return Ok(Some(lock));
+        }
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+/// Opens a lock file. Where nothing can be written any more, a lock for reading is as exclusive.
+fn open_lock(dir: &OwnedFd, name: &str) -> Answer<OwnedFd> {
+    let open = |flags| retry_on_intr(|| rustix::fs::openat(dir, name, OPEN | flags, CREATED));
+    // Without O_CREAT first: on a full or read-only disk an existing file still opens.
+    let file = match open(OFlags::RDWR | OFlags::NONBLOCK) {
+        Err(Errno::NOENT) => {
+            let file = open(OFlags::RDWR | OFlags::NONBLOCK | OFlags::CREATE)?;
+            rustix::fs::fchmod(&file, CREATED)?;
+            file
+        }
+        Err(Errno::ROFS | Errno::ACCESS) => open(OFlags::RDONLY | OFlags::NONBLOCK)?,
+        answer => answer?,
+    };
+    Ok(file)
+}
+
+/// A `flock` that ends with this value or its process.
+#[derive(Debug)]
+pub(super) struct FileLock(OwnedFd);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child forked meanwhile by another thread has the descriptor too.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn kind_of(mode: u32) -> Kind {
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => Kind::Regular,
+        _ => Kind::Other,
+    }
+}
+
+fn nanoseconds(seconds: i128, nanoseconds: i128) -> i128 {
+    seconds * 1_000_000_000 + nanoseconds
+}

@@ -1,0 +1,249 @@
+//! Reading: what stands in a state directory, seen through the journals.
+//!
+//! A change that is committed and not yet carried out counts as made. Readers take no lock: a writer
+//! may keep it for as long as the guest's data takes. They look whether anything has changed while
+//! they read, and read again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::fs::{Content, Entry, FileSystem, Kind};
+use super::journal::{Journal, Step};
+use super::rooms::{Room, Rooms, check_domain, document_file, if_there, staged_file};
+use super::{Damage, Listing, check_name};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// Documents by name: the text, or why there is none. Names alone do not tell a document from a
+/// stray file, so those are kept apart.
+#[derive(Default)]
+struct Found {
+    documents: BTreeMap<String, Result<String>>,
+    strays: Vec<Damage>,
+}
+
+/// A clock tick and more: 10 ms is the longest (`CONFIG_HZ=100`). Changes nearer to each other than
+/// that may leave one time stamp.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often a reader tries without the lock.
+const ATTEMPTS: usize = 16;
+
+impl<F: FileSystem + 'static> Rooms<F> {
+    /// [`super::Store::pending`].
+    pub(super) fn pending(self: &Arc<Self>, domain: &str) -> Result<Option<String>> {
+        check_domain(domain)?;
+        match self.read_journal(domain)? {
+            Journal::Intent(text) => {
+                self.prove_journal()?;
+                Ok(Some(text))
+            }
+            Journal::Absent => Ok(None),
+            Journal::Commit(_) | Journal::Garbled | Journal::Foreign => {
+                self.recover(Some(domain))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// [`super::Store::domains`].
+    pub(super) fn domains(self: &Arc<Self>) -> Result<Listing> {
+        self.recover(None)?;
+        let mut found = self.read_room(&self.domain, limits::DOMAIN_NAME_BYTES)?;
+        for domain in self.journals()? {
+            if let Ok(Journal::Commit(steps)) = self.read_journal(&domain) {
+                for step in &steps {
+                    match step {
+                        Step::Define { staged } => {
+                            self.see_staged(&domain, *staged, &domain, &mut found)?;
+                        }
+                        Step::Undefine => drop(found.documents.remove(&domain)),
+                        Step::Write { .. } | Step::Remove { .. } => {}
+                    }
+                }
+            }
+        }
+        Ok(found.into_listing())
+    }
+
+    /// [`super::Store::snapshots`].
+    pub(super) fn snapshots(self: &Arc<Self>, domain: &str) -> Result<Listing> {
+        check_domain(domain)?;
+        self.recover(Some(domain))?;
+        if self.is_held_here(domain) {
+            let journal = self.read_journal(domain)?;
+            let folder = self.folder(domain)?;
+            return self.read_snapshots(domain, folder.as_ref(), &journal);
+        }
+        for _ in 0..ATTEMPTS {
+            if let Some(listing) = self.try_snapshots(domain)? {
+                return Ok(listing);
+            }
+        }
+        let _guard = self.wait_lock(domain)?;
+        let journal = self.read_journal(domain)?;
+        self.read_snapshots(domain, self.folder(domain)?.as_ref(), &journal)
+    }
+
+    /// Reads without the lock; `None` if somebody changed something meanwhile, or may have.
+    fn try_snapshots(&self, domain: &str) -> Result<Option<Listing>> {
+        let journal = self.read_journal(domain)?;
+        let folder = self.folder(domain)?;
+        let stamp = |room: &Room<F::Dir>| {
+            self.fs
+                .stamp(&room.dir)
+                .map_err(room.failed_here("look up directory"))
+        };
+        let Some(folder) = folder else {
+            let listing = self.read_snapshots(domain, None, &journal)?;
+            let is_same = self.folder(domain)?.is_none() && self.read_journal(domain)? == journal;
+            return Ok(is_same.then_some(listing));
+        };
+        let before = stamp(&folder)?;
+        if before.age < TICK {
+            self.fs.pause(TICK - before.age);
+            return Ok(None);
+        }
+        let listing = self.read_snapshots(domain, Some(&folder), &journal)?;
+        let after = stamp(&folder)?;
+        let is_same = (before.inode, before.changed_ns) == (after.inode, after.changed_ns)
+            && self.read_journal(domain)? == journal;
+        Ok(is_same.then_some(listing))
+    }
+
+    fn read_snapshots(
+        &self,
+        domain: &str,
+        folder: Option<&Room<F::Dir>>,
+        journal: &Journal,
+    ) -> Result<Listing> {
+        let mut found = match folder {
+            Some(folder) => self.read_room(folder, limits::SNAPSHOT_NAME_BYTES)?,
+            None => Found::default(),
+        };
+        if let Journal::Commit(steps) = journal {
+            for step in steps {
+                match step {
+                    Step::Write { staged, name } => {
+                        self.see_staged(domain, *staged, name, &mut found)?;
+                    }
+                    Step::Remove { name } => drop(found.documents.remove(name)),
+                    Step::Define { .. } | Step::Undefine => {}
+                }
+            }
+        }
+        Ok(found.into_listing())
+    }
+
+    /// Puts a committed text in its place; one that is staged no more is in place already.
+    fn see_staged(&self, domain: &str, number: usize, name: &str, found: &mut Found) -> Result<()> {
+        let staged = staged_file(domain, number);
+        if let Some(document) = self.read_document(&self.stage, &staged)? {
+            found.documents.insert(name.to_owned(), document);
+        }
+        Ok(())
+    }
+
+    fn read_room(&self, room: &Room<F::Dir>, name_limit: usize) -> Result<Found> {
+        let mut found = Found::default();
+        let entries = self
+            .fs
+            .entries(&room.dir)
+            .map_err(room.failed_here("read directory"))?;
+        for entry in entries {
+            match document_name(&entry, name_limit, &room.path) {
+                Err(stray) => found.strays.push(stray),
+                Ok(name) => {
+                    if let Some(document) = self.read_document(room, &document_file(&name))? {
+                        found.documents.insert(name, document);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads one file; `None` if there is none. The outer error is not the file's fault.
+    fn read_document(&self, room: &Room<F::Dir>, file: &str) -> Result<Option<Result<String>>> {
+        let answer = self.fs.read(&room.dir, file, limits::STATE_FILE_BYTES);
+        let content = match if_there(answer) {
+            Ok(Some(content)) => content,
+            Ok(None) => return Ok(None),
+            Err(errno) => {
+                let error = room.failed("read", file)(errno);
+                return if is_of_file(errno) {
+                    Ok(Some(Err(error)))
+                } else {
+                    Err(error)
+                };
+            }
+        };
+        let damaged = |reason: &str| Err(damage(&room.path.join(file), reason));
+        Ok(Some(match content {
+            Content::NotRegular => damaged("it is not a regular file"),
+            Content::TooLarge => damaged("it is larger than 1 MiB"),
+            Content::Bytes(bytes) => {
+                String::from_utf8(bytes).or_else(|_| damaged("it is not UTF-8"))
+            }
+        }))
+    }
+}
+
+impl Found {
+    fn into_listing(self) -> Listing {
+        let mut listing = Listing {
+            documents: Vec::new(),
+            damaged: self.strays,
+        };
+        for (name, document) in self.documents {
+            match document {
+                Ok(text) => listing.documents.push((name, text)),
+                Err(cause) => listing.damaged.push(Damage { name, cause }),
+            }
+        }
+        listing
+            .damaged
+            .sort_by(|one, other| one.name.cmp(&other.name));
+        listing
+    }
+}
+
+/// The name of the document that an entry is, or the damage that it is.
+fn document_name(entry: &Entry, limit: usize, room: &Path) -> std::result::Result<String, Damage> {
+    let file = String::from_utf8_lossy(&entry.name).into_owned();
+    let stray = |name: &str, reason: &str| {
+        Err(Damage {
+            name: name.to_owned(),
+            cause: damage(&room.join(&file), reason),
+        })
+    };
+    let Some(name) = file.strip_suffix(".xml") else {
+        return stray(&file, "its name does not end in .xml");
+    };
+    if std::str::from_utf8(&entry.name).is_err() {
+        return stray(name, "its name is not UTF-8");
+    }
+    if let Err(reason) = check_name(name, limit) {
+        return stray(name, reason);
+    }
+    if entry.kind == Kind::Other {
+        return stray(name, "it is not a regular file");
+    }
+    Ok(name.to_owned())
+}
+
+fn damage(path: &Path, reason: &str) -> Error {
+    Error::Damaged {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Whether a failed read says something about the file, and not about this process or moment.
+fn is_of_file(errno: Errno) -> bool {
+    !matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+}

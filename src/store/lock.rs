@@ -1,0 +1,120 @@
+//! The one writer of a domain.
+//!
+//! A `flock` on `lock/DOMAIN` excludes other processes and other threads alike, and ends with its
+//! process. A thread that has it may call anything of the store.
+
+use std::sync::Arc;
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use super::Lock;
+use super::fs::{Content, FileSystem};
+use super::rooms::Rooms;
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// Who of this process has a domain's lock.
+pub(super) struct Holder {
+    thread: ThreadId,
+    /// The domain went while it was held: its lock file goes too.
+    domain_gone: bool,
+}
+
+impl<F: FileSystem + 'static> Rooms<F> {
+    /// Whether this thread has the domain's lock.
+    pub(super) fn is_held_here(&self, domain: &str) -> bool {
+        let this = std::thread::current().id();
+        self.held
+            .lock()
+            .get(domain)
+            .is_some_and(|holder| holder.thread == this)
+    }
+
+    /// Notes that the domain is gone, or there again, for the lock file's sake.
+    pub(super) fn set_gone(&self, domain: &str, gone: bool) {
+        if let Some(holder) = self.held.lock().get_mut(domain) {
+            holder.domain_gone = gone;
+        }
+    }
+
+    /// The lock, unless this thread has it already.
+    pub(super) fn exclusive(self: &Arc<Self>, domain: &str) -> Result<Option<Held<F>>> {
+        if self.is_held_here(domain) {
+            Ok(None)
+        } else {
+            self.wait_lock(domain).map(Some)
+        }
+    }
+
+    /// Waits for the lock, at most [`limits::LOCK_WAIT`].
+    pub(super) fn wait_lock(self: &Arc<Self>, domain: &str) -> Result<Held<F>> {
+        let mut waited = Duration::ZERO;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if let Some(held) = self.try_lock(domain)? {
+                return Ok(held);
+            }
+            if waited >= limits::LOCK_WAIT {
+                let holder = self.holder(domain);
+                return Err(Error::DomainBusy {
+                    domain: domain.to_owned(),
+                    holder,
+                });
+            }
+            self.fs.pause(pause);
+            waited += pause;
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// The lock, if nobody has it.
+    pub(super) fn try_lock(self: &Arc<Self>, domain: &str) -> Result<Option<Held<F>>> {
+        let owner = rustix::process::getpid().as_raw_nonzero().to_string();
+        let locked = self
+            .fs
+            .try_lock(&self.lock.dir, domain, &owner)
+            .map_err(self.lock.failed("lock", domain))?;
+        Ok(locked.map(|locked| {
+            let thread = std::thread::current().id();
+            let holder = Holder {
+                thread,
+                domain_gone: false,
+            };
+            self.held.lock().insert(domain.to_owned(), holder);
+            Held {
+                rooms: Arc::clone(self),
+                domain: domain.to_owned(),
+                locked: Some(locked),
+            }
+        }))
+    }
+
+    fn holder(&self, domain: &str) -> String {
+        match self.fs.read(&self.lock.dir, domain, 64) {
+            Ok(Content::Bytes(bytes)) => {
+                format!("process {}", String::from_utf8_lossy(&bytes).trim())
+            }
+            _ => "an unknown process".to_owned(),
+        }
+    }
+}
+
+/// A domain's lock.
+pub(super) struct Held<F: FileSystem> {
+    rooms: Arc<Rooms<F>>,
+    domain: String,
+    locked: Option<F::Locked>,
+}
+
+impl<F: FileSystem> Lock for Held<F> {}
+
+impl<F: FileSystem> Drop for Held<F> {
+    fn drop(&mut self) {
+        let holder = self.rooms.held.lock().remove(&self.domain);
+        if holder.is_some_and(|holder| holder.domain_gone) {
+            // Before it is released, so that nobody can have locked a file that goes.
+            let _ = self.rooms.fs.unlink(&self.rooms.lock.dir, &self.domain);
+        }
+        drop(self.locked.take());
+    }
+}

@@ -1,0 +1,241 @@
+//! The rooms of a state directory, and the files in them.
+//!
+//! | room | what stands there |
+//! | --- | --- |
+//! | `snapshot/DOMAIN/` | `NAME.xml` each snapshot, and nothing else, as libvirt reads every entry |
+//! | `domain/` | `DOMAIN.xml` each definition |
+//! | `journal/` | `DOMAIN` the journal of a domain that has one |
+//! | `stage/` | `DOMAIN.…` files on their way in or out; `.reserve.N` for journals on a full disk |
+//! | `lock/` | `DOMAIN` held by its writer, with the process in it |
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+
+use super::check_name;
+use super::fs::{Answer, FileSystem, Kind};
+use super::lock::Holder;
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// An open directory and where it is, for messages.
+pub(super) struct Room<D> {
+    /// The directory.
+    pub dir: D,
+    /// Its path.
+    pub path: PathBuf,
+}
+
+impl<D> Room<D> {
+    /// The error of a call on a file of this room.
+    pub(super) fn failed(&self, action: &'static str, file: &str) -> impl Fn(Errno) -> Error {
+        let path = self.path.join(file);
+        move |errno| Error::io(action, path.clone(), errno)
+    }
+
+    /// The error of a call on the room itself.
+    pub(super) fn failed_here(&self, action: &'static str) -> impl Fn(Errno) -> Error {
+        let path = self.path.clone();
+        move |errno| Error::io(action, path.clone(), errno)
+    }
+}
+
+/// An open state directory.
+pub(super) struct Rooms<F: FileSystem> {
+    /// The file system it is on.
+    pub fs: F,
+    /// `snapshot/`
+    pub snapshot: Room<F::Dir>,
+    /// `domain/`
+    pub domain: Room<F::Dir>,
+    /// `journal/`
+    pub journal: Room<F::Dir>,
+    /// `stage/`
+    pub stage: Room<F::Dir>,
+    /// `lock/`
+    pub lock: Room<F::Dir>,
+    /// Who of this process has which domain's lock.
+    pub held: Mutex<HashMap<String, Holder>>,
+    /// A journal was removed and the removal could not be made durable: a power cut may bring it
+    /// back, so nothing may be changed until that has succeeded.
+    pub journal_unsynced: AtomicBool,
+}
+
+/// The files that keep space for journals. Two: an intent, and the commit that replaces it.
+pub(super) const RESERVES: [&str; 2] = [".reserve.0", ".reserve.1"];
+
+/// A step that must not fail for a passing reason is tried twice.
+pub(super) fn again<T>(call: impl Fn() -> Answer<T>) -> Answer<T> {
+    call().or_else(|_| call())
+}
+
+/// Takes "there is none" as an answer.
+pub(super) fn if_there<T>(answer: Answer<T>) -> Answer<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The file of a document.
+pub(super) fn document_file(name: &str) -> String {
+    format!("{name}.xml")
+}
+
+/// The name under which a domain's file number `number` is staged.
+pub(super) fn staged_file(domain: &str, number: usize) -> String {
+    format!("{domain}.{number}")
+}
+
+/// The name under which a domain's journal is staged.
+pub(super) fn staged_journal(domain: &str) -> String {
+    format!("{domain}.journal")
+}
+
+/// The name under which what a change replaces or removes waits until the change is durable.
+pub(super) fn set_aside(domain: &str) -> String {
+    format!("{domain}.before")
+}
+
+/// Refuses a domain name that cannot be a file name.
+pub(super) fn check_domain(domain: &str) -> Result<()> {
+    check_name(domain, limits::DOMAIN_NAME_BYTES).map_err(|reason| Error::DomainName {
+        name: domain.to_owned(),
+        reason,
+    })
+}
+
+impl<F: FileSystem> Rooms<F> {
+    /// Opens the rooms of a state directory, making those that are missing.
+    pub(super) fn open(fs: F, root: &F::Dir, path: &Path) -> Result<Rooms<F>> {
+        let mut made = false;
+        let mut open = |name: &str| -> Result<Room<F::Dir>> {
+            let room = path.join(name);
+            let dir = match if_there(fs.open_dir(root, name)) {
+                Ok(Some(dir)) => Ok(dir),
+                Ok(None) => {
+                    made = true;
+                    make_dir(&fs, root, name)
+                }
+                Err(errno) => Err(errno),
+            };
+            let dir = dir.map_err(|errno| Error::io("open directory", room.clone(), errno))?;
+            Ok(Room { dir, path: room })
+        };
+        let (snapshot, domain) = (open("snapshot")?, open("domain")?);
+        let (journal, stage, lock) = (open("journal")?, open("stage")?, open("lock")?);
+        if made {
+            fs.sync_dir(root)
+                .map_err(|errno| Error::io("sync directory", path, errno))?;
+        }
+        let held = Mutex::default();
+        let journal_unsynced = AtomicBool::new(false);
+        let rooms = Rooms {
+            fs,
+            snapshot,
+            domain,
+            journal,
+            stage,
+            lock,
+            held,
+            journal_unsynced,
+        };
+        rooms.fill_reserves();
+        Ok(rooms)
+    }
+
+    /// Keeps space for journals, as far as there is some.
+    pub(super) fn fill_reserves(&self) {
+        for file in RESERVES {
+            if self.fs.kind(&self.stage.dir, file) == Err(Errno::NOENT) {
+                let _ = self.stage(file, &vec![0; limits::JOURNAL_RESERVE_BYTES]);
+            }
+        }
+    }
+
+    /// Writes a file into `stage/`, durably but for its name; nothing is left of it on failure.
+    pub(super) fn stage(&self, file: &str, bytes: &[u8]) -> Answer<()> {
+        let dir = &self.stage.dir;
+        let write = || {
+            let open = match self.fs.create(dir, file) {
+                // Written over, a file left from before could be one that has another name by now.
+                Err(Errno::EXIST) => {
+                    self.fs.unlink(dir, file)?;
+                    self.fs.create(dir, file)
+                }
+                answer => answer,
+            }?;
+            self.fs.write(&open, bytes)?;
+            self.fs.sync(&open)
+        };
+        write().inspect_err(|_| self.unstage(file))
+    }
+
+    /// Removes a staged file. If that fails, the next load of the domain does it.
+    pub(super) fn unstage(&self, file: &str) {
+        let _ = again(|| if_there(self.fs.unlink(&self.stage.dir, file)));
+    }
+
+    /// The directory of a domain's snapshots, if there is one.
+    pub(super) fn folder(&self, domain: &str) -> Result<Option<Room<F::Dir>>> {
+        let dir = if_there(self.fs.open_dir(&self.snapshot.dir, domain))
+            .map_err(self.snapshot.failed("open directory", domain))?;
+        Ok(dir.map(|dir| Room {
+            dir,
+            path: self.snapshot.path.join(domain),
+        }))
+    }
+
+    /// Makes the directory of a domain's snapshots.
+    pub(super) fn make_folder(&self, domain: &str) -> Result<Room<F::Dir>> {
+        let failed = self.snapshot.failed("create directory", domain);
+        let dir = make_dir(&self.fs, &self.snapshot.dir, domain).map_err(failed)?;
+        let room = Room {
+            dir,
+            path: self.snapshot.path.join(domain),
+        };
+        match self.fs.sync_dir(&self.snapshot.dir) {
+            Ok(()) => Ok(room),
+            Err(errno) => {
+                self.remove_folder(domain);
+                Err(self.snapshot.failed_here("sync directory")(errno))
+            }
+        }
+    }
+
+    /// Removes the directory of a domain's snapshots if it is empty. An empty one left behind means
+    /// the same as none.
+    pub(super) fn remove_folder(&self, domain: &str) {
+        let dir = &self.snapshot.dir;
+        if again(|| self.fs.remove_dir(dir, domain)).is_ok() {
+            let _ = again(|| self.fs.sync_dir(dir));
+        }
+    }
+}
+
+/// Makes and opens a directory; another process may have made it meanwhile.
+fn make_dir<F: FileSystem>(fs: &F, parent: &F::Dir, name: &str) -> Answer<F::Dir> {
+    match fs.make_dir(parent, name) {
+        Ok(()) | Err(Errno::EXIST) => fs.open_dir(parent, name),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Refuses what is not a regular file where a document is to be written or removed.
+pub(super) fn is_there<F: FileSystem>(fs: &F, room: &Room<F::Dir>, file: &str) -> Result<bool> {
+    match if_there(fs.kind(&room.dir, file)).map_err(room.failed("look up", file))? {
+        None => Ok(false),
+        Some(Kind::Regular) => Ok(true),
+        Some(Kind::Other | Kind::Unknown) => {
+            let reason = "it is not a regular file".to_owned();
+            Err(Error::Damaged {
+                path: room.path.join(file),
+                reason,
+            })
+        }
+    }
+}

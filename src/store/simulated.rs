@@ -1,0 +1,492 @@
+//! A file system in memory that fails when told to and knows what a power cut may leave.
+//!
+//! Of a file what no fsync covered may be lost, kept or torn. Of a directory each change of a name
+//! that no fsync covered may be missing, whatever came before or after it. A rename is one change:
+//! it may leave both names, but never neither.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+
+use super::fs::{Answer, Content, Entry, FileSystem, Kind, Stamp};
+
+/// A name in a directory.
+type Place = (usize, String);
+
+/// What happens at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The call with this number fails, and no other.
+    Once(usize, Errno),
+    /// That call fails and each after it.
+    From(usize, Errno),
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    File {
+        bytes: Vec<u8>,
+        durable: Option<Vec<u8>>,
+    },
+    Dir,
+}
+
+/// A change of names: those that come or go together.
+#[derive(Clone, Debug)]
+struct Rename {
+    sets: Vec<(Place, usize)>,
+    clears: Vec<Place>,
+}
+
+/// The disk and what the kernel knows beyond it.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    nodes: Vec<Node>,
+    names: BTreeMap<Place, usize>,
+    durable: BTreeMap<Place, usize>,
+    pending: Vec<Rename>,
+    locked: BTreeSet<String>,
+    calls: usize,
+    changes: i128,
+    fault: Option<Fault>,
+    /// No new directory and no longer file fits.
+    pub(super) is_full: bool,
+}
+
+impl World {
+    /// An empty disk.
+    pub(super) fn new() -> World {
+        World {
+            nodes: vec![Node::Dir],
+            names: BTreeMap::new(),
+            durable: BTreeMap::new(),
+            pending: Vec::new(),
+            locked: BTreeSet::new(),
+            calls: 0,
+            changes: 0,
+            fault: None,
+            is_full: false,
+        }
+    }
+
+    /// The same disk after its processes died.
+    pub(super) fn restarted(&self) -> World {
+        let mut world = self.clone();
+        world.locked.clear();
+        world.calls = 0;
+        world.fault = None;
+        world
+    }
+
+    /// Everything written so far has reached the disk.
+    pub(super) fn settled(&self) -> World {
+        let mut world = self.restarted();
+        world.sync_all();
+        world
+    }
+
+    fn sync_all(&mut self) {
+        self.durable = self.names.clone();
+        self.pending.clear();
+        for node in &mut self.nodes {
+            if let Node::File { bytes, durable } = node {
+                *durable = Some(bytes.clone());
+            }
+        }
+    }
+
+    /// Sets what will happen; calls count from here.
+    pub(super) fn set_fault(&mut self, fault: Fault) {
+        self.calls = 0;
+        self.fault = Some(fault);
+    }
+
+    /// Path and content of each file.
+    pub(super) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        self.walk(0, "", &mut files);
+        files
+    }
+
+    fn walk(&self, dir: usize, path: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+        for ((parent, name), node) in &self.names {
+            if *parent == dir {
+                let path = format!("{path}/{name}");
+                match &self.nodes[*node] {
+                    Node::File { bytes, .. } => drop(files.insert(path, bytes.clone())),
+                    Node::Dir => self.walk(*node, &path, files),
+                }
+            }
+        }
+    }
+
+    /// The disks that a power cut now may leave.
+    pub(super) fn power_cuts(&self) -> Vec<World> {
+        let mut disks: BTreeSet<BTreeMap<Place, usize>> = BTreeSet::new();
+        for outcomes in outcomes(self.pending.len()) {
+            let mut names = self.durable.clone();
+            for (rename, outcome) in self.pending.iter().zip(outcomes) {
+                if outcome != Outcome::Missing {
+                    names.extend(rename.sets.iter().cloned());
+                }
+                if outcome == Outcome::Whole {
+                    names.retain(|place, _| !rename.clears.contains(place));
+                }
+            }
+            disks.insert(names);
+        }
+        let unsynced = |node: &Node| match node {
+            Node::File { bytes, durable } => durable.as_ref() != Some(bytes),
+            Node::Dir => false,
+        };
+        let losses: &[Loss] = if self.nodes.iter().any(unsynced) {
+            &[Loss::Nothing, Loss::Everything, Loss::Half]
+        } else {
+            &[Loss::Nothing]
+        };
+        let mut worlds = Vec::new();
+        for names in disks {
+            for loss in losses {
+                let mut world = self.restarted();
+                world.names = names.clone();
+                world.nodes.iter_mut().for_each(|node| lose(node, *loss));
+                world.sync_all();
+                worlds.push(world);
+            }
+        }
+        worlds
+    }
+
+    fn step(&mut self) -> Answer<()> {
+        let number = self.calls;
+        self.calls += 1;
+        match self.fault {
+            Some(Fault::Once(at, errno)) if at == number => Err(errno),
+            Some(Fault::From(at, errno)) if at <= number => Err(errno),
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&self, dir: usize, name: &str) -> Answer<usize> {
+        self.names
+            .get(&(dir, name.to_owned()))
+            .copied()
+            .ok_or(Errno::NOENT)
+    }
+
+    fn change(&mut self, sets: Vec<(Place, usize)>, clears: Vec<Place>) {
+        self.changes += 1;
+        self.names.retain(|place, _| !clears.contains(place));
+        self.names.extend(sets.iter().cloned());
+        self.pending.push(Rename { sets, clears });
+    }
+
+    fn sync_names(&mut self, dir: usize) {
+        let mut left = Vec::new();
+        for mut rename in std::mem::take(&mut self.pending) {
+            let is_here = |place: &Place| place.0 == dir;
+            let touches = rename.sets.iter().any(|(place, _)| is_here(place))
+                || rename.clears.iter().any(is_here);
+            if !touches {
+                left.push(rename);
+                continue;
+            }
+            // What comes is never later than what goes.
+            self.durable.extend(rename.sets.drain(..));
+            let (here, elsewhere) = rename.clears.into_iter().partition(is_here);
+            let here: Vec<Place> = here;
+            self.durable.retain(|place, _| !here.contains(place));
+            rename.clears = elsewhere;
+            if !rename.clears.is_empty() {
+                left.push(rename);
+            }
+        }
+        self.pending = left;
+    }
+
+    fn new_node(&mut self, node: Node) -> usize {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Missing,
+    OnlyComing,
+    Whole,
+}
+
+#[derive(Clone, Copy)]
+enum Loss {
+    Nothing,
+    Everything,
+    Half,
+}
+
+fn lose(node: &mut Node, loss: Loss) {
+    let Node::File { bytes, durable } = node else {
+        return;
+    };
+    if durable.as_ref() == Some(bytes) {
+        return;
+    }
+    match loss {
+        Loss::Nothing => {}
+        Loss::Everything => *bytes = durable.clone().unwrap_or_default(),
+        Loss::Half => bytes.truncate(bytes.len() / 2),
+    }
+}
+
+/// All combinations where they are few; else those in order, and those with one change missing,
+/// alone or half.
+fn outcomes(count: usize) -> Vec<Vec<Outcome>> {
+    const ALL: [Outcome; 3] = [Outcome::Missing, Outcome::OnlyComing, Outcome::Whole];
+    if count <= 4 {
+        return (0..count).fold(vec![vec![]], |starts, _| {
+            let longer = |start: &Vec<Outcome>, next| [start.as_slice(), &[next]].concat();
+            starts
+                .iter()
+                .flat_map(|start| ALL.map(|next| longer(start, next)))
+                .collect()
+        });
+    }
+    let mut all = Vec::new();
+    for cut in 0..=count {
+        let prefix = |at| {
+            if at < cut {
+                Outcome::Whole
+            } else {
+                Outcome::Missing
+            }
+        };
+        all.push((0..count).map(prefix).collect());
+        for odd in [Outcome::Missing, Outcome::OnlyComing] {
+            all.push(
+                (0..count)
+                    .map(|at| if at == cut { odd } else { Outcome::Whole })
+                    .collect(),
+            );
+        }
+        let alone = |at| {
+            if at == cut {
+                Outcome::Whole
+            } else {
+                Outcome::Missing
+            }
+        };
+        all.push((0..count).map(alone).collect());
+    }
+    all
+}
+
+/// A process' view of the world. Clones share it.
+#[derive(Clone)]
+pub(super) struct Simulated(pub(super) Arc<Mutex<World>>);
+
+impl Simulated {
+    pub(super) fn new(world: World) -> Simulated {
+        Simulated(Arc::new(Mutex::new(world)))
+    }
+
+    /// How many calls were made since the fault was set.
+    pub(super) fn calls(&self) -> usize {
+        self.0.lock().calls
+    }
+}
+
+/// A lock in the world.
+pub(super) struct SimulatedLock(Arc<Mutex<World>>, String);
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.0.lock().locked.remove(&self.1);
+    }
+}
+
+impl FileSystem for Simulated {
+    type Dir = usize;
+    type File = usize;
+    type Locked = SimulatedLock;
+
+    fn open_dir(&self, parent: &usize, name: &str) -> Answer<usize> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let node = world.find(*parent, name)?;
+        matches!(world.nodes[node], Node::Dir)
+            .then_some(node)
+            .ok_or(Errno::NOTDIR)
+    }
+
+    fn make_dir(&self, parent: &usize, name: &str) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        if world.find(*parent, name).is_ok() {
+            return Err(Errno::EXIST);
+        }
+        if world.is_full {
+            return Err(Errno::NOSPC);
+        }
+        let node = world.new_node(Node::Dir);
+        world.change(vec![((*parent, name.to_owned()), node)], vec![]);
+        Ok(())
+    }
+
+    fn remove_dir(&self, parent: &usize, name: &str) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let node = world.find(*parent, name)?;
+        if world.names.keys().any(|place| place.0 == node) {
+            return Err(Errno::NOTEMPTY);
+        }
+        world.change(vec![], vec![(*parent, name.to_owned())]);
+        Ok(())
+    }
+
+    fn entries(&self, dir: &usize) -> Answer<Vec<Entry>> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let names = world.names.iter().filter(|(place, _)| place.0 == *dir);
+        let entry = |((_, name), node): (&Place, &usize)| Entry {
+            name: name.clone().into_bytes(),
+            kind: kind(&world.nodes[*node]),
+        };
+        Ok(names.map(entry).collect())
+    }
+
+    fn kind(&self, dir: &usize, name: &str) -> Answer<Kind> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let node = world.find(*dir, name)?;
+        Ok(kind(&world.nodes[node]))
+    }
+
+    fn stamp(&self, dir: &usize) -> Answer<Stamp> {
+        let mut world = self.0.lock();
+        world.step()?;
+        Ok(Stamp {
+            inode: *dir as u64,
+            changed_ns: world.changes,
+            age: Duration::MAX,
+        })
+    }
+
+    fn read(&self, dir: &usize, name: &str, limit: usize) -> Answer<Content> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let node = world.find(*dir, name)?;
+        Ok(match &world.nodes[node] {
+            Node::Dir => Content::NotRegular,
+            Node::File { bytes, .. } if bytes.len() > limit => Content::TooLarge,
+            Node::File { bytes, .. } => Content::Bytes(bytes.clone()),
+        })
+    }
+
+    fn create(&self, dir: &usize, name: &str) -> Answer<usize> {
+        let mut world = self.0.lock();
+        world.step()?;
+        if world.find(*dir, name).is_ok() {
+            return Err(Errno::EXIST);
+        }
+        let node = world.new_node(Node::File {
+            bytes: Vec::new(),
+            durable: None,
+        });
+        world.change(vec![((*dir, name.to_owned()), node)], vec![]);
+        Ok(node)
+    }
+
+    fn overwrite(&self, dir: &usize, name: &str) -> Answer<usize> {
+        let mut world = self.0.lock();
+        world.step()?;
+        world.find(*dir, name)
+    }
+
+    fn write(&self, file: &usize, new: &[u8]) -> Answer<()> {
+        let mut world = self.0.lock();
+        let failed = world.step();
+        let is_full = world.is_full;
+        let Node::File { bytes, .. } = &mut world.nodes[*file] else {
+            return Err(Errno::ISDIR);
+        };
+        if is_full && new.len() > bytes.len() {
+            return Err(Errno::NOSPC);
+        }
+        // A write that fails may have written something.
+        let count = if failed.is_ok() {
+            new.len()
+        } else {
+            new.len() / 3
+        };
+        let kept = bytes.split_off(count.min(bytes.len()));
+        *bytes = new[..count].to_vec();
+        bytes.extend(kept);
+        failed
+    }
+
+    fn sync(&self, file: &usize) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        if let Node::File { bytes, durable } = &mut world.nodes[*file] {
+            *durable = Some(bytes.clone());
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &usize) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        world.sync_names(*dir);
+        Ok(())
+    }
+
+    fn link(&self, from: &usize, name: &str, to: &usize, new: &str) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let node = world.find(*from, name)?;
+        if world.find(*to, new).is_ok() {
+            return Err(Errno::EXIST);
+        }
+        world.change(vec![((*to, new.to_owned()), node)], vec![]);
+        Ok(())
+    }
+
+    fn rename(&self, from: &usize, name: &str, to: &usize, new: &str) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let node = world.find(*from, name)?;
+        let (old, new) = ((*from, name.to_owned()), (*to, new.to_owned()));
+        // POSIX: two names of one file are left as they are.
+        if world.names.get(&new) != Some(&node) {
+            world.change(vec![(new, node)], vec![old]);
+        }
+        Ok(())
+    }
+
+    fn unlink(&self, dir: &usize, name: &str) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        world.find(*dir, name)?;
+        world.change(vec![], vec![(*dir, name.to_owned())]);
+        Ok(())
+    }
+
+    fn try_lock(&self, _dir: &usize, name: &str, _owner: &str) -> Answer<Option<SimulatedLock>> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let is_free = world.locked.insert(name.to_owned());
+        Ok(is_free.then(|| SimulatedLock(Arc::clone(&self.0), name.to_owned())))
+    }
+
+    fn pause(&self, _time: Duration) {}
+}
+
+fn kind(node: &Node) -> Kind {
+    match node {
+        Node::File { .. } => Kind::Regular,
+        Node::Dir => Kind::Other,
+    }
+}

@@ -1,0 +1,4 @@
+//! The store against a simulated disk at each call, and against the machine's file system.
+
+mod faults;
+mod machine;
