@@ -12,6 +12,9 @@ mod identity;
 mod parse;
 mod verbatim;
 
+#[cfg(test)]
+mod properties;
+
 pub use align::{Participation, align};
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};

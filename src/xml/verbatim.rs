@@ -232,7 +232,10 @@ mod tests {
     #[test]
     fn cdata_after_white_space_is_text() {
         let domain = "<domain><a><b/>\n  <![CDATA[\n<]]></a>\n</domain>";
-        assert_eq!(nested(domain), "<domain><a><b/>\n  <![CDATA[\n<]]></a>\n  </domain>");
+        assert_eq!(
+            nested(domain),
+            "<domain><a><b/>\n  <![CDATA[\n<]]></a>\n  </domain>"
+        );
     }
 
     // What `virsh dumpxml` leaves out without --security-info (libvirt 9.0.0, QEMU driver).
