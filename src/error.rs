@@ -106,6 +106,15 @@ pub enum Error {
     /// The `<domain>` document is missing something or has a bad value.
     #[error("{detail}")]
     DomainXml { detail: String },
+    /// A domain definition that is not well-formed.
+    #[error("{detail}")]
+    DomainNotWellFormed { detail: String },
+    /// A domain definition with another root element.
+    #[error("expecting root element of 'domain', not '{found}'")]
+    DomainRoot { found: String },
+    /// What libvirt's domain parser refuses as an internal error.
+    #[error("{detail}")]
+    DomainInternal { detail: &'static str },
     /// A domain definition without `<name>`.
     #[error("missing domain name information")]
     DomainWithoutName,
@@ -234,6 +243,11 @@ pub enum Error {
     /// An unknown `driver/@type`.
     #[error("unknown disk snapshot driver '{driver}'")]
     DiskDriver { driver: String },
+    /// A `<max_size>` of the metadata cache that is no number of bytes.
+    #[error(
+        "Invalid value '{value}' for element or attribute './driver/metadata_cache/max_size'"
+    )]
+    DiskCacheSize { value: String },
     /// A relative path.
     #[error("disk snapshot image path '{path}' must be absolute")]
     DiskPathRelative { path: String },
@@ -495,8 +509,12 @@ impl Error {
             E::SnapshotMissing { .. } | E::NoCurrent | E::NoParent { .. } => {
                 Number::NoDomainSnapshot
             }
-            E::NotWellFormed { .. } | E::SnapshotName { .. } => Number::XmlDetail,
+            E::NotWellFormed { .. } | E::DomainNotWellFormed { .. } | E::SnapshotName { .. } => {
+                Number::XmlDetail
+            }
             E::DomainXml { .. }
+            | E::DomainRoot { .. }
+            | E::DiskCacheSize { .. }
             | E::DomainWithoutName
             | E::DomainName { .. }
             | E::WrongRoot { .. }
@@ -544,6 +562,7 @@ impl Error {
             | E::RevertState { .. }
             | E::Damaged { .. }
             | E::StateDirectory { .. }
+            | E::DomainInternal { .. }
             | E::Panicked { .. } => Number::InternalError,
             E::StatePmSuspended
             | E::RevertPmSuspended
@@ -618,6 +637,8 @@ impl Error {
             | E::Panicked { .. }
             | E::OutOfMemory { .. } => Origin::Driver,
             E::DomainXml { .. }
+            | E::DomainNotWellFormed { .. }
+            | E::DomainInternal { .. }
             | E::DomainWithoutName
             | E::DomainName { .. }
             | E::DomainNameTaken { .. }
@@ -627,9 +648,11 @@ impl Error {
             | E::ParentMissing { .. }
             | E::Cycle { .. }
             | E::AbiChanged { .. } => Origin::DomainConfig,
-            E::WrongRoot { .. } | E::SchemaMismatch { .. } | E::AttributeValue { .. } => {
-                Origin::Xml
-            }
+            E::WrongRoot { .. }
+            | E::DomainRoot { .. }
+            | E::SchemaMismatch { .. }
+            | E::DiskCacheSize { .. }
+            | E::AttributeValue { .. } => Origin::Xml,
             E::DiskOnlyState { .. }
             | E::ForeignDefinition { .. }
             | E::ChangesOnline { .. }

@@ -16,6 +16,14 @@ pub const DOCUMENT_DEPTH: usize = 256;
 /// Elements and attributes in a document: far above what a domain of a thousand devices needs.
 pub const DOCUMENT_NODES: u32 = 200_000;
 
+/// Attributes of one element. The parser compares each with all others of its element, so a bound
+/// keeps reading linear; libvirt's longest element has some twenty.
+pub const ELEMENT_ATTRIBUTES: usize = 256;
+
+/// Namespace declarations in a document. Each is looked through for every prefixed name below it,
+/// so a bound keeps reading linear; a domain has one for each of its drivers' extensions.
+pub const DOCUMENT_NAMESPACES: usize = 256;
+
 /// Bytes of a snapshot name. `NAME.xml.new` must fit NAME_MAX (255): libvirt's own writer makes
 /// that file, and a real libvirt must be able to take the directory over.
 pub const SNAPSHOT_NAME_BYTES: usize = 247;

@@ -3,12 +3,21 @@
 //! Texts only: no files, no hierarchy. Rules, defaults, errors and layout are libvirt 9.0.0's.
 
 mod align;
+mod disk;
 mod document;
 mod domain;
+mod escape;
 mod format;
+mod identity;
 mod parse;
+mod verbatim;
+
+#[cfg(test)]
+mod properties;
 
 pub use align::{Participation, align};
-pub use domain::{DomainDisk, DomainFacts, domain_facts, named_and_identified};
-pub use format::{Form, format, nested};
+pub use domain::{DomainDisk, DomainFacts, domain_facts};
+pub use format::{Form, format};
+pub use identity::named_and_identified;
 pub use parse::{Mode, Parsed, parse};
+pub use verbatim::{nested, without_secrets};
