@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 
-mod qcow2;
+pub mod qcow2;
 mod qemu_img;
 pub use qemu_img::QemuImg;
 
