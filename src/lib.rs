@@ -10,7 +10,7 @@
 //! * [`host`]: who the domain is and what state it is in.
 //! * [`data`]: how the guest's state is captured, restored and dropped.
 //! * [`store`]: where the metadata lives and how a change becomes durable.
-//! * [`error`], [`limits`], `sys`: the one error type, every bound, every system call std lacks.
+//! * [`error`], [`limits`], `uuid`: the one error type, every bound, UUIDs.
 //!
 //! Arrows run one way: `capi → ops → {tree, xml, host, data, store}`.
 
@@ -25,4 +25,4 @@ pub mod tree;
 pub mod xml;
 
 mod capi;
-mod sys;
+mod uuid;

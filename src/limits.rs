@@ -32,8 +32,19 @@ pub const SNAPSHOT_NAME_BYTES: usize = 247;
 pub const DOMAIN_NAME_BYTES: usize = 247;
 
 /// Bytes of a qcow2 snapshot table that is read (id, name, extra data of all entries).
-/// Source: QEMU's own bound, `QCOW_MAX_SNAPSHOTS_SIZE` (16 MiB) in its qcow2 driver.
-pub const QCOW2_SNAPSHOT_TABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// Source: QEMU's own bound, `QCOW_MAX_SNAPSHOTS_SIZE` (1024 for each possible entry) in its
+/// qcow2 driver.
+pub const QCOW2_SNAPSHOT_TABLE_BYTES: u64 = 1024 * QCOW2_SNAPSHOTS as u64;
+
+/// Bytes of extra data in one entry of a qcow2 snapshot table.
+/// Source: QEMU's `QCOW_MAX_SNAPSHOT_EXTRA_DATA`.
+pub const QCOW2_SNAPSHOT_EXTRA_BYTES: u32 = 1024;
+
+/// Bytes of a qcow2 L1 table. Source: QEMU's `QCOW_MAX_L1_SIZE` (32 MiB).
+pub const QCOW2_L1_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Bytes that are kept of what a program says. One line of it goes into an error.
+pub const PROGRAM_OUTPUT_BYTES: u32 = 64 * 1024;
 
 /// Entries of a qcow2 snapshot table. Source: QEMU's `QCOW_MAX_SNAPSHOTS` (65536).
 pub const QCOW2_SNAPSHOTS: u32 = 65_536;

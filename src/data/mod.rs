@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 
-mod qcow2;
+pub mod qcow2;
 mod qemu_img;
 pub use qemu_img::QemuImg;
 
@@ -19,11 +19,15 @@ pub struct Image {
 
 /// Captures, restores and drops a snapshot's data.
 ///
-/// Every operation but delete is all or nothing: after an error the images hold what they held before, or
-/// the error names each step of the undo that failed too. Each may be called again after a crash
-/// in the middle of it and then ends well.
+/// Create and revert are all or nothing: after an error the images hold what they held before, or
+/// the error names each step of the undo that failed too. Each operation may be called again after
+/// a crash in the middle of it and then ends well.
 pub trait Data: Send + Sync {
-    /// Captures the images' content under `name`. An image that holds the name already is an error.
+    /// Whether [`Data::create`] can work: every image is usable, and none holds the name already.
+    /// Nothing is touched.
+    fn check_create(&self, name: &str, images: &[Image]) -> Result<()>;
+
+    /// Captures the images' content under `name`, after the same checks.
     fn create(&self, name: &str, images: &[Image]) -> Result<()>;
 
     /// Makes the content captured under `name` the images' content again. Every image is
@@ -31,11 +35,9 @@ pub trait Data: Send + Sync {
     fn revert(&self, name: &str, images: &[Image]) -> Result<()>;
 
     /// Drops the content captured under `name` wherever the images hold it; one that lacks it is
-    /// no error. What was dropped before a failure is gone.
+    /// no error. What was dropped before a failure is gone. Also takes back what an unfinished
+    /// [`Data::create`] left.
     fn delete(&self, name: &str, images: &[Image]) -> Result<()>;
-
-    /// Takes back what an unfinished [`Data::create`] left. Lacking data is no error.
-    fn undo_create(&self, name: &str, images: &[Image]) -> Result<()>;
 
     /// How many of the images hold data of that name.
     fn count(&self, name: &str, images: &[Image]) -> Result<usize>;

@@ -1,40 +1,223 @@
 //! Internal snapshots of shut-off images, made by `qemu-img` and verified in the image.
+//!
+//! No outcome is taken from the program's exit status alone: the image's own table, and for
+//! content its L1 tables, say what was done. Which step means what is in `step`; here is how steps
+//! on several images become one operation that is done or not done.
+//!
+//! A snapshot whose name begins with a dot cannot be one of a domain, so [`Data::revert`] keeps the
+//! images' former content under such a name while it works. The other operations neither see nor
+//! touch it; the next revert makes use of it or drops it.
+
+use std::path::PathBuf;
 
 use super::{Data, Image};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::limits;
+
+mod program;
+mod revert;
+mod step;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use step::{Attempt, Step};
+use target::{Target, only};
 
 /// Runs `qemu-img`.
 #[derive(Debug)]
 pub struct QemuImg {
-    program: std::path::PathBuf,
+    program: PathBuf,
 }
 
 impl QemuImg {
     /// Uses the program of that name or path.
-    pub fn new(program: impl Into<std::path::PathBuf>) -> QemuImg {
+    pub fn new(program: impl Into<PathBuf>) -> QemuImg {
         QemuImg {
             program: program.into(),
         }
     }
+
+    fn take(&self, step: Step<'_>, targets: &[&Target<'_>]) -> Vec<Attempt> {
+        step::take(&self.program, step, targets)
+    }
+
+    /// Drops the snapshot wherever it is. Gives the images where that failed.
+    fn drop_everywhere<'t, 'i>(
+        &self,
+        name: &str,
+        targets: &[&'t Target<'i>],
+    ) -> Vec<(&'t Target<'i>, String)> {
+        failures(targets, self.take(Step::Drop(name), targets))
+    }
+
+    /// Drops what can still be dropped, and says precisely what could not.
+    fn finish_dropping(&self, name: &str, targets: &[&Target<'_>]) -> Result<()> {
+        let failed = self.drop_everywhere(name, targets);
+        let again: Vec<&Target<'_>> = failed.iter().map(|(target, _)| *target).collect();
+        let failed = self.drop_everywhere(name, &again);
+        let Some((target, reason)) = failed.first() else {
+            return Ok(());
+        };
+        let remaining: Vec<&str> = failed
+            .iter()
+            .map(|(target, _)| target.image.disk.as_str())
+            .collect();
+        let reason = format!(
+            "{reason}; what the other disks held is gone, data remains on {}: delete it again",
+            remaining.join(", ")
+        );
+        Err(failure("delete", name, target, reason, Vec::new()))
+    }
 }
 
 impl Data for QemuImg {
-    fn create(&self, _name: &str, _images: &[Image]) -> Result<()> {
-        todo!()
+    fn check_create(&self, name: &str, images: &[Image]) -> Result<()> {
+        check_name(name)?;
+        check_free(name, &target::open_all(images)?)
     }
-    fn revert(&self, _name: &str, _images: &[Image]) -> Result<()> {
-        todo!()
+
+    fn create(&self, name: &str, images: &[Image]) -> Result<()> {
+        check_name(name)?;
+        let targets = target::open_all(images)?;
+        check_free(name, &targets)?;
+        let targets: Vec<&Target<'_>> = targets.iter().collect();
+        let failed = failures(&targets, self.take(Step::Capture(name), &targets));
+        let Some((target, reason)) = failed.into_iter().next() else {
+            return Ok(());
+        };
+        let undo = undo_notes(&self.drop_everywhere(name, &targets));
+        Err(failure("create", name, target, reason, undo))
     }
-    fn delete(&self, _name: &str, _images: &[Image]) -> Result<()> {
-        todo!()
+
+    fn revert(&self, name: &str, images: &[Image]) -> Result<()> {
+        check_name(name)?;
+        let targets = target::open_all(images)?;
+        let targets: Vec<&Target<'_>> = targets.iter().collect();
+        self.revert_targets(name, &targets)
     }
-    fn undo_create(&self, _name: &str, _images: &[Image]) -> Result<()> {
-        todo!()
+
+    fn delete(&self, name: &str, images: &[Image]) -> Result<()> {
+        check_name(name)?;
+        let targets = target::open_all(images)?;
+        let mut holders = Vec::new();
+        for target in &targets {
+            let facts = target.writable_facts()?;
+            if facts.named(name).next().is_some() {
+                check_holds_once("delete", name, target, &facts)?;
+                holders.push(target);
+            }
+        }
+        let Some((first, rest)) = holders.split_first() else {
+            return Ok(());
+        };
+        // What the first image gives up cannot be brought back. Until then all is as before.
+        if let Some((target, reason)) = self.drop_everywhere(name, &[*first]).into_iter().next() {
+            return Err(failure("delete", name, target, reason, Vec::new()));
+        }
+        self.finish_dropping(name, rest)
     }
-    fn finish_delete(&self, _name: &str, _images: &[Image]) -> Result<()> {
-        todo!()
+
+    fn count(&self, name: &str, images: &[Image]) -> Result<usize> {
+        let mut count = 0;
+        for image in images {
+            let facts = Target::open(image)?.facts()?;
+            count += usize::from(facts.named(name).next().is_some());
+        }
+        Ok(count)
     }
-    fn count(&self, _name: &str, _images: &[Image]) -> Result<usize> {
-        todo!()
+}
+
+/// Refuses what `qemu-img` could not keep as it is.
+fn check_name(name: &str) -> Result<()> {
+    let reason = if name.is_empty() {
+        "must not be empty"
+    } else if name.len() > limits::SNAPSHOT_NAME_BYTES {
+        // QEMU itself cuts at 255 bytes, without a word.
+        "is too long"
+    } else if name.contains('\0') {
+        "must not contain NUL"
+    } else if name.starts_with('.') {
+        "must not start with '.'"
+    } else {
+        return Ok(());
+    };
+    Err(Error::SnapshotName {
+        name: name.to_owned(),
+        reason,
+    })
+}
+
+/// Refuses a name that an image holds already, and images that cannot take a snapshot.
+fn check_free(name: &str, targets: &[Target<'_>]) -> Result<()> {
+    for target in targets {
+        let count = target.writable_facts()?.named(name).count();
+        if count > 0 {
+            return Err(Error::ImageHoldsName {
+                snapshot: name.to_owned(),
+                disk: target.image.disk.clone(),
+                image: target.image.path.clone(),
+                count,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to work with an image that lacks the snapshot, or in which the name is ambiguous.
+fn check_holds_once(
+    action: &'static str,
+    name: &str,
+    target: &Target<'_>,
+    facts: &super::qcow2::Facts,
+) -> Result<()> {
+    if only(facts, name).is_some() {
+        return Ok(());
+    }
+    match facts.named(name).count() {
+        0 => Err(Error::ImageLacksSnapshot {
+            snapshot: name.to_owned(),
+            disk: target.image.disk.clone(),
+            image: target.image.path.clone(),
+        }),
+        count => {
+            let reason = format!("the image holds {count} snapshots of that name");
+            Err(failure(action, name, target, reason, Vec::new()))
+        }
+    }
+}
+
+/// The images on which a step was not done, and why.
+fn failures<'t, 'i>(
+    targets: &[&'t Target<'i>],
+    attempts: Vec<Attempt>,
+) -> Vec<(&'t Target<'i>, String)> {
+    let pairs = targets.iter().zip(attempts);
+    pairs
+        .filter_map(|(target, attempt)| Some((*target, attempt.err()?)))
+        .collect()
+}
+
+fn undo_notes(failed: &[(&Target<'_>, String)]) -> Vec<String> {
+    failed
+        .iter()
+        .map(|(target, reason)| format!("disk '{}': {reason}", target.image.disk))
+        .collect()
+}
+
+fn failure(
+    action: &'static str,
+    name: &str,
+    target: &Target<'_>,
+    reason: String,
+    undo: Vec<String>,
+) -> Error {
+    Error::ImageOperation {
+        action,
+        snapshot: name.to_owned(),
+        disk: target.image.disk.clone(),
+        image: target.image.path.clone(),
+        reason,
+        undo,
     }
 }

@@ -75,7 +75,7 @@ impl Writing<'_> {
     /// Takes a captured snapshot out of the images again after a later step failed. If that
     /// fails too the intent stays, and the next writer tries again.
     pub fn take_back_create(&self, name: &str, images: &[Image], cause: Error) -> Error {
-        let undone = self.domain.data.undo_create(name, images).and_then(|()| self.withdraw());
+        let undone = self.domain.data.delete(name, images).and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
@@ -118,7 +118,7 @@ impl Resolved {
     fn of(domain: &Domain, tree: &Tree, text: &str) -> Result<Resolved> {
         match Intent::decode(text) {
             Some(Intent::Create { name, images }) => {
-                domain.data.undo_create(&name, &images)?;
+                domain.data.delete(&name, &images)?;
                 Ok(Resolved { plan: tree.plan_keep(), change: Change::default() })
             }
             Some(Intent::Delete { name, deletion, data }) => {

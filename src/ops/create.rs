@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::store::check_name;
 use crate::xml::{self, DomainDisk, DomainFacts, Participation};
-use crate::{limits, sys};
+use crate::limits;
 
 impl Domain {
     /// Creates a snapshot, or with REDEFINE takes its metadata in; answers its name.
@@ -31,6 +31,8 @@ impl Domain {
         let snapshot = self.prepared(xml, flags)?;
         let name = Arc::clone(&snapshot.name);
         let images = self.images(&snapshot)?;
+        // Before the intent: undoing it drops that name from the images.
+        self.data.check_create(&name, &images)?;
         if flags.has(CreateFlags::NO_METADATA) {
             self.capture(&writing, &name, &images)?;
             writing.withdraw().map_err(|cause| writing.take_back_create(&name, &images, cause))?;
@@ -71,7 +73,7 @@ impl Domain {
         } else {
             (DiskMode::Internal, Participation::Uniform)
         };
-        xml::align(&mut snapshot, &facts, default, participation, &sys::is_regular_file)?;
+        xml::align(&mut snapshot, &facts, default, participation, &is_regular_file)?;
         check_disks(&snapshot, &facts)?;
         Ok(snapshot)
     }
@@ -121,6 +123,11 @@ fn internal_disks<'a>(
 pub(super) fn check_snapshot_name(name: &str) -> Result<()> {
     check_name(name, limits::SNAPSHOT_NAME_BYTES)
         .map_err(|reason| Error::SnapshotName { name: name.to_owned(), reason })
+}
+
+/// Whether a generated external name may stand beside that path.
+pub(super) fn is_regular_file(path: &str) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
 /// Seconds since 1970-01-01 UTC.

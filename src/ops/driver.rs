@@ -10,7 +10,7 @@ use super::domain::Domain;
 use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
 use crate::store::{Change, DefinitionChange, Directory, Store, check_name};
-use crate::{limits, sys, xml};
+use crate::{limits, uuid, xml};
 
 /// The drivers that connections hold, by state directory: one directory, one driver, so that
 /// every connection of the process sees the same domains.
@@ -96,9 +96,9 @@ impl Driver {
     }
 
     /// The domain of that UUID.
-    pub fn domain_by_uuid(&self, uuid: &[u8; 16]) -> Result<Arc<Domain>> {
-        let domain = self.domains.read().get(uuid).cloned();
-        domain.ok_or_else(|| Error::NoDomainWithUuid { uuid: xml::uuid_text(uuid) })
+    pub fn domain_by_uuid(&self, id: &[u8; 16]) -> Result<Arc<Domain>> {
+        let domain = self.domains.read().get(id).cloned();
+        domain.ok_or_else(|| Error::NoDomainWithUuid { uuid: uuid::format(id) })
     }
 
     /// Defines a domain or replaces its definition.
@@ -108,37 +108,37 @@ impl Driver {
             .map_err(|reason| Error::DomainName { name: facts.name.clone(), reason })?;
         let _defining = self.defining.lock();
         let known = self.check_identity(&facts.name, facts.uuid)?;
-        let uuid = match (facts.uuid, &known) {
-            (Some(uuid), _) => uuid,
+        let id = match (facts.uuid, &known) {
+            (Some(id), _) => id,
             (None, Some(domain)) => *domain.uuid(),
-            (None, None) => sys::random_uuid()?,
+            (None, None) => uuid::random()?,
         };
-        let definition: Arc<str> = xml::named_and_identified(xml, &facts.name, &uuid)?.into();
+        let definition: Arc<str> = xml::named_and_identified(xml, &facts.name, &id)?.into();
         if let Some(domain) = known {
             domain.set_definition(definition)?;
             return Ok(domain);
         }
-        let domain = Arc::new(self.domain(uuid, facts.name.into(), Arc::clone(&definition)));
+        let domain = Arc::new(self.domain(id, facts.name.into(), Arc::clone(&definition)));
         domain.set_definition(definition)?;
-        self.domains.write().insert(uuid, Arc::clone(&domain));
+        self.domains.write().insert(id, Arc::clone(&domain));
         Ok(domain)
     }
 
     /// The domain that a definition replaces. A name and a UUID belong together.
-    fn check_identity(&self, name: &str, uuid: Option<[u8; 16]>) -> Result<Option<Arc<Domain>>> {
+    fn check_identity(&self, name: &str, id: Option<[u8; 16]>) -> Result<Option<Arc<Domain>>> {
         if let Ok(domain) = self.domain_by_name(name) {
-            return match uuid {
-                Some(uuid) if uuid != *domain.uuid() => Err(Error::DomainNameTaken {
+            return match id {
+                Some(id) if id != *domain.uuid() => Err(Error::DomainNameTaken {
                     name: name.to_owned(),
-                    uuid: xml::uuid_text(domain.uuid()),
+                    uuid: uuid::format(domain.uuid()),
                 }),
                 _ => Ok(Some(domain)),
             };
         }
-        match uuid.map(|uuid| self.domain_by_uuid(&uuid)) {
+        match id.map(|id| self.domain_by_uuid(&id)) {
             Some(Ok(domain)) => Err(Error::DomainUuidTaken {
                 name: domain.name().to_string(),
-                uuid: xml::uuid_text(domain.uuid()),
+                uuid: uuid::format(domain.uuid()),
             }),
             _ => Ok(None),
         }

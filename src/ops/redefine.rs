@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::create::check_snapshot_name;
+use super::create::{check_snapshot_name, is_regular_file};
 use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::uri::RedefineCurrent;
 use crate::error::{Error, Result};
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
-use crate::sys;
 use crate::tree::Tree;
+use crate::uuid;
 use crate::xml::{self, Participation};
 
 impl Domain {
@@ -48,9 +48,8 @@ impl Domain {
             return Err(Error::DiskOnlyState { name: name() });
         }
         if let Some(definition) = &snapshot.domain {
-            let uuid = xml::domain_facts(definition)?.uuid;
-            if uuid != Some(*self.uuid()) {
-                let uuid = xml::uuid_text(self.uuid());
+            if xml::domain_facts(definition)?.uuid != Some(*self.uuid()) {
+                let uuid = uuid::format(self.uuid());
                 return Err(Error::ForeignDefinition { name: name(), uuid });
             }
         }
@@ -65,7 +64,7 @@ impl Domain {
             (DiskMode::Internal, Participation::Uniform)
         };
         let facts = xml::domain_facts(&definition)?;
-        xml::align(snapshot, &facts, default, participation, &sys::is_regular_file)
+        xml::align(snapshot, &facts, default, participation, &is_regular_file)
     }
 }
 

@@ -20,4 +20,4 @@ pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::named_and_identified;
 pub use parse::{Mode, Parsed, parse};
-pub use verbatim::{nested, without_secrets};
+pub use verbatim::{nested, unnested, without_secrets};

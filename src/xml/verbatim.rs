@@ -83,10 +83,24 @@ pub(super) fn tag_name_end(text: &str) -> usize {
 }
 
 /// A `<domain>` text as it stands inside `<domainsnapshot>`: the element alone, two columns deeper.
-///
-/// Only white space between tags grows; text, comments and attributes stay as they are, so the
-/// document says the same.
 pub fn nested(domain: &str) -> String {
+    reindented(domain, |_| ("", "  "))
+}
+
+/// The inverse of [`nested`]: a text from inside `<domainsnapshot>` as it stands alone.
+pub fn unnested(domain: &str) -> String {
+    reindented(domain, |line| match line.as_bytes() {
+        [b' ', b' ', ..] => ("  ", ""),
+        [b' ', ..] => (" ", ""),
+        _ => ("", ""),
+    })
+}
+
+/// The element alone, with another start of each line: `change` gives what goes and what comes.
+///
+/// Only white space between tags is touched; text, comments and attributes stay as they are, so
+/// the document says the same.
+fn reindented(domain: &str, change: impl Fn(&str) -> (&'static str, &'static str)) -> String {
     let Ok(document) = document::read(domain, Kind::Domain) else {
         return domain.to_owned();
     };
@@ -105,7 +119,8 @@ pub fn nested(domain: &str) -> String {
             let raw = domain.get(range.clone()).unwrap_or_default();
             edits.extend(raw.match_indices('\n').map(|(at, _)| {
                 let after = range.start.saturating_add(at).saturating_add(1);
-                (after..after, "  ".into())
+                let (old, new) = change(domain.get(after..range.end).unwrap_or_default());
+                (after..after.saturating_add(old.len()), new.into())
             }));
         }
     }

@@ -1,0 +1,233 @@
+//! Starts a program and learns how it ended, also in a process that reaps all children itself.
+//!
+//! std starts the child with no signal blocked and SIGPIPE at its default, whatever the caller's
+//! threads have. Nothing that is opened here survives an exec except the child's three streams.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
+
+use crate::limits;
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With exit status 0.
+    Success,
+    /// With that exit status.
+    Status(i32),
+    /// By that signal.
+    Signal(i32),
+    /// Somebody else took the exit status.
+    Unknown,
+}
+
+/// What a program left.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub ending: Ending,
+    /// The beginning of what it wrote to stdout and stderr.
+    pub output: String,
+    /// How its error lines begin: its name and a colon.
+    prefix: String,
+}
+
+impl Outcome {
+    /// What the program gave as the cause, or how it ended, fit for an error message.
+    pub fn reason(&self) -> String {
+        const LONGEST: usize = 500;
+        // QEMU's programs put their name before an error, and hints without it below.
+        let mut lines = self
+            .output
+            .lines()
+            .rev()
+            .filter(|line| !line.trim().is_empty());
+        let last = lines.clone().next();
+        let cause = lines.find(|line| line.starts_with(&self.prefix)).or(last);
+        match (cause, self.ending) {
+            (Some(line), _) => line
+                .trim()
+                .chars()
+                .map(|character| {
+                    if character.is_control() {
+                        '?'
+                    } else {
+                        character
+                    }
+                })
+                .take(LONGEST)
+                .collect(),
+            (None, Ending::Success) => "exit status 0".to_owned(),
+            (None, Ending::Status(status)) => format!("exit status {status}"),
+            (None, Ending::Signal(signal)) => format!("killed by signal {signal}"),
+            (None, Ending::Unknown) => "exit status taken by another thread".to_owned(),
+        }
+    }
+}
+
+/// A program at work. It must be given to [`Running::finish`], or it stays as a zombie.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+    process: Result<OwnedFd, Errno>,
+    output: File,
+    prefix: String,
+}
+
+/// Starts a program by its argument vector.
+pub(super) fn start<'a>(
+    program: &Path,
+    arguments: impl IntoIterator<Item = &'a OsStr>,
+) -> io::Result<Running> {
+    let output = output_file()?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
+        .spawn()?;
+    let process = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+    let prefix = format!("{}: ", program.file_name().unwrap_or_default().display());
+    Ok(Running {
+        child,
+        process,
+        output,
+        prefix,
+    })
+}
+
+/// A file in memory, with a fixed size: what is written beyond it is refused to the program.
+///
+/// Not a pipe: nobody has to read it for the program to go on, and a child that another thread of
+/// the caller forks meanwhile cannot keep its end open.
+fn output_file() -> io::Result<File> {
+    let file = rustix::fs::memfd_create(
+        "virsnap-program-output",
+        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+    )?;
+    rustix::fs::ftruncate(&file, u64::from(limits::PROGRAM_OUTPUT_BYTES))?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK)?;
+    Ok(File::from(file))
+}
+
+impl Running {
+    /// Waits until the program has ended.
+    pub fn finish(mut self) -> Outcome {
+        let ending = match &self.process {
+            Ok(process) => wait(process),
+            // Gone and reaped already.
+            Err(Errno::SRCH) => Ending::Unknown,
+            // Linux before 5.3. ECHILD has the same meaning here, but a process id that was
+            // reaped and given to another child cannot be told from ours.
+            Err(_) => self
+                .child
+                .wait()
+                .map_or(Ending::Unknown, Ending::from_status),
+        };
+        Outcome {
+            ending,
+            output: written(&self.output),
+            prefix: self.prefix,
+        }
+    }
+}
+
+/// Waits for the child behind a descriptor.
+fn wait(process: &OwnedFd) -> Ending {
+    loop {
+        match rustix::process::waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED) {
+            Ok(Some(status)) => return Ending::from_wait(&status),
+            Ok(None) | Err(Errno::INTR) => {}
+            // ECHILD: waitid blocks as long as the child lives, even if SIGCHLD is ignored or
+            // another thread waits too. So it has ended, and its status went elsewhere.
+            Err(_) => return Ending::Unknown,
+        }
+    }
+}
+
+impl Ending {
+    fn from_wait(status: &WaitIdStatus) -> Ending {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(0), _) => Ending::Success,
+            (Some(code), _) => Ending::Status(code),
+            (None, Some(signal)) => Ending::Signal(signal),
+            (None, None) => Ending::Unknown,
+        }
+    }
+
+    fn from_status(status: ExitStatus) -> Ending {
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Ending::Success,
+            (Some(code), _) => Ending::Status(code),
+            (None, Some(signal)) => Ending::Signal(signal),
+            (None, None) => Ending::Unknown,
+        }
+    }
+}
+
+/// What the program wrote: the file up to the zeros that it was made of.
+fn written(output: &File) -> String {
+    let mut bytes = vec![0; limits::PROGRAM_OUTPUT_BYTES as usize];
+    let length = output.read_at(&mut bytes, 0).unwrap_or(0);
+    bytes.truncate(length);
+    let text = String::from_utf8_lossy(&bytes);
+    text.trim_end_matches('\0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Outcome {
+        start(Path::new("sh"), [OsStr::new("-c"), OsStr::new(script)])
+            .unwrap()
+            .finish()
+    }
+
+    #[test]
+    fn endings_are_told_apart() {
+        assert_eq!(shell("exit 0").ending, Ending::Success);
+        assert_eq!(shell("exit 7").ending, Ending::Status(7));
+        assert_eq!(shell("kill -9 $$").ending, Ending::Signal(9));
+    }
+
+    #[test]
+    fn reason_is_the_last_line_without_control_characters() {
+        let outcome = shell("echo first; printf 'se\\033cond\\n\\n' >&2; exit 1");
+        assert_eq!(outcome.reason(), "se?cond");
+        assert_eq!(shell("exit 3").reason(), "exit status 3");
+    }
+
+    #[test]
+    fn reason_is_the_error_and_not_the_hint_below() {
+        let outcome = shell("echo 'sh: no lock'; echo 'Is another process using it?'; exit 1");
+        assert_eq!(outcome.reason(), "sh: no lock");
+    }
+
+    #[test]
+    fn endless_output_is_bounded() {
+        let outcome = shell("yes 12345678 2>/dev/null | head -c 10000000 || true; exit 0");
+        assert_eq!(outcome.output.len(), limits::PROGRAM_OUTPUT_BYTES as usize);
+    }
+
+    #[test]
+    fn locale_is_c_and_stdin_is_empty() {
+        assert_eq!(shell("cat; echo $LC_ALL").output, "C\n");
+    }
+
+    #[test]
+    fn missing_program_is_not_found() {
+        let error = start(Path::new("virsnap-no-such-program"), []).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

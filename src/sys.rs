@@ -1,1 +1,0 @@
-//! Every system call that std lacks, each wrapped once.
