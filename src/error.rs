@@ -8,13 +8,19 @@
 use std::path::PathBuf;
 
 /// What can go wrong, anywhere in the library.
-#[allow(missing_docs, reason = "a field is the word that the message above it shows")]
+#[allow(
+    missing_docs,
+    reason = "a field is the word that the message above it shows"
+)]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     // ---- arguments, checked where C enters ----
     /// A connection handle that is NULL, freed, foreign or of another kind.
     #[error("{function}")]
-    InvalidConnection { function: &'static str },
+    InvalidConnection {
+        function: &'static str,
+        family: Family,
+    },
     /// A domain handle that is NULL, freed, foreign or of another kind.
     #[error("{function}")]
     InvalidDomain { function: &'static str },
@@ -80,7 +86,13 @@ pub enum Error {
     /// Bits that no flag of the function has.
     #[error("unsupported flags ({bits:#x}) in function {function}")]
     UnsupportedFlags { function: &'static str, bits: u32 },
-    /// A URI that names no driver or state directory of ours.
+    /// A URI that is none.
+    #[error("Unable to parse URI {uri}")]
+    MalformedUri { uri: String },
+    /// A URI of another driver.
+    #[error("no connection driver available for {uri}")]
+    NoDriver { uri: String },
+    /// A URI of ours that names no state directory.
     #[error("{reason}: '{uri}'")]
     InvalidUri { uri: String, reason: &'static str },
     /// A function, or a kind of request to it, that this connection cannot serve.
@@ -244,9 +256,7 @@ pub enum Error {
     #[error("unknown disk snapshot driver '{driver}'")]
     DiskDriver { driver: String },
     /// A `<max_size>` of the metadata cache that is no number of bytes.
-    #[error(
-        "Invalid value '{value}' for element or attribute './driver/metadata_cache/max_size'"
-    )]
+    #[error("Invalid value '{value}' for element or attribute './driver/metadata_cache/max_size'")]
     DiskCacheSize { value: String },
     /// A relative path.
     #[error("disk snapshot image path '{path}' must be absolute")]
@@ -406,6 +416,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Which family of functions an argument check belongs to: it decides the error domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
+    /// Opening and closing connections.
+    Core,
     /// virConnect…
     Connect,
     /// virDomain…
@@ -424,17 +436,22 @@ pub enum Layer {
 }
 
 /// libvirt's virErrorNumber, as far as this library raises it.
-#[allow(missing_docs, reason = "libvirt documents its numbers; the names are its own")]
+#[allow(
+    missing_docs,
+    reason = "libvirt documents its numbers; the names are its own"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Number {
     InternalError = 1,
     NoMemory = 2,
     NoSupport = 3,
+    NoConnect = 5,
     InvalidConn = 6,
     InvalidDomain = 7,
     InvalidArg = 8,
     OperationFailed = 9,
+    NoName = 21,
     XmlError = 27,
     OperationDenied = 29,
     XmlDetail = 35,
@@ -497,6 +514,8 @@ impl Error {
             | E::ChangesDiskOnly { .. } => Number::InvalidArg,
             E::ReadOnly { .. } | E::SecureOnReadOnly { .. } => Number::OperationDenied,
             E::NoSupport { .. } => Number::NoSupport,
+            E::NoDriver { .. } => Number::NoConnect,
+            E::DomainWithoutName => Number::NoName,
             E::DomainGone { .. }
             | E::NoDomainWithUuid { .. }
             | E::NoDomainWithName { .. }
@@ -515,7 +534,6 @@ impl Error {
             E::DomainXml { .. }
             | E::DomainRoot { .. }
             | E::DiskCacheSize { .. }
-            | E::DomainWithoutName
             | E::DomainName { .. }
             | E::WrongRoot { .. }
             | E::TooLarge { .. }
@@ -568,9 +586,7 @@ impl Error {
             | E::RevertPmSuspended
             | E::InternalWithPflash
             | E::MemoryRequired
-            | E::LiveWithoutMemory => {
-                Number::OperationUnsupported
-            }
+            | E::LiveWithoutMemory => Number::OperationUnsupported,
             E::RevertRisky { .. } => Number::SnapshotRevertRisky,
             E::Io { .. } => Number::SystemError,
             E::OutOfMemory { .. } => Number::NoMemory,
@@ -582,24 +598,25 @@ impl Error {
     pub fn origin(&self) -> Origin {
         use Error as E;
         match self {
-            E::InvalidConnection { .. } | E::InvalidDomain { .. } | E::MalformedUuid { .. } => {
-                Origin::Domain
-            }
+            E::InvalidDomain { .. } => Origin::Domain,
             E::InvalidSnapshot { .. } => Origin::DomainSnapshot,
             E::NullArgument { family, .. }
             | E::NegativeArgument { family, .. }
             | E::NotPositiveArgument { family, .. }
             | E::NotUtf8 { family, .. }
+            | E::InvalidConnection { family, .. }
             | E::ReadOnly { family, .. }
             | E::SecureOnReadOnly { family, .. } => match family {
-                Family::Connect | Family::Domain => Origin::Domain,
+                Family::Core => Origin::None,
+                Family::Connect | Family::Domain => Origin::DomainConfig,
                 Family::Snapshot => Origin::DomainSnapshot,
             },
             E::FlagsExclusive { layer, .. } | E::FlagRequired { layer, .. } => match layer {
                 Layer::Public => Origin::DomainSnapshot,
                 Layer::Driver => Origin::Driver,
             },
-            E::InvalidUri { .. } => Origin::Uri,
+            E::InvalidUri { .. } | E::MalformedUri { .. } => Origin::Uri,
+            E::NoDriver { .. } => Origin::None,
             E::UnsupportedFlags { .. }
             | E::NoSupport { .. }
             | E::DomainGone { .. }
@@ -643,6 +660,7 @@ impl Error {
             | E::DomainName { .. }
             | E::DomainNameTaken { .. }
             | E::DomainUuidTaken { .. }
+            | E::MalformedUuid { .. }
             | E::SnapshotExists { .. }
             | E::OwnParent { .. }
             | E::ParentMissing { .. }
@@ -690,7 +708,10 @@ impl Error {
 
     /// The same error, with the note that the undo failed too.
     pub(crate) fn with_failed_undo(self, undo: &Error) -> Error {
-        Error::UndoFailed { cause: Box::new(self), undo: undo.to_string() }
+        Error::UndoFailed {
+            cause: Box::new(self),
+            undo: undo.to_string(),
+        }
     }
 
     /// A failed system call on a path of ours.

@@ -22,7 +22,10 @@ impl Domain {
     pub(super) fn write(&self) -> Result<Writing<'_>> {
         drop(self.tree()?);
         let lock = self.store.lock(self.name())?;
-        let writing = Writing { domain: self, _lock: lock };
+        let writing = Writing {
+            domain: self,
+            _lock: lock,
+        };
         writing.resolve_pending()?;
         Ok(writing)
     }
@@ -64,7 +67,9 @@ impl Writing<'_> {
 
     /// Records what is about to be done to guest data.
     pub fn intend(&self, intent: &Intent) -> Result<()> {
-        self.domain.store.intend(self.domain.name(), &intent.encode())
+        self.domain
+            .store
+            .intend(self.domain.name(), &intent.encode())
     }
 
     /// Guest data is as it was before the intent.
@@ -75,7 +80,11 @@ impl Writing<'_> {
     /// Takes a captured snapshot out of the images again after a later step failed. If that
     /// fails too the intent stays, and the next writer tries again.
     pub fn take_back_create(&self, name: &str, images: &[Image], cause: Error) -> Error {
-        let undone = self.domain.data.delete(name, images).and_then(|()| self.withdraw());
+        let undone = self
+            .domain
+            .data
+            .delete(name, images)
+            .and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
@@ -119,9 +128,16 @@ impl Resolved {
         match Intent::decode(text) {
             Some(Intent::Create { name, images }) => {
                 domain.data.delete(&name, &images)?;
-                Ok(Resolved { plan: tree.plan_keep(), change: Change::default() })
+                Ok(Resolved {
+                    plan: tree.plan_keep(),
+                    change: Change::default(),
+                })
             }
-            Some(Intent::Delete { name, deletion, data }) => {
+            Some(Intent::Delete {
+                name,
+                deletion,
+                data,
+            }) => {
                 for (name, images) in &data {
                     domain.data.delete(name, images)?;
                 }
@@ -129,7 +145,11 @@ impl Resolved {
                 let change = documents(tree, &plan);
                 Ok(Resolved { plan, change })
             }
-            Some(Intent::Revert { name, images, definition }) => {
+            Some(Intent::Revert {
+                name,
+                images,
+                definition,
+            }) => {
                 domain.data.revert(&name, &images)?;
                 let plan = tree.plan_current(&name)?;
                 let mut change = documents(tree, &plan);

@@ -10,10 +10,10 @@ use super::intent::Intent;
 use super::uri::RedefineCurrent;
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::store::check_name;
 use crate::xml::{self, DomainDisk, DomainFacts, Participation};
-use crate::limits;
 
 impl Domain {
     /// Creates a snapshot, or with REDEFINE takes its metadata in; answers its name.
@@ -35,7 +35,9 @@ impl Domain {
         self.data.check_create(&name, &images)?;
         if flags.has(CreateFlags::NO_METADATA) {
             self.capture(&writing, &name, &images)?;
-            writing.withdraw().map_err(|cause| writing.take_back_create(&name, &images, cause))?;
+            writing
+                .withdraw()
+                .map_err(|cause| writing.take_back_create(&name, &images, cause))?;
         } else {
             let plan = self.tree()?.plan_create(snapshot)?;
             self.capture(&writing, &name, &images)?;
@@ -51,7 +53,10 @@ impl Domain {
         let state = self.host.state()?;
         let is_active = state != State::Shutoff;
         let disk_only = flags.has(CreateFlags::DISK_ONLY);
-        let mode = xml::Mode::Create { now: now(), offline: disk_only || !is_active };
+        let mode = xml::Mode::Create {
+            now: now(),
+            offline: disk_only || !is_active,
+        };
         let mut snapshot = xml::parse(xml, mode)?.snapshot;
         if !flags.has(CreateFlags::NO_METADATA) {
             check_snapshot_name(&snapshot.name)?;
@@ -61,7 +66,9 @@ impl Domain {
             return Err(Error::LiveWithoutMemory);
         }
         if is_active {
-            return Err(Error::Unsupported { what: "snapshots of a running guest are" });
+            return Err(Error::Unsupported {
+                what: "snapshots of a running guest are",
+            });
         }
         snapshot.state = state;
         snapshot.memory = Some(Memory::None);
@@ -73,14 +80,23 @@ impl Domain {
         } else {
             (DiskMode::Internal, Participation::Uniform)
         };
-        xml::align(&mut snapshot, &facts, default, participation, &is_regular_file)?;
+        xml::align(
+            &mut snapshot,
+            &facts,
+            default,
+            participation,
+            &is_regular_file,
+        )?;
         check_disks(&snapshot, &facts)?;
         Ok(snapshot)
     }
 
     /// Captures guest data, the intent recorded before.
     fn capture(&self, writing: &Writing<'_>, name: &str, images: &[Image]) -> Result<()> {
-        writing.intend(&Intent::Create { name: name.to_owned(), images: images.to_vec() })?;
+        writing.intend(&Intent::Create {
+            name: name.to_owned(),
+            images: images.to_vec(),
+        })?;
         self.data
             .create(name, images)
             .map_err(|cause| writing.take_back_create(name, images, cause))
@@ -95,10 +111,13 @@ impl Domain {
         let facts = xml::domain_facts(definition)?;
         internal_disks(snapshot, &facts)
             .map(|disk| match &disk.source {
-                Some(source) => {
-                    Ok(Image { disk: disk.target.clone(), path: source.as_str().into() })
-                }
-                None => Err(Error::DiskWithoutSource { disk: disk.target.clone() }),
+                Some(source) => Ok(Image {
+                    disk: disk.target.clone(),
+                    path: source.as_str().into(),
+                }),
+                None => Err(Error::DiskWithoutSource {
+                    disk: disk.target.clone(),
+                }),
             })
             .collect()
     }
@@ -116,13 +135,18 @@ fn internal_disks<'a>(
             .iter()
             .any(|disk| *disk.name == *target && disk.mode == Some(DiskMode::Internal))
     };
-    facts.disks.iter().filter(move |disk| disk.device == "disk" && is_internal(&disk.target))
+    facts
+        .disks
+        .iter()
+        .filter(move |disk| disk.device == "disk" && is_internal(&disk.target))
 }
 
 /// The name rules of libvirt's QEMU driver, and the length that its file name allows.
 pub(super) fn check_snapshot_name(name: &str) -> Result<()> {
-    check_name(name, limits::SNAPSHOT_NAME_BYTES)
-        .map_err(|reason| Error::SnapshotName { name: name.to_owned(), reason })
+    check_name(name, limits::SNAPSHOT_NAME_BYTES).map_err(|reason| Error::SnapshotName {
+        name: name.to_owned(),
+        reason,
+    })
 }
 
 /// Whether a generated external name may stand beside that path.
@@ -132,7 +156,9 @@ pub(super) fn is_regular_file(path: &str) -> bool {
 
 /// Seconds since 1970-01-01 UTC.
 fn now() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let elapsed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -151,7 +177,9 @@ fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
         return Err(Error::MixedTargets);
     }
     if has(DiskMode::External) {
-        return Err(Error::Unsupported { what: "external snapshots are" });
+        return Err(Error::Unsupported {
+            what: "external snapshots are",
+        });
     }
     if leaves_a_writable_disk_out(snapshot, facts) {
         return Err(Error::DisksLeftOut);
@@ -164,7 +192,9 @@ fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
 
 fn check_internal(disk: &DomainDisk) -> Result<()> {
     if !matches!(disk.source_type.as_str(), "file" | "block") {
-        return Err(Error::InternalOnType { kind: disk.source_type.clone() });
+        return Err(Error::InternalOnType {
+            kind: disk.source_type.clone(),
+        });
     }
     match &disk.format {
         Some(format) if format != "qcow2" => Err(Error::FormatWithoutSnapshots {
@@ -176,9 +206,13 @@ fn check_internal(disk: &DomainDisk) -> Result<()> {
 }
 
 fn leaves_a_writable_disk_out(snapshot: &Snapshot, facts: &DomainFacts) -> bool {
-    snapshot.disks.iter().zip(&facts.disks).any(|(disk, domain_disk)| match disk.mode {
-        Some(DiskMode::Manual) => true,
-        Some(DiskMode::No) => !domain_disk.read_only && domain_disk.source.is_some(),
-        _ => false,
-    })
+    snapshot
+        .disks
+        .iter()
+        .zip(&facts.disks)
+        .any(|(disk, domain_disk)| match disk.mode {
+            Some(DiskMode::Manual) => true,
+            Some(DiskMode::No) => !domain_disk.read_only && domain_disk.source.is_some(),
+            _ => false,
+        })
 }

@@ -43,7 +43,9 @@ impl Domain {
             .iter()
             .map(|snapshot| {
                 if snapshot.is_external() {
-                    return Err(Error::Unsupported { what: "deletion of external snapshots is" });
+                    return Err(Error::Unsupported {
+                        what: "deletion of external snapshots is",
+                    });
                 }
                 Ok((snapshot.name.to_string(), self.images(snapshot)?))
             })
@@ -59,6 +61,7 @@ impl Domain {
     }
 
     fn drop_data(&self, data: &[(String, Vec<Image>)]) -> Result<()> {
-        data.iter().try_for_each(|(name, images)| self.data.delete(name, images))
+        data.iter()
+            .try_for_each(|(name, images)| self.data.delete(name, images))
     }
 }

@@ -42,7 +42,14 @@ impl Domain {
         data: Arc<dyn Data>,
     ) -> Domain {
         let host = Box::new(Embedded::new(definition));
-        Domain { uuid, name, host, store, data, hierarchy: OnceCell::new() }
+        Domain {
+            uuid,
+            name,
+            host,
+            store,
+            data,
+            hierarchy: OnceCell::new(),
+        }
     }
 
     /// Its name.
@@ -119,7 +126,8 @@ impl Domain {
 
     /// How many [`Domain::list_children`] would give.
     pub fn count_children(&self, parent: &str, flags: ListFlags) -> Result<usize> {
-        self.tree()?.count(children_scope(parent, flags), flags.filter())
+        self.tree()?
+            .count(children_scope(parent, flags), flags.filter())
     }
 
     /// The name, if there is such a snapshot.
@@ -129,7 +137,10 @@ impl Domain {
 
     /// Name of the current snapshot, if there is one.
     pub fn current(&self) -> Result<Option<Arc<str>>> {
-        Ok(self.tree()?.current().map(|current| Arc::clone(&current.name)))
+        Ok(self
+            .tree()?
+            .current()
+            .map(|current| Arc::clone(&current.name)))
     }
 
     /// Name of a snapshot's parent.
@@ -149,9 +160,17 @@ impl Domain {
 }
 
 fn domain_scope(flags: ListFlags) -> Scope<'static> {
-    if flags.has_first() { Scope::Roots } else { Scope::All }
+    if flags.has_first() {
+        Scope::Roots
+    } else {
+        Scope::All
+    }
 }
 
 fn children_scope(parent: &str, flags: ListFlags) -> Scope<'_> {
-    if flags.has_first() { Scope::Descendants(parent) } else { Scope::Children(parent) }
+    if flags.has_first() {
+        Scope::Descendants(parent)
+    } else {
+        Scope::Children(parent)
+    }
 }

@@ -78,7 +78,13 @@ impl Driver {
     }
 
     fn domain(&self, uuid: [u8; 16], name: Arc<str>, definition: Arc<str>) -> Domain {
-        Domain::new(uuid, name, definition, Arc::clone(&self.store), Arc::clone(&self.data))
+        Domain::new(
+            uuid,
+            name,
+            definition,
+            Arc::clone(&self.store),
+            Arc::clone(&self.data),
+        )
     }
 
     /// All domains, ordered by name.
@@ -91,21 +97,29 @@ impl Driver {
     /// The domain of that name.
     pub fn domain_by_name(&self, name: &str) -> Result<Arc<Domain>> {
         let domains = self.domains.read();
-        let found = domains.values().find(|domain| domain.name().as_ref() == name);
-        found.cloned().ok_or_else(|| Error::NoDomainWithName { name: name.to_owned() })
+        let found = domains
+            .values()
+            .find(|domain| domain.name().as_ref() == name);
+        found.cloned().ok_or_else(|| Error::NoDomainWithName {
+            name: name.to_owned(),
+        })
     }
 
     /// The domain of that UUID.
     pub fn domain_by_uuid(&self, id: &[u8; 16]) -> Result<Arc<Domain>> {
         let domain = self.domains.read().get(id).cloned();
-        domain.ok_or_else(|| Error::NoDomainWithUuid { uuid: uuid::format(id) })
+        domain.ok_or_else(|| Error::NoDomainWithUuid {
+            uuid: uuid::format(id),
+        })
     }
 
     /// Defines a domain or replaces its definition.
     pub fn define(&self, xml: &str) -> Result<Arc<Domain>> {
         let facts = xml::domain_facts(xml)?;
-        check_name(&facts.name, limits::DOMAIN_NAME_BYTES)
-            .map_err(|reason| Error::DomainName { name: facts.name.clone(), reason })?;
+        check_name(&facts.name, limits::DOMAIN_NAME_BYTES).map_err(|reason| Error::DomainName {
+            name: facts.name.clone(),
+            reason,
+        })?;
         let _defining = self.defining.lock();
         let known = self.check_identity(&facts.name, facts.uuid)?;
         let id = match (facts.uuid, &known) {
@@ -154,7 +168,11 @@ impl Driver {
         }
         let plan = domain.tree()?.plan_clear();
         let change = Change {
-            remove: plan.drop.iter().map(|snapshot| snapshot.name.to_string()).collect(),
+            remove: plan
+                .drop
+                .iter()
+                .map(|snapshot| snapshot.name.to_string())
+                .collect(),
             definition: DefinitionChange::Remove,
             ..Change::default()
         };

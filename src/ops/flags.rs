@@ -41,7 +41,13 @@ impl CreateFlags {
     /// A flag word of C, after the checks of libvirt's public function.
     pub fn new(bits: u32, function: &'static str) -> Result<CreateFlags> {
         requires(bits, Self::CURRENT, Self::REDEFINE, function, Layer::Public)?;
-        excludes(bits, Self::REDEFINE, Self::NO_METADATA, function, Layer::Public)?;
+        excludes(
+            bits,
+            Self::REDEFINE,
+            Self::NO_METADATA,
+            function,
+            Layer::Public,
+        )?;
         excludes(bits, Self::REDEFINE, Self::HALT, function, Layer::Public)?;
         Ok(CreateFlags { bits, function })
     }
@@ -54,8 +60,20 @@ impl CreateFlags {
     /// The checks of libvirt's driver.
     pub(super) fn check_driver(self) -> Result<()> {
         known(self.bits, Self::MASK, self.function)?;
-        requires(self.bits, Self::QUIESCE, Self::DISK_ONLY, self.function, Layer::Driver)?;
-        excludes(self.bits, Self::LIVE, Self::REDEFINE, self.function, Layer::Driver)
+        requires(
+            self.bits,
+            Self::QUIESCE,
+            Self::DISK_ONLY,
+            self.function,
+            Layer::Driver,
+        )?;
+        excludes(
+            self.bits,
+            Self::LIVE,
+            Self::REDEFINE,
+            self.function,
+            Layer::Driver,
+        )
     }
 }
 
@@ -108,7 +126,13 @@ impl DeleteFlags {
 
     /// A flag word of C, after the checks of libvirt's public function.
     pub fn new(bits: u32, function: &'static str) -> Result<DeleteFlags> {
-        excludes(bits, Self::CHILDREN, Self::CHILDREN_ONLY, function, Layer::Public)?;
+        excludes(
+            bits,
+            Self::CHILDREN,
+            Self::CHILDREN_ONLY,
+            function,
+            Layer::Public,
+        )?;
         Ok(DeleteFlags { bits, function })
     }
 
@@ -175,7 +199,11 @@ impl ListFlags {
             disk_only: self.has(Self::DISK_ONLY),
             active: self.has(Self::ACTIVE),
         };
-        let all = States { inactive: true, disk_only: true, active: true };
+        let all = States {
+            inactive: true,
+            disk_only: true,
+            active: true,
+        };
         Filter {
             leaves: self.either(Self::LEAVES, Self::NO_LEAVES),
             external: self.either(Self::EXTERNAL, Self::INTERNAL),
@@ -213,7 +241,12 @@ fn requires(
     layer: Layer,
 ) -> Result<()> {
     if bits & given.0 != 0 && bits & needed.0 == 0 {
-        return Err(Error::FlagRequired { function, needed: needed.1, given: given.1, layer });
+        return Err(Error::FlagRequired {
+            function,
+            needed: needed.1,
+            given: given.1,
+            layer,
+        });
     }
     Ok(())
 }
@@ -226,7 +259,12 @@ fn excludes(
     layer: Layer,
 ) -> Result<()> {
     if bits & first.0 != 0 && bits & second.0 != 0 {
-        return Err(Error::FlagsExclusive { function, first: first.1, second: second.1, layer });
+        return Err(Error::FlagsExclusive {
+            function,
+            first: first.1,
+            second: second.1,
+            layer,
+        });
     }
     Ok(())
 }

@@ -47,14 +47,22 @@ impl Intent {
             Intent::Create { name, images } => {
                 json!({ "create": name, "images": encode_images(images) })
             }
-            Intent::Delete { name, deletion, data } => {
+            Intent::Delete {
+                name,
+                deletion,
+                data,
+            } => {
                 let data: Vec<_> = data
                     .iter()
                     .map(|(name, images)| json!([name, encode_images(images)]))
                     .collect();
                 json!({ "delete": name, "what": deletion_word(*deletion), "data": data })
             }
-            Intent::Revert { name, images, definition } => json!({
+            Intent::Revert {
+                name,
+                images,
+                definition,
+            } => json!({
                 "revert": name, "images": encode_images(images), "definition": definition,
             }),
         }
@@ -67,21 +75,35 @@ impl Intent {
         let name = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let images = || decode_images(value.get("images")?);
         if let Some(name) = name("create") {
-            Some(Intent::Create { name, images: images()? })
+            Some(Intent::Create {
+                name,
+                images: images()?,
+            })
         } else if let Some(target) = name("delete") {
             let deletion = deletion_of(value.get("what")?.as_str()?)?;
             let data = value.get("data")?.as_array()?;
             let data = data.iter().map(decode_data).collect::<Option<_>>()?;
-            Some(Intent::Delete { name: target, deletion, data })
+            Some(Intent::Delete {
+                name: target,
+                deletion,
+                data,
+            })
         } else {
             let definition = name("definition")?;
-            Some(Intent::Revert { name: name("revert")?, images: images()?, definition })
+            Some(Intent::Revert {
+                name: name("revert")?,
+                images: images()?,
+                definition,
+            })
         }
     }
 }
 
 fn encode_images(images: &[Image]) -> Value {
-    images.iter().map(|image| json!([image.disk, image.path.to_string_lossy()])).collect()
+    images
+        .iter()
+        .map(|image| json!([image.disk, image.path.to_string_lossy()]))
+        .collect()
 }
 
 fn decode_images(value: &Value) -> Option<Vec<Image>> {
@@ -95,7 +117,10 @@ fn decode_images(value: &Value) -> Option<Vec<Image>> {
 }
 
 fn decode_data(value: &Value) -> Option<(String, Vec<Image>)> {
-    Some((value.get(0)?.as_str()?.to_owned(), decode_images(value.get(1)?)?))
+    Some((
+        value.get(0)?.as_str()?.to_owned(),
+        decode_images(value.get(1)?)?,
+    ))
 }
 
 const DELETIONS: [(&str, Deletion); 3] = [
@@ -105,11 +130,17 @@ const DELETIONS: [(&str, Deletion); 3] = [
 ];
 
 fn deletion_word(deletion: Deletion) -> &'static str {
-    DELETIONS.iter().find(|(_, known)| *known == deletion).map_or("one", |(word, _)| word)
+    DELETIONS
+        .iter()
+        .find(|(_, known)| *known == deletion)
+        .map_or("one", |(word, _)| word)
 }
 
 fn deletion_of(word: &str) -> Option<Deletion> {
-    DELETIONS.iter().find(|(known, _)| *known == word).map(|(_, deletion)| *deletion)
+    DELETIONS
+        .iter()
+        .find(|(known, _)| *known == word)
+        .map(|(_, deletion)| *deletion)
 }
 
 #[cfg(test)]
@@ -118,21 +149,41 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        let images = vec![Image { disk: "vda".into(), path: "/a \"b\"\n/c.qcow2".into() }];
+        let images = vec![Image {
+            disk: "vda".into(),
+            path: "/a \"b\"\n/c.qcow2".into(),
+        }];
         let intents = [
-            Intent::Create { name: "a\nb".into(), images: images.clone() },
+            Intent::Create {
+                name: "a\nb".into(),
+                images: images.clone(),
+            },
             Intent::Delete {
                 name: "s".into(),
                 deletion: Deletion::WithDescendants,
                 data: vec![("s".into(), images.clone()), ("t".into(), Vec::new())],
             },
-            Intent::Delete { name: "s".into(), deletion: Deletion::DescendantsOnly, data: vec![] },
-            Intent::Revert { name: "s".into(), images, definition: "<domain/>\n".into() },
+            Intent::Delete {
+                name: "s".into(),
+                deletion: Deletion::DescendantsOnly,
+                data: vec![],
+            },
+            Intent::Revert {
+                name: "s".into(),
+                images,
+                definition: "<domain/>\n".into(),
+            },
         ];
         for intent in intents {
             assert_eq!(Intent::decode(&intent.encode()), Some(intent));
         }
-        for text in ["", "{}", "[]", "{\"create\":\"x\"}", "{\"delete\":\"x\",\"what\":\"?\"}"] {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "{\"create\":\"x\"}",
+            "{\"delete\":\"x\",\"what\":\"?\"}",
+        ] {
             assert_eq!(Intent::decode(text), None, "{text}");
         }
     }

@@ -43,19 +43,21 @@ fn read(domain: &Domain) -> Result<Hierarchy> {
             Err(cause) => damaged.push(Damage { name, cause }),
         }
     }
-    let tree = Tree::load(snapshots, current.as_ref().map(|snapshot| snapshot.name.as_ref()));
-    Ok(Hierarchy { tree: RwLock::new(tree), damaged })
+    let tree = Tree::load(
+        snapshots,
+        current.as_ref().map(|snapshot| snapshot.name.as_ref()),
+    );
+    Ok(Hierarchy {
+        tree: RwLock::new(tree),
+        damaged,
+    })
 }
 
 /// Several documents that claim to be current can only come from elsewhere: libvirt leaves the
 /// deleted snapshot and its parent so. The newest is the one the others lead to.
 fn newest(one: Option<Arc<Snapshot>>, other: &Arc<Snapshot>) -> Arc<Snapshot> {
     match one {
-        Some(one)
-            if (one.creation_time, &one.name) > (other.creation_time, &other.name) =>
-        {
-            one
-        }
+        Some(one) if (one.creation_time, &one.name) > (other.creation_time, &other.name) => one,
         _ => Arc::clone(other),
     }
 }
@@ -64,14 +66,22 @@ fn newest(one: Option<Arc<Snapshot>>, other: &Arc<Snapshot>) -> Arc<Snapshot> {
 /// another domain's definition.
 fn parse(domain: &Domain, name: &str, text: &str) -> Result<xml::Parsed> {
     let parsed = xml::parse(text, xml::Mode::Load)?;
-    let damaged = |reason: String| Error::Damaged { path: PathBuf::from(name), reason };
+    let damaged = |reason: String| Error::Damaged {
+        path: PathBuf::from(name),
+        reason,
+    };
     if parsed.snapshot.name.as_ref() != name {
-        return Err(damaged(format!("it holds a snapshot named '{}'", parsed.snapshot.name)));
+        return Err(damaged(format!(
+            "it holds a snapshot named '{}'",
+            parsed.snapshot.name
+        )));
     }
     if let Some(definition) = &parsed.snapshot.domain {
         let uuid = xml::domain_facts(definition)?.uuid;
         if uuid.is_some_and(|uuid| uuid != *domain.uuid()) {
-            return Err(damaged("it belongs to a domain with another uuid".to_owned()));
+            return Err(damaged(
+                "it belongs to a domain with another uuid".to_owned(),
+            ));
         }
     }
     Ok(parsed)

@@ -33,7 +33,10 @@ impl Domain {
             tree.plan_redefine(snapshot, becomes_current)?
         };
         writing.commit(&plan)?;
-        plan.put.first().map(|snapshot| Arc::clone(&snapshot.name)).ok_or(Error::NameMissing)
+        plan.put
+            .first()
+            .map(|snapshot| Arc::clone(&snapshot.name))
+            .ok_or(Error::NameMissing)
     }
 
     /// Checks a redefined snapshot and fills in what its document may leave out.

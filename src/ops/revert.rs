@@ -32,7 +32,9 @@ impl Domain {
     /// The definition that the snapshot kept, under the domain's present name.
     fn restored_definition(&self, snapshot: &Snapshot) -> Result<String> {
         if snapshot.is_external() {
-            return Err(Error::Unsupported { what: "revert to external snapshot" });
+            return Err(Error::Unsupported {
+                what: "revert to external snapshot",
+            });
         }
         let Some(kept) = &snapshot.domain else {
             return Err(Error::RevertRisky {
@@ -51,15 +53,21 @@ fn check_state(snapshot: &Snapshot, flags: RevertFlags) -> Result<()> {
     match snapshot.state {
         State::PmSuspended => return Err(Error::RevertPmSuspended),
         State::Blocked | State::DiskSnapshot => {
-            return Err(Error::RevertState { word: snapshot.state.word() });
+            return Err(Error::RevertState {
+                word: snapshot.state.word(),
+            });
         }
         State::Running | State::Paused => {
-            return Err(Error::Unsupported { what: "revert to the memory of a running guest" });
+            return Err(Error::Unsupported {
+                what: "revert to the memory of a running guest",
+            });
         }
         State::Shutdown | State::Shutoff | State::Crashed => {}
     }
     if flags.has(RevertFlags::RUNNING) || flags.has(RevertFlags::PAUSED) {
-        return Err(Error::Unsupported { what: "starting the guest after a revert is" });
+        return Err(Error::Unsupported {
+            what: "starting the guest after a revert is",
+        });
     }
     Ok(())
 }

@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 /// The scheme, and the type that the connection answers.
 const SCHEME: &str = "virsnap";
 
+const NOT_LOCAL: &str = "the state directory must be local and absolute in URI";
+
 /// What a URI says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Uri {
@@ -29,14 +31,26 @@ pub enum RedefineCurrent {
 
 /// Reads a connection URI.
 pub(super) fn parse(uri: &str) -> Result<Uri> {
-    let refuse = |reason| Error::InvalidUri { uri: uri.to_owned(), reason };
+    let refuse = |reason| Error::InvalidUri {
+        uri: uri.to_owned(),
+        reason,
+    };
+    // RFC 3986 has neither in a URI.
+    if uri.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Error::MalformedUri {
+            uri: uri.to_owned(),
+        });
+    }
     let rest = uri
         .strip_prefix(SCHEME)
-        .and_then(|rest| rest.strip_prefix("://"))
-        .ok_or_else(|| refuse("no connection driver available for URI"))?;
+        .and_then(|rest| rest.strip_prefix(':'))
+        .ok_or_else(|| Error::NoDriver {
+            uri: uri.to_owned(),
+        })?;
+    let rest = rest.strip_prefix("//").ok_or_else(|| refuse(NOT_LOCAL))?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     if !path.starts_with('/') {
-        return Err(refuse("the state directory must be local and absolute in URI"));
+        return Err(refuse(NOT_LOCAL));
     }
     let path = decoded(path).ok_or_else(|| refuse("bad percent-encoding in URI"))?;
     if path.contains('\0') {
@@ -50,7 +64,10 @@ pub(super) fn parse(uri: &str) -> Result<Uri> {
             _ => return Err(refuse("unknown parameter in URI")),
         };
     }
-    Ok(Uri { directory: Path::new(&path).to_owned(), redefine_current })
+    Ok(Uri {
+        directory: Path::new(&path).to_owned(),
+        redefine_current,
+    })
 }
 
 /// Undoes percent-encoding (RFC 3986, section 2.1).
@@ -77,14 +94,22 @@ mod tests {
         let uri = parse("virsnap:///srv/a%20b?redefine_current=flag").unwrap();
         assert_eq!(uri.directory, Path::new("/srv/a b"));
         assert_eq!(uri.redefine_current, RedefineCurrent::Flag);
-        assert_eq!(parse("virsnap:///s").unwrap().redefine_current, RedefineCurrent::Parent);
+        assert_eq!(
+            parse("virsnap:///s").unwrap().redefine_current,
+            RedefineCurrent::Parent
+        );
     }
 
     #[test]
     fn other_uris_are_refused() {
+        for uri in ["", "foo", "test:///default", "virsnapped:///s"] {
+            assert!(matches!(parse(uri), Err(Error::NoDriver { .. })), "{uri}");
+        }
+        assert!(matches!(
+            parse("not a uri"),
+            Err(Error::MalformedUri { .. })
+        ));
         let refused = [
-            "",
-            "test:///default",
             "virsnap:/s",
             "virsnap://host/s",
             "virsnap:///s?x=1",

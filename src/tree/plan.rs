@@ -165,7 +165,10 @@ impl Tree {
 
     /// Changes nothing.
     pub fn plan_keep(&self) -> Plan {
-        Plan { current: self.current_name(), ..Plan::default() }
+        Plan {
+            current: self.current_name(),
+            ..Plan::default()
+        }
     }
 
     /// Makes a snapshot current.

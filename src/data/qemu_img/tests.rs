@@ -204,10 +204,7 @@ fn name_held_twice_is_never_guessed() {
     for _ in 0..2 {
         qemu_img(&["snapshot", "-c", "s", images[0].path.to_str().unwrap()]);
     }
-    let attempts = [
-        data().revert("s", &images),
-        data().delete("s", &images),
-    ];
+    let attempts = [data().revert("s", &images), data().delete("s", &images)];
     for error in attempts.map(Result::unwrap_err) {
         assert!(
             error.to_string().contains("holds 2 snapshots of that name"),
@@ -626,7 +623,6 @@ fn live_in(shape: &str, environment: &[&str]) {
         .args(environment)
         .arg(std::env::current_exe().unwrap())
         .args([
-            
             "--exact",
             "data::qemu_img::tests::whole_life_in_odd_process",
         ])
