@@ -579,6 +579,7 @@ impl Error {
             | E::ImageUnusable { .. }
             | E::RevertState { .. }
             | E::Damaged { .. }
+            | E::MalformedUri { .. }
             | E::StateDirectory { .. }
             | E::DomainInternal { .. }
             | E::Panicked { .. } => Number::InternalError,
