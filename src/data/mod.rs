@@ -17,28 +17,38 @@ pub struct Image {
     pub path: PathBuf,
 }
 
+/// A snapshot as the work on its data sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its whole document, with secrets.
+    pub document: &'a str,
+    /// The images that hold it, or are to hold it, inside.
+    pub images: &'a [Image],
+}
+
 /// Captures, restores and drops a snapshot's data.
 ///
-/// Create and revert are all or nothing: after an error the images hold what they held before, or
-/// the error names each step of the undo that failed too. Each operation may be called again after
-/// a crash in the middle of it and then ends well.
+/// Create and revert are all or nothing: after an error the guest is as before, or the error names
+/// each step of the undo that failed too. Each operation may be called again after a crash in the
+/// middle of it and then ends well. `flags` are the API's own, for those who pass the request on.
 pub trait Data: Send + Sync {
-    /// Whether [`Data::create`] can work: every image is usable, and none holds the name already.
-    /// Nothing is touched.
-    fn check_create(&self, name: &str, images: &[Image]) -> Result<()>;
+    /// Whether [`Data::create`] can work: the data can be kept, and no data of that name is there
+    /// already. Nothing is touched.
+    fn check_create(&self, point: &Point<'_>) -> Result<()>;
 
-    /// Captures the images' content under `name`, after the same checks.
-    fn create(&self, name: &str, images: &[Image]) -> Result<()>;
+    /// Captures the guest's state, after the same checks.
+    fn create(&self, point: &Point<'_>, flags: u32) -> Result<()>;
 
-    /// Makes the content captured under `name` the images' content again. Every image is
-    /// verified to hold it before the first is touched.
-    fn revert(&self, name: &str, images: &[Image]) -> Result<()>;
+    /// Makes the captured state the guest's again. That it is whole is verified before anything
+    /// is touched.
+    fn revert(&self, point: &Point<'_>, flags: u32) -> Result<()>;
 
-    /// Drops the content captured under `name` wherever the images hold it; one that lacks it is
-    /// no error. What was dropped before a failure is gone. Also takes back what an unfinished
-    /// [`Data::create`] left.
-    fn delete(&self, name: &str, images: &[Image]) -> Result<()>;
+    /// Drops the captured state wherever it is; lacking data is no error. What was dropped before
+    /// a failure is gone. Also takes back what an unfinished [`Data::create`] left.
+    fn delete(&self, point: &Point<'_>) -> Result<()>;
 
-    /// How many of the images hold data of that name.
-    fn count(&self, name: &str, images: &[Image]) -> Result<usize>;
+    /// How many places hold data of the snapshot.
+    fn count(&self, point: &Point<'_>) -> Result<usize>;
 }

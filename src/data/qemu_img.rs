@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-use super::{Data, Image};
+use super::{Data, Image, Point};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -72,12 +72,30 @@ impl QemuImg {
 }
 
 impl Data for QemuImg {
-    fn check_create(&self, name: &str, images: &[Image]) -> Result<()> {
-        check_name(name)?;
-        check_free(name, &target::open_all(images)?)
+    fn check_create(&self, point: &Point<'_>) -> Result<()> {
+        check_name(point.name)?;
+        check_free(point.name, &target::open_all(point.images)?)
     }
 
-    fn create(&self, name: &str, images: &[Image]) -> Result<()> {
+    fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
+        self.capture(point.name, point.images)
+    }
+
+    fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
+        self.restore(point.name, point.images)
+    }
+
+    fn delete(&self, point: &Point<'_>) -> Result<()> {
+        self.drop_data(point.name, point.images)
+    }
+
+    fn count(&self, point: &Point<'_>) -> Result<usize> {
+        count(point.name, point.images)
+    }
+}
+
+impl QemuImg {
+    fn capture(&self, name: &str, images: &[Image]) -> Result<()> {
         check_name(name)?;
         let targets = target::open_all(images)?;
         check_free(name, &targets)?;
@@ -90,14 +108,14 @@ impl Data for QemuImg {
         Err(failure("create", name, target, reason, undo))
     }
 
-    fn revert(&self, name: &str, images: &[Image]) -> Result<()> {
+    fn restore(&self, name: &str, images: &[Image]) -> Result<()> {
         check_name(name)?;
         let targets = target::open_all(images)?;
         let targets: Vec<&Target<'_>> = targets.iter().collect();
         self.revert_targets(name, &targets)
     }
 
-    fn delete(&self, name: &str, images: &[Image]) -> Result<()> {
+    fn drop_data(&self, name: &str, images: &[Image]) -> Result<()> {
         check_name(name)?;
         let targets = target::open_all(images)?;
         let mut holders = Vec::new();
@@ -117,15 +135,16 @@ impl Data for QemuImg {
         }
         self.finish_dropping(name, rest)
     }
+}
 
-    fn count(&self, name: &str, images: &[Image]) -> Result<usize> {
-        let mut count = 0;
-        for image in images {
-            let facts = Target::open(image)?.facts()?;
-            count += usize::from(facts.named(name).next().is_some());
-        }
-        Ok(count)
+/// How many of the images hold that name.
+fn count(name: &str, images: &[Image]) -> Result<usize> {
+    let mut count = 0;
+    for image in images {
+        let facts = Target::open(image)?.facts()?;
+        count += usize::from(facts.named(name).next().is_some());
     }
+    Ok(count)
 }
 
 /// Refuses what `qemu-img` could not keep as it is.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
-use crate::data::Image;
+use super::point::OwnedPoint;
 use crate::error::{Error, Result};
 use crate::store::{Change, DefinitionChange, Lock};
 use crate::tree::{Plan, Tree};
@@ -21,7 +21,7 @@ impl Domain {
     /// first.
     pub(super) fn write(&self) -> Result<Writing<'_>> {
         drop(self.tree()?);
-        let lock = self.store.lock(self.name())?;
+        let lock = self.store().lock(self.name())?;
         let writing = Writing {
             domain: self,
             _lock: lock,
@@ -32,12 +32,12 @@ impl Domain {
 
     /// Stores another definition.
     pub(super) fn set_definition(&self, definition: Arc<str>) -> Result<()> {
-        let writing = self.write()?;
+        let _writing = self.write()?;
         let change = Change {
             definition: DefinitionChange::Write(definition.to_string()),
             ..Change::default()
         };
-        writing.domain.store.commit(self.name(), &change)?;
+        self.store().commit(self.name(), &change)?;
         self.host.set_definition(definition);
         Ok(())
     }
@@ -61,29 +61,29 @@ impl Writing<'_> {
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
-        self.domain.store.commit(self.domain.name(), change)?;
+        self.domain.store().commit(self.domain.name(), change)?;
         self.domain.change_tree(|tree| tree.apply(plan))
     }
 
     /// Records what is about to be done to guest data.
     pub fn intend(&self, intent: &Intent) -> Result<()> {
         self.domain
-            .store
+            .store()
             .intend(self.domain.name(), &intent.encode())
     }
 
     /// Guest data is as it was before the intent.
     pub fn withdraw(&self) -> Result<()> {
-        self.domain.store.withdraw(self.domain.name())
+        self.domain.store().withdraw(self.domain.name())
     }
 
-    /// Takes a captured snapshot out of the images again after a later step failed. If that
-    /// fails too the intent stays, and the next writer tries again.
-    pub fn take_back_create(&self, name: &str, images: &[Image], cause: Error) -> Error {
+    /// Takes a captured snapshot back after a later step failed. If that fails too the intent
+    /// stays, and the next writer tries again.
+    pub fn take_back_create(&self, point: &OwnedPoint, cause: Error) -> Error {
         let undone = self
             .domain
             .data
-            .delete(name, images)
+            .delete(&point.borrow())
             .and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
@@ -93,11 +93,11 @@ impl Writing<'_> {
 
     fn resolve_pending(&self) -> Result<()> {
         let domain = self.domain;
-        let Some(text) = domain.store.pending(domain.name())? else {
+        let Some(text) = domain.store().pending(domain.name())? else {
             return Ok(());
         };
         let resolved = Resolved::of(domain, &*domain.tree()?, &text)?;
-        domain.store.commit(domain.name(), &resolved.change)?;
+        domain.store().commit(domain.name(), &resolved.change)?;
         domain.change_tree(|tree| tree.apply(&resolved.plan))?;
         resolved.tell_host(domain);
         Ok(())
@@ -106,11 +106,11 @@ impl Writing<'_> {
 
 /// Finishes or undoes what a crash cut off, before anybody has seen the tree.
 pub(super) fn resolve(domain: &Domain, loaded: Hierarchy) -> Result<Hierarchy> {
-    let Some(text) = domain.store.pending(domain.name())? else {
+    let Some(text) = domain.store().pending(domain.name())? else {
         return Ok(loaded);
     };
     let resolved = Resolved::of(domain, &loaded.tree.read(), &text)?;
-    domain.store.commit(domain.name(), &resolved.change)?;
+    domain.store().commit(domain.name(), &resolved.change)?;
     loaded.tree.write().apply(&resolved.plan);
     resolved.tell_host(domain);
     Ok(loaded)
@@ -125,41 +125,39 @@ struct Resolved {
 impl Resolved {
     /// Settles guest data. An intent is undone while nothing is lost by that, else finished.
     fn of(domain: &Domain, tree: &Tree, text: &str) -> Result<Resolved> {
-        match Intent::decode(text) {
-            Some(Intent::Create { name, images }) => {
-                domain.data.delete(&name, &images)?;
+        let unreadable = || Error::Damaged {
+            path: domain.name().as_ref().into(),
+            reason: "its journal holds an intent that cannot be read".to_owned(),
+        };
+        match Intent::decode(text).ok_or_else(unreadable)? {
+            Intent::Create { document } => {
+                let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
+                domain.data.delete(&OwnedPoint::of(&snapshot)?.borrow())?;
                 Ok(Resolved {
                     plan: tree.plan_keep(),
                     change: Change::default(),
                 })
             }
-            Some(Intent::Delete {
-                name,
-                deletion,
-                data,
-            }) => {
-                for (name, images) in &data {
-                    domain.data.delete(name, images)?;
-                }
+            Intent::Delete { name, deletion } => {
                 let plan = tree.plan_delete(&name, deletion)?;
+                for snapshot in &plan.drop {
+                    domain.data.delete(&OwnedPoint::of(snapshot)?.borrow())?;
+                }
                 let change = documents(tree, &plan);
                 Ok(Resolved { plan, change })
             }
-            Some(Intent::Revert {
+            Intent::Revert {
                 name,
-                images,
+                flags,
                 definition,
-            }) => {
-                domain.data.revert(&name, &images)?;
+            } => {
+                let point = OwnedPoint::of(tree.get(&name)?)?;
+                domain.data.revert(&point.borrow(), flags)?;
                 let plan = tree.plan_current(&name)?;
                 let mut change = documents(tree, &plan);
                 change.definition = DefinitionChange::Write(definition);
                 Ok(Resolved { plan, change })
             }
-            None => Err(Error::Damaged {
-                path: domain.name().as_ref().into(),
-                reason: "its journal holds an intent that cannot be read".to_owned(),
-            }),
         }
     }
 

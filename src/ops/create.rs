@@ -7,8 +7,8 @@ use super::change::Writing;
 use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::intent::Intent;
+use super::point::OwnedPoint;
 use super::uri::RedefineCurrent;
-use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
@@ -30,20 +30,20 @@ impl Domain {
         let writing = self.write()?;
         let snapshot = self.prepared(xml, flags)?;
         let name = Arc::clone(&snapshot.name);
-        let images = self.images(&snapshot)?;
+        let point = OwnedPoint::of(&snapshot)?;
         // Before the intent: undoing it drops that name from the images.
-        self.data.check_create(&name, &images)?;
+        self.data.check_create(&point.borrow())?;
         if flags.has(CreateFlags::NO_METADATA) {
-            self.capture(&writing, &name, &images)?;
+            self.capture(&writing, &snapshot, &point, flags)?;
             writing
                 .withdraw()
-                .map_err(|cause| writing.take_back_create(&name, &images, cause))?;
+                .map_err(|cause| writing.take_back_create(&point, cause))?;
         } else {
-            let plan = self.tree()?.plan_create(snapshot)?;
-            self.capture(&writing, &name, &images)?;
+            let plan = self.tree()?.plan_create(snapshot.clone())?;
+            self.capture(&writing, &snapshot, &point, flags)?;
             writing
                 .commit(&plan)
-                .map_err(|cause| writing.take_back_create(&name, &images, cause))?;
+                .map_err(|cause| writing.take_back_create(&point, cause))?;
         }
         Ok(name)
     }
@@ -92,53 +92,19 @@ impl Domain {
     }
 
     /// Captures guest data, the intent recorded before.
-    fn capture(&self, writing: &Writing<'_>, name: &str, images: &[Image]) -> Result<()> {
-        writing.intend(&Intent::Create {
-            name: name.to_owned(),
-            images: images.to_vec(),
-        })?;
+    fn capture(
+        &self,
+        writing: &Writing<'_>,
+        snapshot: &Snapshot,
+        point: &OwnedPoint,
+        flags: CreateFlags,
+    ) -> Result<()> {
+        let document = xml::format(snapshot, xml::Form::Stored { active: false });
+        writing.intend(&Intent::Create { document })?;
         self.data
-            .create(name, images)
-            .map_err(|cause| writing.take_back_create(name, images, cause))
+            .create(&point.borrow(), flags.bits())
+            .map_err(|cause| writing.take_back_create(point, cause))
     }
-
-    /// The images that hold a snapshot's internal data: those of its own definition, since the
-    /// domain's may have changed since.
-    pub(super) fn images(&self, snapshot: &Snapshot) -> Result<Vec<Image>> {
-        let Some(definition) = &snapshot.domain else {
-            return Ok(Vec::new());
-        };
-        let facts = xml::domain_facts(definition)?;
-        internal_disks(snapshot, &facts)
-            .map(|disk| match &disk.source {
-                Some(source) => Ok(Image {
-                    disk: disk.target.clone(),
-                    path: source.as_str().into(),
-                }),
-                None => Err(Error::DiskWithoutSource {
-                    disk: disk.target.clone(),
-                }),
-            })
-            .collect()
-    }
-}
-
-/// The domain disks that hold internal data. libvirt leaves floppies and CD-ROMs out whatever
-/// their mode says.
-fn internal_disks<'a>(
-    snapshot: &'a Snapshot,
-    facts: &'a DomainFacts,
-) -> impl Iterator<Item = &'a DomainDisk> {
-    let is_internal = |target: &str| {
-        snapshot
-            .disks
-            .iter()
-            .any(|disk| *disk.name == *target && disk.mode == Some(DiskMode::Internal))
-    };
-    facts
-        .disks
-        .iter()
-        .filter(move |disk| disk.device == "disk" && is_internal(&disk.target))
 }
 
 /// The name rules of libvirt's QEMU driver, and the length that its file name allows.

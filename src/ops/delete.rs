@@ -3,7 +3,7 @@
 use super::domain::Domain;
 use super::flags::DeleteFlags;
 use super::intent::Intent;
-use crate::data::Image;
+use super::point::OwnedPoint;
 use crate::error::{Error, Result};
 use crate::tree::Plan;
 
@@ -16,20 +16,19 @@ impl Domain {
         if flags.has(DeleteFlags::METADATA_ONLY) {
             return writing.commit(&plan);
         }
-        let data = self.dropped_data(&plan)?;
-        if data.iter().all(|(_, images)| images.is_empty()) {
+        let points = dropped_points(&plan)?;
+        let before = self.count_data(&points)?;
+        if before == 0 {
             return writing.commit(&plan);
         }
-        let before = self.count_data(&data)?;
         writing.intend(&Intent::Delete {
             name: name.to_owned(),
             deletion: flags.deletion(),
-            data: data.clone(),
         })?;
-        if let Err(cause) = self.drop_data(&data) {
+        if let Err(cause) = self.drop_data(&points) {
             // What is gone cannot be brought back: then the intent stays, and the next writer,
             // in this process or another, finishes it.
-            return match self.count_data(&data) {
+            return match self.count_data(&points) {
                 Ok(now) if now == before => writing.withdraw().and(Err(cause)),
                 _ => Err(cause),
             };
@@ -37,31 +36,32 @@ impl Domain {
         writing.commit(&plan)
     }
 
-    /// What the dropped snapshots have where, children before their parents.
-    fn dropped_data(&self, plan: &Plan) -> Result<Vec<(String, Vec<Image>)>> {
-        plan.drop
-            .iter()
-            .map(|snapshot| {
-                if snapshot.is_external() {
-                    return Err(Error::Unsupported {
-                        what: "deletion of external snapshots is",
-                    });
-                }
-                Ok((snapshot.name.to_string(), self.images(snapshot)?))
-            })
-            .collect()
-    }
-
-    fn count_data(&self, data: &[(String, Vec<Image>)]) -> Result<usize> {
+    fn count_data(&self, points: &[OwnedPoint]) -> Result<usize> {
         let mut count = 0;
-        for (name, images) in data {
-            count += self.data.count(name, images)?;
+        for point in points {
+            count += self.data.count(&point.borrow())?;
         }
         Ok(count)
     }
 
-    fn drop_data(&self, data: &[(String, Vec<Image>)]) -> Result<()> {
-        data.iter()
-            .try_for_each(|(name, images)| self.data.delete(name, images))
+    fn drop_data(&self, points: &[OwnedPoint]) -> Result<()> {
+        points
+            .iter()
+            .try_for_each(|point| self.data.delete(&point.borrow()))
     }
+}
+
+/// The data of the snapshots that go, children before their parents.
+fn dropped_points(plan: &Plan) -> Result<Vec<OwnedPoint>> {
+    plan.drop
+        .iter()
+        .map(|snapshot| {
+            if snapshot.is_external() {
+                return Err(Error::Unsupported {
+                    what: "deletion of external snapshots is",
+                });
+            }
+            OwnedPoint::of(snapshot)
+        })
+        .collect()
 }

@@ -9,7 +9,7 @@ use super::flags::ListFlags;
 use super::load;
 use crate::data::Data;
 use crate::error::Result;
-use crate::host::{Embedded, Host};
+use crate::host::Host;
 use crate::snapshot::State;
 use crate::store::{Damage, Store};
 use crate::tree::{Scope, Tree};
@@ -17,11 +17,16 @@ use crate::xml;
 
 /// A domain. Any call may come from any thread.
 pub struct Domain {
+    records: Arc<Records>,
+    pub(super) host: Arc<dyn Host>,
+    pub(super) data: Arc<dyn Data>,
+}
+
+/// What this process knows of a domain's snapshots.
+pub(super) struct Records {
     uuid: [u8; 16],
     name: Arc<str>,
-    pub(super) host: Box<dyn Host>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) data: Arc<dyn Data>,
+    store: Arc<dyn Store>,
     /// Filled by the first call that needs it: a state directory may hold many domains that
     /// nobody asks about. An error is not kept, the next call tries again.
     hierarchy: OnceCell<Hierarchy>,
@@ -33,33 +38,38 @@ pub(super) struct Hierarchy {
     pub damaged: Vec<Damage>,
 }
 
-impl Domain {
-    pub(super) fn new(
-        uuid: [u8; 16],
-        name: Arc<str>,
-        definition: Arc<str>,
-        store: Arc<dyn Store>,
-        data: Arc<dyn Data>,
-    ) -> Domain {
-        let host = Box::new(Embedded::new(definition));
-        Domain {
+impl Records {
+    pub(super) fn new(uuid: [u8; 16], name: Arc<str>, store: Arc<dyn Store>) -> Records {
+        Records {
             uuid,
             name,
-            host,
             store,
-            data,
             hierarchy: OnceCell::new(),
         }
+    }
+}
+
+impl Domain {
+    pub(super) fn new(records: Arc<Records>, host: Arc<dyn Host>, data: Arc<dyn Data>) -> Domain {
+        Domain {
+            records,
+            host,
+            data,
+        }
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.records.store
     }
 
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.records.name
     }
 
     /// Its UUID.
     pub fn uuid(&self) -> &[u8; 16] {
-        &self.uuid
+        &self.records.uuid
     }
 
     /// Its state now.
@@ -78,7 +88,9 @@ impl Domain {
 
     /// The snapshots, loaded if they are not yet.
     fn hierarchy(&self) -> Result<&Hierarchy> {
-        self.hierarchy.get_or_try_init(|| load::hierarchy(self))
+        self.records
+            .hierarchy
+            .get_or_try_init(|| load::hierarchy(self))
     }
 
     /// The tree, for reading. No writer waits for a disk while it keeps readers out.

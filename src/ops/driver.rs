@@ -6,9 +6,10 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::domain::Domain;
+use super::domain::{Domain, Records};
 use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
+use crate::host::Embedded;
 use crate::store::{Change, DefinitionChange, Directory, Store, check_name};
 use crate::{limits, uuid, xml};
 
@@ -78,13 +79,9 @@ impl Driver {
     }
 
     fn domain(&self, uuid: [u8; 16], name: Arc<str>, definition: Arc<str>) -> Domain {
-        Domain::new(
-            uuid,
-            name,
-            definition,
-            Arc::clone(&self.store),
-            Arc::clone(&self.data),
-        )
+        let records = Records::new(uuid, name, Arc::clone(&self.store));
+        let host = Arc::new(Embedded::new(definition));
+        Domain::new(Arc::new(records), host, Arc::clone(&self.data))
     }
 
     /// All domains, ordered by name.

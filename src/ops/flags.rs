@@ -52,6 +52,11 @@ impl CreateFlags {
         Ok(CreateFlags { bits, function })
     }
 
+    /// The word as C gave it.
+    pub(super) fn bits(self) -> u32 {
+        self.bits
+    }
+
     /// Whether a flag is set.
     pub fn has(self, flag: Flag) -> bool {
         self.bits & flag.0 != 0
@@ -95,6 +100,11 @@ impl RevertFlags {
     pub fn new(bits: u32, function: &'static str) -> Result<RevertFlags> {
         excludes(bits, Self::RUNNING, Self::PAUSED, function, Layer::Public)?;
         Ok(RevertFlags { bits, function })
+    }
+
+    /// The word as C gave it.
+    pub(super) fn bits(self) -> u32 {
+        self.bits
     }
 
     /// Whether a flag is set.

@@ -1,13 +1,7 @@
 //! What is about to be done to guest data: recorded before, resolved after a crash.
-//!
-//! An intent names everything that its resolution needs, so that the domain's definition of a
-//! later day plays no part in it.
-
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::data::Image;
 use crate::tree::Deletion;
 
 /// An operation on guest data that may have been cut off.
@@ -15,26 +9,22 @@ use crate::tree::Deletion;
 pub(super) enum Intent {
     /// A snapshot is being captured: undone.
     Create {
-        /// The snapshot.
-        name: String,
-        /// Where it is captured.
-        images: Vec<Image>,
+        /// Its document, as the store would have it.
+        document: String,
     },
-    /// Snapshots are being deleted with their data: finished.
+    /// Snapshots are being deleted with their data: finished. Their documents are still stored.
     Delete {
         /// The snapshot that the caller named.
         name: String,
         /// Which snapshots go.
         deletion: Deletion,
-        /// What each of them has where.
-        data: Vec<(String, Vec<Image>)>,
     },
-    /// The images are being reverted: finished.
+    /// The guest is being reverted: finished.
     Revert {
         /// The snapshot.
         name: String,
-        /// Where it is.
-        images: Vec<Image>,
+        /// The flags of the request.
+        flags: u32,
         /// The domain's definition afterwards.
         definition: String,
     },
@@ -44,27 +34,17 @@ impl Intent {
     /// The text that the store keeps.
     pub fn encode(&self) -> String {
         match self {
-            Intent::Create { name, images } => {
-                json!({ "create": name, "images": encode_images(images) })
-            }
-            Intent::Delete {
-                name,
-                deletion,
-                data,
-            } => {
-                let data: Vec<_> = data
-                    .iter()
-                    .map(|(name, images)| json!([name, encode_images(images)]))
-                    .collect();
-                json!({ "delete": name, "what": deletion_word(*deletion), "data": data })
+            Intent::Create { document } => json!({ "create": document }),
+            Intent::Delete { name, deletion } => {
+                json!({ "delete": name, "what": deletion_word(*deletion) })
             }
             Intent::Revert {
                 name,
-                images,
+                flags,
                 definition,
-            } => json!({
-                "revert": name, "images": encode_images(images), "definition": definition,
-            }),
+            } => {
+                json!({ "revert": name, "flags": flags, "definition": definition })
+            }
         }
         .to_string()
     }
@@ -72,55 +52,22 @@ impl Intent {
     /// The intent that a text holds; `None` if it holds none.
     pub fn decode(text: &str) -> Option<Intent> {
         let value: Value = serde_json::from_str(text).ok()?;
-        let name = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
-        let images = || decode_images(value.get("images")?);
-        if let Some(name) = name("create") {
-            Some(Intent::Create {
-                name,
-                images: images()?,
-            })
-        } else if let Some(target) = name("delete") {
-            let deletion = deletion_of(value.get("what")?.as_str()?)?;
-            let data = value.get("data")?.as_array()?;
-            let data = data.iter().map(decode_data).collect::<Option<_>>()?;
+        let text = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        if let Some(document) = text("create") {
+            Some(Intent::Create { document })
+        } else if let Some(name) = text("delete") {
             Some(Intent::Delete {
-                name: target,
-                deletion,
-                data,
+                name,
+                deletion: deletion_of(&text("what")?)?,
             })
         } else {
-            let definition = name("definition")?;
             Some(Intent::Revert {
-                name: name("revert")?,
-                images: images()?,
-                definition,
+                name: text("revert")?,
+                flags: u32::try_from(value.get("flags")?.as_u64()?).ok()?,
+                definition: text("definition")?,
             })
         }
     }
-}
-
-fn encode_images(images: &[Image]) -> Value {
-    images
-        .iter()
-        .map(|image| json!([image.disk, image.path.to_string_lossy()]))
-        .collect()
-}
-
-fn decode_images(value: &Value) -> Option<Vec<Image>> {
-    let image = |pair: &Value| {
-        Some(Image {
-            disk: pair.get(0)?.as_str()?.to_owned(),
-            path: PathBuf::from(pair.get(1)?.as_str()?),
-        })
-    };
-    value.as_array()?.iter().map(image).collect()
-}
-
-fn decode_data(value: &Value) -> Option<(String, Vec<Image>)> {
-    Some((
-        value.get(0)?.as_str()?.to_owned(),
-        decode_images(value.get(1)?)?,
-    ))
 }
 
 const DELETIONS: [(&str, Deletion); 3] = [
@@ -149,28 +96,26 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        let images = vec![Image {
-            disk: "vda".into(),
-            path: "/a \"b\"\n/c.qcow2".into(),
-        }];
+        let name = || "a\n\"b\"".to_owned();
         let intents = [
             Intent::Create {
-                name: "a\nb".into(),
-                images: images.clone(),
+                document: "<domainsnapshot/>\n".into(),
             },
             Intent::Delete {
-                name: "s".into(),
+                name: name(),
+                deletion: Deletion::One,
+            },
+            Intent::Delete {
+                name: name(),
                 deletion: Deletion::WithDescendants,
-                data: vec![("s".into(), images.clone()), ("t".into(), Vec::new())],
             },
             Intent::Delete {
-                name: "s".into(),
+                name: name(),
                 deletion: Deletion::DescendantsOnly,
-                data: vec![],
             },
             Intent::Revert {
-                name: "s".into(),
-                images,
+                name: name(),
+                flags: 4,
                 definition: "<domain/>\n".into(),
             },
         ];
@@ -181,7 +126,7 @@ mod tests {
             "",
             "{}",
             "[]",
-            "{\"create\":\"x\"}",
+            "{\"revert\":\"x\"}",
             "{\"delete\":\"x\",\"what\":\"?\"}",
         ] {
             assert_eq!(Intent::decode(text), None, "{text}");

@@ -13,6 +13,7 @@ mod driver;
 mod flags;
 mod intent;
 mod load;
+mod point;
 mod redefine;
 mod revert;
 mod uri;

@@ -3,6 +3,7 @@
 use super::domain::Domain;
 use super::flags::RevertFlags;
 use super::intent::Intent;
+use super::point::OwnedPoint;
 use crate::error::{Error, Result};
 use crate::snapshot::{Snapshot, State};
 use crate::xml;
@@ -16,13 +17,13 @@ impl Domain {
         let definition = self.restored_definition(&snapshot)?;
         check_state(&snapshot, flags)?;
         let plan = self.tree()?.plan_current(name)?;
-        let images = self.images(&snapshot)?;
+        let point = OwnedPoint::of(&snapshot)?;
         writing.intend(&Intent::Revert {
             name: name.to_owned(),
-            images: images.clone(),
+            flags: flags.bits(),
             definition: definition.clone(),
         })?;
-        if let Err(cause) = self.data.revert(name, &images) {
+        if let Err(cause) = self.data.revert(&point.borrow(), flags.bits()) {
             // All or nothing: the images are as before.
             return writing.withdraw().and(Err(cause));
         }

@@ -105,7 +105,7 @@ fn any_name_is_captured_applied_and_dropped() {
     let images = std::slice::from_ref(&image);
     write(&image, 0x33);
     // Takes the ID 1, which a name below has too.
-    data().create("other", images).unwrap();
+    data().capture("other", images).unwrap();
     let long = "é".repeat(123);
     for name in [
         "1",
@@ -120,16 +120,16 @@ fn any_name_is_captured_applied_and_dropped() {
         &long,
     ] {
         write(&image, CAPTURED);
-        data().create(name, images).unwrap();
+        data().capture(name, images).unwrap();
         assert_eq!(names(&image), ["other", name]);
-        assert_eq!(data().count(name, images).unwrap(), 1);
+        assert_eq!(count(name, images).unwrap(), 1);
         write(&image, FORMER);
-        data().revert(name, images).unwrap();
+        data().restore(name, images).unwrap();
         assert_eq!(content(&image), CAPTURED, "{name}");
-        data().delete(name, images).unwrap();
+        data().drop_data(name, images).unwrap();
         assert_eq!(names(&image), ["other"]);
     }
-    data().revert("other", images).unwrap();
+    data().restore("other", images).unwrap();
     assert_eq!(content(&image), 0x33);
 }
 
@@ -151,9 +151,9 @@ fn any_path_is_only_a_path() {
     ] {
         let image = new_image(&odd, file);
         write(&image, CAPTURED);
-        data().create("s", std::slice::from_ref(&image)).unwrap();
+        data().capture("s", std::slice::from_ref(&image)).unwrap();
         write(&image, FORMER);
-        data().revert("s", std::slice::from_ref(&image)).unwrap();
+        data().restore("s", std::slice::from_ref(&image)).unwrap();
         assert_eq!(content(&image), CAPTURED, "{file}");
     }
 }
@@ -163,7 +163,7 @@ fn names_that_qemu_would_change_are_refused() {
     let directory = TempDir::new().unwrap();
     let images = [new_image(directory.path(), "a.qcow2")];
     for name in ["", "a\0b", BEFORE, &"x".repeat(248)] {
-        let error = data().create(name, &images).unwrap_err();
+        let error = data().capture(name, &images).unwrap_err();
         assert!(matches!(error, Error::SnapshotName { .. }), "{error}");
     }
     assert!(names(&images[0]).is_empty());
@@ -174,13 +174,13 @@ fn held_name_is_refused_before_any_image_is_touched() {
     let directory = TempDir::new().unwrap();
     let images = ["a", "b"].map(|file| new_image(directory.path(), file));
     qemu_img(&["snapshot", "-c", "s", images[1].path.to_str().unwrap()]);
-    let error = data().create("s", &images).unwrap_err();
+    let error = data().capture("s", &images).unwrap_err();
     assert!(
         matches!(error, Error::ImageHoldsName { count: 1, .. }),
         "{error}"
     );
     assert!(names(&images[0]).is_empty());
-    assert_eq!(data().count("s", &images).unwrap(), 1);
+    assert_eq!(count("s", &images).unwrap(), 1);
 }
 
 #[test]
@@ -188,13 +188,13 @@ fn lacking_image_is_found_before_any_image_is_touched() {
     let directory = TempDir::new().unwrap();
     let mut images = pair(directory.path());
     images.push(new_image(directory.path(), "c.qcow2"));
-    let error = data().revert("s", &images).unwrap_err();
+    let error = data().restore("s", &images).unwrap_err();
     assert!(matches!(&error, Error::ImageLacksSnapshot { disk, .. } if disk == "disk-c.qcow2"));
     assert_eq!(content(&images[0]), FORMER);
     assert_eq!(names(&images[0]), ["s"]);
-    data().delete("s", &images).unwrap();
-    data().delete("s", &images).unwrap();
-    assert_eq!(data().count("s", &images).unwrap(), 0);
+    data().drop_data("s", &images).unwrap();
+    data().drop_data("s", &images).unwrap();
+    assert_eq!(count("s", &images).unwrap(), 0);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn name_held_twice_is_never_guessed() {
     for _ in 0..2 {
         qemu_img(&["snapshot", "-c", "s", images[0].path.to_str().unwrap()]);
     }
-    let attempts = [data().revert("s", &images), data().delete("s", &images)];
+    let attempts = [data().restore("s", &images), data().drop_data("s", &images)];
     for error in attempts.map(Result::unwrap_err) {
         assert!(
             error.to_string().contains("holds 2 snapshots of that name"),
@@ -228,7 +228,7 @@ fn unusable_images_are_refused_before_any_is_touched() {
                 path: bad.clone(),
             },
         ];
-        let error = data().create("s", &images).unwrap_err();
+        let error = data().capture("s", &images).unwrap_err();
         assert!(
             matches!(&error, Error::ImageUnusable { disk, .. } if disk == "vdb"),
             "{error}"
@@ -262,13 +262,13 @@ fn image_of_several_disks_is_worked_on_once() {
         },
     ];
     write(&image, CAPTURED);
-    data().create("s", &images).unwrap();
+    data().capture("s", &images).unwrap();
     assert_eq!(names(&image), ["s"]);
-    assert_eq!(data().count("s", &images).unwrap(), 3);
+    assert_eq!(count("s", &images).unwrap(), 3);
     write(&image, FORMER);
-    data().revert("s", &images).unwrap();
+    data().restore("s", &images).unwrap();
     assert_eq!(content(&image), CAPTURED);
-    data().delete("s", &images).unwrap();
+    data().drop_data("s", &images).unwrap();
     assert!(names(&image).is_empty());
 }
 
@@ -284,7 +284,7 @@ fn image_that_a_guest_has_open_is_refused_unchanged() {
         .unwrap();
     let mut prompt = [0; 8];
     std::io::Read::read_exact(guest.stdout.as_mut().unwrap(), &mut prompt).unwrap();
-    let attempts = [data().create("t", &images), data().revert("s", &images)];
+    let attempts = [data().capture("t", &images), data().restore("s", &images)];
     for error in attempts.map(Result::unwrap_err) {
         assert!(error.to_string().contains("lock"), "{error}");
         assert!(
@@ -292,7 +292,7 @@ fn image_that_a_guest_has_open_is_refused_unchanged() {
             "{error}"
         );
     }
-    assert_eq!(data().count("s", &images).unwrap(), 2);
+    assert_eq!(count("s", &images).unwrap(), 2);
     drop(guest.stdin.take());
     guest.wait().unwrap();
     for image in &images {
@@ -308,7 +308,7 @@ fn resized_image_goes_back_to_the_captured_size() {
     let directory = TempDir::new().unwrap();
     let images = pair(directory.path());
     qemu_img(&["resize", "-q", images[0].path.to_str().unwrap(), "64M"]);
-    data().revert("s", &images).unwrap();
+    data().restore("s", &images).unwrap();
     let size = |image| Target::open(image).unwrap().facts().unwrap().virtual_size;
     assert_eq!((size(&images[0]), size(&images[1])), (8 << 20, 8 << 20));
     assert!(
@@ -324,9 +324,9 @@ fn missing_program_is_named() {
     let images = pair(directory.path());
     let data = QemuImg::new("virsnap-no-such-program");
     for error in [
-        data.create("t", &images),
-        data.revert("s", &images),
-        data.delete("s", &images),
+        data.capture("t", &images),
+        data.restore("s", &images),
+        data.drop_data("s", &images),
     ]
     .map(Result::unwrap_err)
     {
@@ -430,7 +430,7 @@ fn tables(images: &[Image]) -> Vec<Vec<String>> {
 #[test]
 fn create_with_one_fault_is_done_or_not_done() {
     let trials = with_every_fault(None, |faulty, images, trial| {
-        let result = faulty.create("t", images);
+        let result = faulty.capture("t", images);
         let expected = if result.is_ok() {
             vec!["s", "t"]
         } else {
@@ -452,19 +452,19 @@ fn create_with_one_fault_is_done_or_not_done() {
 #[test]
 fn create_cut_off_anywhere_is_undone() {
     with_every_fault(Some(CALLS), |faulty, images, trial| {
-        let _ = faulty.create("t", images);
-        data().delete("t", images).unwrap();
-        data().delete("t", images).unwrap();
+        let _ = faulty.capture("t", images);
+        data().drop_data("t", images).unwrap();
+        data().drop_data("t", images).unwrap();
         assert_eq!(tables(images), [["s"], ["s"]], "{trial}");
         assert_eq!(contents(images), [FORMER, FORMER], "{trial}");
-        data().create("t", images).unwrap();
+        data().capture("t", images).unwrap();
     });
 }
 
 #[test]
 fn revert_with_one_fault_is_done_or_not_done() {
     let trials = with_every_fault(None, |faulty, images, trial| {
-        let result = faulty.revert("s", images);
+        let result = faulty.restore("s", images);
         let expected = if result.is_ok() { CAPTURED } else { FORMER };
         assert_eq!(
             contents(images),
@@ -475,7 +475,7 @@ fn revert_with_one_fault_is_done_or_not_done() {
             assert!(matches!(error, Error::ImageOperation { undo, .. } if undo.is_empty()));
             assert_eq!(tables(images), [["s"], ["s"]], "{trial}");
         }
-        data().revert("s", images).unwrap();
+        data().restore("s", images).unwrap();
         assert_eq!(contents(images), [CAPTURED, CAPTURED], "{trial}");
         assert_eq!(tables(images), [["s"], ["s"]], "{trial}");
     });
@@ -486,8 +486,8 @@ fn revert_with_one_fault_is_done_or_not_done() {
 #[test]
 fn revert_cut_off_anywhere_is_finished_by_the_next() {
     with_every_fault(Some(CALLS), |faulty, images, trial| {
-        let _ = faulty.revert("s", images);
-        data().revert("s", images).unwrap();
+        let _ = faulty.restore("s", images);
+        data().restore("s", images).unwrap();
         assert_eq!(contents(images), [CAPTURED, CAPTURED], "{trial}");
         assert_eq!(tables(images), [["s"], ["s"]], "{trial}");
     });
@@ -496,7 +496,7 @@ fn revert_cut_off_anywhere_is_finished_by_the_next() {
 #[test]
 fn revert_cut_off_and_failing_again_goes_back_to_the_former_content() {
     with_every_fault(Some(CALLS), |faulty, images, trial| {
-        if faulty.revert("s", images).is_ok() {
+        if faulty.restore("s", images).is_ok() {
             return;
         }
         // Each of these fails at the second image's content only.
@@ -506,7 +506,7 @@ fn revert_cut_off_and_failing_again_goes_back_to_the_former_content() {
             "case \"$*\" in *-a\\ 1*b.qcow2) echo 'qemu-img: injected' >&2; exit 1;; esac",
         );
         let shown = contents(images);
-        let result = QemuImg::new(&blocked.program).revert("s", images);
+        let result = QemuImg::new(&blocked.program).restore("s", images);
         let expected = if result.is_ok() { CAPTURED } else { FORMER };
         assert_eq!(
             contents(images),
@@ -528,10 +528,10 @@ fn content_written_after_a_cut_off_revert_is_not_lost_to_it() {
     let fault = "case \"$*\" in *-a\\ 1*b.qcow2) exit 1;; esac";
     let blocked = Faulty::new(0, CALLS, fault);
     QemuImg::new(&blocked.program)
-        .revert("s", &images)
+        .restore("s", &images)
         .unwrap_err();
     assert_eq!(contents(&images), [0x33, 0x33]);
-    data().revert("s", &images).unwrap();
+    data().restore("s", &images).unwrap();
     assert_eq!(contents(&images), [CAPTURED, CAPTURED]);
     assert_eq!(tables(&images), [["s"], ["s"]]);
 }
@@ -539,7 +539,7 @@ fn content_written_after_a_cut_off_revert_is_not_lost_to_it() {
 #[test]
 fn delete_with_one_fault_is_done_or_not_done() {
     let trials = with_every_fault(None, |faulty, images, trial| {
-        let result = faulty.delete("s", images);
+        let result = faulty.drop_data("s", images);
         let expected: &[&str] = if result.is_ok() { &[] } else { &["s"] };
         assert_eq!(tables(images), [expected, expected], "{trial}: {result:?}");
         assert_eq!(contents(images), [FORMER, FORMER], "{trial}");
@@ -550,7 +550,7 @@ fn delete_with_one_fault_is_done_or_not_done() {
 #[test]
 fn delete_cut_off_anywhere_is_finished() {
     with_every_fault(Some(CALLS), |faulty, images, trial| {
-        if let Err(error) = faulty.delete("s", images) {
+        if let Err(error) = faulty.drop_data("s", images) {
             let first_is_gone = names(&images[0]).is_empty();
             let text = error.to_string();
             assert_eq!(
@@ -559,9 +559,9 @@ fn delete_cut_off_anywhere_is_finished() {
                 "{text}"
             );
         }
-        data().delete("s", images).unwrap();
-        data().delete("s", images).unwrap();
-        assert_eq!(data().count("s", images).unwrap(), 0, "{trial}");
+        data().drop_data("s", images).unwrap();
+        data().drop_data("s", images).unwrap();
+        assert_eq!(count("s", images).unwrap(), 0, "{trial}");
         assert_eq!(contents(images), [FORMER, FORMER], "{trial}");
     });
 }
@@ -571,14 +571,16 @@ fn old_program_never_drops_another_snapshot_by_its_id() {
     let directory = TempDir::new().unwrap();
     let images = [new_image(directory.path(), "a.qcow2")];
     for name in ["other", "1"] {
-        data().create(name, &images).unwrap();
+        data().capture(name, &images).unwrap();
     }
     let version = "[ \"$1\" = --version ] && echo 'qemu-img version 3.1.0' && exit 0";
     let old = Faulty::new(0, CALLS, version);
-    let error = QemuImg::new(&old.program).delete("1", &images).unwrap_err();
+    let error = QemuImg::new(&old.program)
+        .drop_data("1", &images)
+        .unwrap_err();
     assert!(error.to_string().contains("too old"), "{error}");
     assert_eq!(names(&images[0]), ["other", "1"]);
-    data().delete("1", &images).unwrap();
+    data().drop_data("1", &images).unwrap();
     assert_eq!(names(&images[0]), ["other"]);
 }
 
@@ -604,11 +606,11 @@ fn whole_life_in_odd_process() {
         });
     }
     for round in 0..20 {
-        data().create("s", &images).unwrap();
-        data().revert("s", &images).unwrap();
-        data().delete("s", &images).unwrap();
-        data().revert("s", &images).unwrap_err();
-        let missing = QemuImg::new("virsnap-no-such-program").create("s", &images);
+        data().capture("s", &images).unwrap();
+        data().restore("s", &images).unwrap();
+        data().drop_data("s", &images).unwrap();
+        data().restore("s", &images).unwrap_err();
+        let missing = QemuImg::new("virsnap-no-such-program").capture("s", &images);
         assert!(
             missing.unwrap_err().to_string().contains("cannot run"),
             "round {round}"
