@@ -90,7 +90,7 @@ pub enum Error {
     #[error("Unable to parse URI {uri}")]
     MalformedUri { uri: String },
     /// A URI of another driver.
-    #[error("no connection driver available for {uri}")]
+    #[error("{uri}")]
     NoDriver { uri: String },
     /// A URI of ours that names no state directory.
     #[error("{reason}: '{uri}'")]
@@ -113,7 +113,7 @@ pub enum Error {
     #[error("no domain with matching id '{id}'")]
     NoDomainWithId { id: i32 },
     /// A UUID string that is none.
-    #[error("uuidstr in {function} must be a valid UUID")]
+    #[error("Invalid UUID")]
     MalformedUuid { function: &'static str },
     /// The `<domain>` document is missing something or has a bad value.
     #[error("{detail}")]
@@ -128,7 +128,7 @@ pub enum Error {
     #[error("{detail}")]
     DomainInternal { detail: &'static str },
     /// A domain definition without `<name>`.
-    #[error("missing domain name information")]
+    #[error("missing name information")]
     DomainWithoutName,
     /// The name is in use by a domain with another UUID.
     #[error("domain '{name}' already exists with uuid {uuid}")]
@@ -406,7 +406,7 @@ pub enum Error {
         payload: String,
     },
     /// Memory could not be had.
-    #[error("out of memory in {function}")]
+    #[error("{function}")]
     OutOfMemory { function: &'static str },
 }
 

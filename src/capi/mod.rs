@@ -1,1 +1,48 @@
-//! The C ABI.
+//! The C ABI: libvirt's functions, in front of [`crate::ops`].
+//!
+//! * `boundary`, `panics`: what every export does: the thread's last error, handles, arguments,
+//!   panics.
+//! * `handles`, `objects`: the pointers that C holds, and what stands behind them.
+//! * `strings`: texts and arrays in and out. What C frees comes from `malloc`.
+//! * `message`, `last_error`, `dispatch`: an error's words and numbers, where it is kept, who is
+//!   told.
+//! * `types`, `constants`, `error_constants`: libvirt's declarations.
+//! * one file a family of exports: `connection`, `connection_domains`, `domain`, `domain_facts`,
+//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `version`.
+//!
+//! include/virsnap.h is made from this room (tests/header.rs); the exports' comments are its text.
+
+#![allow(
+    unsafe_code,
+    reason = "raw pointers of C live here and nowhere else; each use has its reason beside it"
+)]
+#![allow(
+    non_camel_case_types,
+    non_snake_case,
+    reason = "the names are libvirt's, and cbindgen copies them into the header"
+)]
+
+mod boundary;
+mod capacity;
+mod connection;
+mod connection_domains;
+#[allow(dead_code, reason = "most constants are for C only")]
+mod constants;
+mod dispatch;
+mod domain;
+mod domain_facts;
+#[allow(dead_code, reason = "most numbers are for C only")]
+mod error_constants;
+mod errors;
+mod handles;
+mod last_error;
+mod message;
+mod objects;
+mod panics;
+mod snapshot;
+mod snapshot_handle;
+mod snapshot_list;
+mod strings;
+#[allow(dead_code, reason = "some types are for C only")]
+mod types;
+mod version;

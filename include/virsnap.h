@@ -1,0 +1,2241 @@
+/*
+ * virsnap.h: libvirt's domain snapshot API as a small library of its own.
+ *
+ * Made by cbindgen from the Rust sources (UPDATE_HEADER=1 cargo test --test header); do not edit.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The functions are libvirt's, with libvirt's types. Where libvirt's headers are installed or
+ * have been included already, the types and constants are taken from there, so this header can
+ * stand before or after them. Otherwise they are declared here. A program that wants them from
+ * here in any case defines VIRSNAP_OWN_TYPES, and then does not include libvirt's headers.
+ */
+
+#ifndef VIRSNAP_H
+#define VIRSNAP_H
+
+#if defined(VIRSNAP_OWN_TYPES)
+# if defined(LIBVIR_VERSION_NUMBER)
+#  error "VIRSNAP_OWN_TYPES is defined, but libvirt's headers are included already"
+# endif
+#elif defined(LIBVIR_VERSION_NUMBER)
+# define VIRSNAP_LIBVIRT_TYPES
+#elif defined(__has_include)
+# if __has_include(<libvirt/libvirt.h>) && __has_include(<libvirt/virterror.h>)
+#  define VIRSNAP_LIBVIRT_TYPES
+# endif
+#endif
+
+#if defined(VIRSNAP_LIBVIRT_TYPES)
+# include <libvirt/libvirt.h>
+# include <libvirt/virterror.h>
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if !defined(VIRSNAP_LIBVIRT_TYPES)
+
+/**
+ * Whether the API that this header follows is at least of that version of libvirt.
+ */
+#define LIBVIR_CHECK_VERSION(major, minor, micro) \
+    ((major) * 1000000 + (minor) * 1000 + (micro) <= LIBVIR_VERSION_NUMBER)
+
+/**
+ * The version of libvirt's API that this library follows: major * 1000000 + minor * 1000 + micro.
+ */
+#define LIBVIR_VERSION_NUMBER 9000000
+
+/**
+ * Bytes of a UUID.
+ */
+#define VIR_UUID_BUFLEN 16
+
+/**
+ * Bytes of a UUID in text form, the final NUL included.
+ */
+#define VIR_UUID_STRING_BUFLEN 37
+
+/**
+ * For lists of a snapshot's children: all descendants. The same bit as
+ * VIR_DOMAIN_SNAPSHOT_LIST_ROOTS.
+ */
+#define VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS 1
+
+/**
+ * How bad an error is.
+ */
+typedef enum {
+    /**
+     * No error.
+     */
+    VIR_ERR_NONE = 0,
+    /**
+     * A warning.
+     */
+    VIR_ERR_WARNING = 1,
+    /**
+     * An error.
+     */
+    VIR_ERR_ERROR = 2,
+} virErrorLevel;
+
+/**
+ * Flags of virConnectOpenAuth().
+ */
+typedef enum {
+    /**
+     * The connection reads only.
+     */
+    VIR_CONNECT_RO = 1,
+    /**
+     * The URI is not looked up among aliases. This library has none.
+     */
+    VIR_CONNECT_NO_ALIASES = 2,
+} virConnectFlags;
+
+/**
+ * Kinds of questions in an authentication dialogue.
+ */
+typedef enum {
+    /**
+     * Whom to act as.
+     */
+    VIR_CRED_USERNAME = 1,
+    /**
+     * Whom to authorise as.
+     */
+    VIR_CRED_AUTHNAME = 2,
+    /**
+     * Languages by RFC 1766, separated by commas.
+     */
+    VIR_CRED_LANGUAGE = 3,
+    /**
+     * A nonce of the client.
+     */
+    VIR_CRED_CNONCE = 4,
+    /**
+     * A secret.
+     */
+    VIR_CRED_PASSPHRASE = 5,
+    /**
+     * A challenge whose answer may be shown.
+     */
+    VIR_CRED_ECHOPROMPT = 6,
+    /**
+     * A challenge whose answer may not be shown.
+     */
+    VIR_CRED_NOECHOPROMPT = 7,
+    /**
+     * The realm.
+     */
+    VIR_CRED_REALM = 8,
+    /**
+     * Kept elsewhere.
+     */
+    VIR_CRED_EXTERNAL = 9,
+} virConnectCredentialType;
+
+/**
+ * What a domain is doing.
+ */
+typedef enum {
+    /**
+     * Unknown.
+     */
+    VIR_DOMAIN_NOSTATE = 0,
+    /**
+     * Its CPUs run.
+     */
+    VIR_DOMAIN_RUNNING = 1,
+    /**
+     * It waits for a resource.
+     */
+    VIR_DOMAIN_BLOCKED = 2,
+    /**
+     * Its CPUs are stopped.
+     */
+    VIR_DOMAIN_PAUSED = 3,
+    /**
+     * It is being shut down.
+     */
+    VIR_DOMAIN_SHUTDOWN = 4,
+    /**
+     * It is inactive.
+     */
+    VIR_DOMAIN_SHUTOFF = 5,
+    /**
+     * It has crashed.
+     */
+    VIR_DOMAIN_CRASHED = 6,
+    /**
+     * The guest's power management has suspended it.
+     */
+    VIR_DOMAIN_PMSUSPENDED = 7,
+} virDomainState;
+
+/**
+ * Why a domain runs.
+ */
+typedef enum {
+    VIR_DOMAIN_RUNNING_UNKNOWN = 0,
+    VIR_DOMAIN_RUNNING_BOOTED = 1,
+    VIR_DOMAIN_RUNNING_MIGRATED = 2,
+    VIR_DOMAIN_RUNNING_RESTORED = 3,
+    VIR_DOMAIN_RUNNING_FROM_SNAPSHOT = 4,
+    VIR_DOMAIN_RUNNING_UNPAUSED = 5,
+    VIR_DOMAIN_RUNNING_MIGRATION_CANCELED = 6,
+    VIR_DOMAIN_RUNNING_SAVE_CANCELED = 7,
+    VIR_DOMAIN_RUNNING_WAKEUP = 8,
+    VIR_DOMAIN_RUNNING_CRASHED = 9,
+    VIR_DOMAIN_RUNNING_POSTCOPY = 10,
+    VIR_DOMAIN_RUNNING_POSTCOPY_FAILED = 11,
+} virDomainRunningReason;
+
+/**
+ * Why a domain is paused.
+ */
+typedef enum {
+    VIR_DOMAIN_PAUSED_UNKNOWN = 0,
+    VIR_DOMAIN_PAUSED_USER = 1,
+    VIR_DOMAIN_PAUSED_MIGRATION = 2,
+    VIR_DOMAIN_PAUSED_SAVE = 3,
+    VIR_DOMAIN_PAUSED_DUMP = 4,
+    VIR_DOMAIN_PAUSED_IOERROR = 5,
+    VIR_DOMAIN_PAUSED_WATCHDOG = 6,
+    VIR_DOMAIN_PAUSED_FROM_SNAPSHOT = 7,
+    VIR_DOMAIN_PAUSED_SHUTTING_DOWN = 8,
+    VIR_DOMAIN_PAUSED_SNAPSHOT = 9,
+    VIR_DOMAIN_PAUSED_CRASHED = 10,
+    VIR_DOMAIN_PAUSED_STARTING_UP = 11,
+    VIR_DOMAIN_PAUSED_POSTCOPY = 12,
+    VIR_DOMAIN_PAUSED_POSTCOPY_FAILED = 13,
+} virDomainPausedReason;
+
+/**
+ * Why a domain is shut off.
+ */
+typedef enum {
+    VIR_DOMAIN_SHUTOFF_UNKNOWN = 0,
+    VIR_DOMAIN_SHUTOFF_SHUTDOWN = 1,
+    VIR_DOMAIN_SHUTOFF_DESTROYED = 2,
+    VIR_DOMAIN_SHUTOFF_CRASHED = 3,
+    VIR_DOMAIN_SHUTOFF_MIGRATED = 4,
+    VIR_DOMAIN_SHUTOFF_SAVED = 5,
+    VIR_DOMAIN_SHUTOFF_FAILED = 6,
+    VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT = 7,
+    VIR_DOMAIN_SHUTOFF_DAEMON = 8,
+} virDomainShutoffReason;
+
+/**
+ * Flags of virDomainGetXMLDesc().
+ */
+typedef enum {
+    /**
+     * With passwords.
+     */
+    VIR_DOMAIN_XML_SECURE = 1,
+    /**
+     * What the domain will be at its next start.
+     */
+    VIR_DOMAIN_XML_INACTIVE = 2,
+    /**
+     * With the CPU brought up to date with the host.
+     */
+    VIR_DOMAIN_XML_UPDATE_CPU = 4,
+    /**
+     * Fit for migration.
+     */
+    VIR_DOMAIN_XML_MIGRATABLE = 8,
+} virDomainXMLFlags;
+
+/**
+ * Flags of virDomainDefineXMLFlags().
+ */
+typedef enum {
+    /**
+     * Check the document against the schema.
+     */
+    VIR_DOMAIN_DEFINE_VALIDATE = 1,
+} virDomainDefineFlags;
+
+/**
+ * Flags of virDomainUndefineFlags().
+ */
+typedef enum {
+    /**
+     * Also remove the managed save image. This library has none.
+     */
+    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE = 1,
+    /**
+     * Also drop the metadata of all snapshots; their data stays.
+     */
+    VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA = 2,
+    /**
+     * Also remove the NVRAM file. This library has none.
+     */
+    VIR_DOMAIN_UNDEFINE_NVRAM = 4,
+    /**
+     * Keep the NVRAM file.
+     */
+    VIR_DOMAIN_UNDEFINE_KEEP_NVRAM = 8,
+    /**
+     * Also drop the metadata of all checkpoints. This library has none.
+     */
+    VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA = 16,
+    /**
+     * Also remove the TPM's state. This library has none.
+     */
+    VIR_DOMAIN_UNDEFINE_TPM = 32,
+    /**
+     * Keep the TPM's state.
+     */
+    VIR_DOMAIN_UNDEFINE_KEEP_TPM = 64,
+} virDomainUndefineFlagsValues;
+
+/**
+ * Filters of virConnectListAllDomains(). Bits of one group are alternatives; a group without a
+ * bit does not filter.
+ */
+typedef enum {
+    /**
+     * Active domains.
+     */
+    VIR_CONNECT_LIST_DOMAINS_ACTIVE = 1,
+    /**
+     * Inactive domains.
+     */
+    VIR_CONNECT_LIST_DOMAINS_INACTIVE = 2,
+    /**
+     * Domains with a definition. All domains of this library.
+     */
+    VIR_CONNECT_LIST_DOMAINS_PERSISTENT = 4,
+    /**
+     * Domains without. None.
+     */
+    VIR_CONNECT_LIST_DOMAINS_TRANSIENT = 8,
+    /**
+     * Running domains.
+     */
+    VIR_CONNECT_LIST_DOMAINS_RUNNING = 16,
+    /**
+     * Paused domains.
+     */
+    VIR_CONNECT_LIST_DOMAINS_PAUSED = 32,
+    /**
+     * Domains that are shut off.
+     */
+    VIR_CONNECT_LIST_DOMAINS_SHUTOFF = 64,
+    /**
+     * Domains in any other state.
+     */
+    VIR_CONNECT_LIST_DOMAINS_OTHER = 128,
+    /**
+     * Domains with a managed save image. None.
+     */
+    VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE = 256,
+    /**
+     * Domains without. All.
+     */
+    VIR_CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE = 512,
+    /**
+     * Domains that start with the host. None.
+     */
+    VIR_CONNECT_LIST_DOMAINS_AUTOSTART = 1024,
+    /**
+     * Domains that do not. All.
+     */
+    VIR_CONNECT_LIST_DOMAINS_NO_AUTOSTART = 2048,
+    /**
+     * Domains with snapshots.
+     */
+    VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT = 4096,
+    /**
+     * Domains without.
+     */
+    VIR_CONNECT_LIST_DOMAINS_NO_SNAPSHOT = 8192,
+    /**
+     * Domains with checkpoints. None.
+     */
+    VIR_CONNECT_LIST_DOMAINS_HAS_CHECKPOINT = 16384,
+    /**
+     * Domains without. All.
+     */
+    VIR_CONNECT_LIST_DOMAINS_NO_CHECKPOINT = 32768,
+} virConnectListAllDomainsFlags;
+
+/**
+ * Flags of virDomainSnapshotCreateXML().
+ */
+typedef enum {
+    /**
+     * Restore or change metadata only.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE = 1,
+    /**
+     * With REDEFINE: the snapshot becomes the current one.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT = 2,
+    /**
+     * Capture the data, keep no metadata.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA = 4,
+    /**
+     * The domain is off afterwards.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_HALT = 8,
+    /**
+     * Disks only, no memory.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY = 16,
+    /**
+     * The external images exist already.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT = 32,
+    /**
+     * The guest's agent freezes its file systems meanwhile.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE = 64,
+    /**
+     * All disks or none. This library never does it otherwise.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC = 128,
+    /**
+     * The guest runs while its memory is saved.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_LIVE = 256,
+    /**
+     * Check the document against the schema.
+     */
+    VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE = 512,
+} virDomainSnapshotCreateFlags;
+
+/**
+ * Flags of virDomainSnapshotGetXMLDesc().
+ */
+typedef enum {
+    /**
+     * With passwords.
+     */
+    VIR_DOMAIN_SNAPSHOT_XML_SECURE = 1,
+} virDomainSnapshotXMLFlags;
+
+/**
+ * Filters of the functions that list or count snapshots. Bits of one group are alternatives; a
+ * group without a bit does not filter. Bit 0 means ROOTS for a domain and DESCENDANTS for a
+ * snapshot.
+ */
+typedef enum {
+    /**
+     * For lists of a domain: snapshots without a parent.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_ROOTS = 1,
+    /**
+     * Snapshots with metadata. All.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_METADATA = 2,
+    /**
+     * Snapshots without children.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_LEAVES = 4,
+    /**
+     * Snapshots with children.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_NO_LEAVES = 8,
+    /**
+     * Snapshots without metadata. None.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_NO_METADATA = 16,
+    /**
+     * Taken while the domain was shut off.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_INACTIVE = 32,
+    /**
+     * Taken while the domain was active, with its memory.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE = 64,
+    /**
+     * Taken while the domain was active, without its memory.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_DISK_ONLY = 128,
+    /**
+     * Kept inside the images.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL = 256,
+    /**
+     * Kept in files of their own.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL = 512,
+    /**
+     * Parents before their children.
+     */
+    VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL = 1024,
+} virDomainSnapshotListFlags;
+
+/**
+ * Flags of virDomainRevertToSnapshot().
+ */
+typedef enum {
+    /**
+     * The domain runs afterwards.
+     */
+    VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING = 1,
+    /**
+     * The domain is paused afterwards.
+     */
+    VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED = 2,
+    /**
+     * Also where that is risky.
+     */
+    VIR_DOMAIN_SNAPSHOT_REVERT_FORCE = 4,
+    /**
+     * NVRAM is made anew from its template.
+     */
+    VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM = 8,
+} virDomainSnapshotRevertFlags;
+
+/**
+ * Flags of virDomainSnapshotDelete().
+ */
+typedef enum {
+    /**
+     * The snapshot and all its descendants.
+     */
+    VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN = 1,
+    /**
+     * Metadata only; the data stays.
+     */
+    VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY = 2,
+    /**
+     * All descendants, but not the snapshot.
+     */
+    VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY = 4,
+} virDomainSnapshotDeleteFlags;
+
+/**
+ * What went wrong. The values that this library raises are documented.
+ */
+typedef enum {
+    /**
+     * No error.
+     */
+    VIR_ERR_OK = 0,
+    /**
+     * Something that should not happen, or a program that failed.
+     */
+    VIR_ERR_INTERNAL_ERROR = 1,
+    /**
+     * Memory could not be had.
+     */
+    VIR_ERR_NO_MEMORY = 2,
+    /**
+     * The connection cannot do this.
+     */
+    VIR_ERR_NO_SUPPORT = 3,
+    VIR_ERR_UNKNOWN_HOST = 4,
+    VIR_ERR_NO_CONNECT = 5,
+    /**
+     * No connection of this library, or one already closed.
+     */
+    VIR_ERR_INVALID_CONN = 6,
+    /**
+     * No domain of this library, or one already freed.
+     */
+    VIR_ERR_INVALID_DOMAIN = 7,
+    /**
+     * An argument or flag that the function does not take.
+     */
+    VIR_ERR_INVALID_ARG = 8,
+    /**
+     * The operation failed; nothing changed.
+     */
+    VIR_ERR_OPERATION_FAILED = 9,
+    VIR_ERR_GET_FAILED = 10,
+    VIR_ERR_POST_FAILED = 11,
+    VIR_ERR_HTTP_ERROR = 12,
+    VIR_ERR_SEXPR_SERIAL = 13,
+    VIR_ERR_NO_XEN = 14,
+    VIR_ERR_XEN_CALL = 15,
+    VIR_ERR_OS_TYPE = 16,
+    VIR_ERR_NO_KERNEL = 17,
+    VIR_ERR_NO_ROOT = 18,
+    VIR_ERR_NO_SOURCE = 19,
+    VIR_ERR_NO_TARGET = 20,
+    VIR_ERR_NO_NAME = 21,
+    VIR_ERR_NO_OS = 22,
+    VIR_ERR_NO_DEVICE = 23,
+    VIR_ERR_NO_XENSTORE = 24,
+    VIR_ERR_DRIVER_FULL = 25,
+    VIR_ERR_CALL_FAILED = 26,
+    /**
+     * A document with a bad or missing value.
+     */
+    VIR_ERR_XML_ERROR = 27,
+    VIR_ERR_DOM_EXIST = 28,
+    /**
+     * The connection is read-only.
+     */
+    VIR_ERR_OPERATION_DENIED = 29,
+    VIR_ERR_OPEN_FAILED = 30,
+    VIR_ERR_READ_FAILED = 31,
+    VIR_ERR_PARSE_FAILED = 32,
+    VIR_ERR_CONF_SYNTAX = 33,
+    VIR_ERR_WRITE_FAILED = 34,
+    /**
+     * A document that is not well-formed, or a bad snapshot name.
+     */
+    VIR_ERR_XML_DETAIL = 35,
+    VIR_ERR_INVALID_NETWORK = 36,
+    VIR_ERR_NETWORK_EXIST = 37,
+    /**
+     * A system call failed; int1 has errno.
+     */
+    VIR_ERR_SYSTEM_ERROR = 38,
+    VIR_ERR_RPC = 39,
+    VIR_ERR_GNUTLS_ERROR = 40,
+    VIR_WAR_NO_NETWORK = 41,
+    /**
+     * There is no such domain, or it is gone.
+     */
+    VIR_ERR_NO_DOMAIN = 42,
+    VIR_ERR_NO_NETWORK = 43,
+    VIR_ERR_INVALID_MAC = 44,
+    VIR_ERR_AUTH_FAILED = 45,
+    VIR_ERR_INVALID_STORAGE_POOL = 46,
+    VIR_ERR_INVALID_STORAGE_VOL = 47,
+    VIR_WAR_NO_STORAGE = 48,
+    VIR_ERR_NO_STORAGE_POOL = 49,
+    VIR_ERR_NO_STORAGE_VOL = 50,
+    VIR_WAR_NO_NODE = 51,
+    VIR_ERR_INVALID_NODE_DEVICE = 52,
+    VIR_ERR_NO_NODE_DEVICE = 53,
+    VIR_ERR_NO_SECURITY_MODEL = 54,
+    /**
+     * Not possible in the present state.
+     */
+    VIR_ERR_OPERATION_INVALID = 55,
+    VIR_WAR_NO_INTERFACE = 56,
+    VIR_ERR_NO_INTERFACE = 57,
+    VIR_ERR_INVALID_INTERFACE = 58,
+    VIR_ERR_MULTIPLE_INTERFACES = 59,
+    VIR_WAR_NO_NWFILTER = 60,
+    VIR_ERR_INVALID_NWFILTER = 61,
+    VIR_ERR_NO_NWFILTER = 62,
+    VIR_ERR_BUILD_FIREWALL = 63,
+    VIR_WAR_NO_SECRET = 64,
+    VIR_ERR_INVALID_SECRET = 65,
+    VIR_ERR_NO_SECRET = 66,
+    /**
+     * A configuration that cannot be served.
+     */
+    VIR_ERR_CONFIG_UNSUPPORTED = 67,
+    /**
+     * Another operation held the domain for too long.
+     */
+    VIR_ERR_OPERATION_TIMEOUT = 68,
+    VIR_ERR_MIGRATE_PERSIST_FAILED = 69,
+    VIR_ERR_HOOK_SCRIPT_FAILED = 70,
+    /**
+     * No snapshot of this library, or one already freed.
+     */
+    VIR_ERR_INVALID_DOMAIN_SNAPSHOT = 71,
+    /**
+     * There is no such snapshot, or it is gone.
+     */
+    VIR_ERR_NO_DOMAIN_SNAPSHOT = 72,
+    VIR_ERR_INVALID_STREAM = 73,
+    VIR_ERR_ARGUMENT_UNSUPPORTED = 74,
+    VIR_ERR_STORAGE_PROBE_FAILED = 75,
+    VIR_ERR_STORAGE_POOL_BUILT = 76,
+    /**
+     * The revert needs VIR_DOMAIN_SNAPSHOT_REVERT_FORCE.
+     */
+    VIR_ERR_SNAPSHOT_REVERT_RISKY = 77,
+    VIR_ERR_OPERATION_ABORTED = 78,
+    VIR_ERR_AUTH_CANCELLED = 79,
+    VIR_ERR_NO_DOMAIN_METADATA = 80,
+    VIR_ERR_MIGRATE_UNSAFE = 81,
+    VIR_ERR_OVERFLOW = 82,
+    VIR_ERR_BLOCK_COPY_ACTIVE = 83,
+    /**
+     * The operation is not supported.
+     */
+    VIR_ERR_OPERATION_UNSUPPORTED = 84,
+    VIR_ERR_SSH = 85,
+    VIR_ERR_AGENT_UNRESPONSIVE = 86,
+    VIR_ERR_RESOURCE_BUSY = 87,
+    VIR_ERR_ACCESS_DENIED = 88,
+    VIR_ERR_DBUS_SERVICE = 89,
+    VIR_ERR_STORAGE_VOL_EXIST = 90,
+    VIR_ERR_CPU_INCOMPATIBLE = 91,
+    /**
+     * A document that does not follow the schema.
+     */
+    VIR_ERR_XML_INVALID_SCHEMA = 92,
+    VIR_ERR_MIGRATE_FINISH_OK = 93,
+    VIR_ERR_AUTH_UNAVAILABLE = 94,
+    VIR_ERR_NO_SERVER = 95,
+    VIR_ERR_NO_CLIENT = 96,
+    VIR_ERR_AGENT_UNSYNCED = 97,
+    VIR_ERR_LIBSSH = 98,
+    VIR_ERR_DEVICE_MISSING = 99,
+    VIR_ERR_INVALID_NWFILTER_BINDING = 100,
+    VIR_ERR_NO_NWFILTER_BINDING = 101,
+    VIR_ERR_INVALID_DOMAIN_CHECKPOINT = 102,
+    VIR_ERR_NO_DOMAIN_CHECKPOINT = 103,
+    VIR_ERR_NO_DOMAIN_BACKUP = 104,
+    VIR_ERR_INVALID_NETWORK_PORT = 105,
+    VIR_ERR_NETWORK_PORT_EXIST = 106,
+    VIR_ERR_NO_NETWORK_PORT = 107,
+    VIR_ERR_NO_HOSTNAME = 108,
+    VIR_ERR_CHECKPOINT_INCONSISTENT = 109,
+    VIR_ERR_MULTIPLE_DOMAINS = 110,
+} virErrorNumber;
+
+/**
+ * Which part noticed. The values that this library raises are documented.
+ */
+typedef enum {
+    /**
+     * No part in particular.
+     */
+    VIR_FROM_NONE = 0,
+    VIR_FROM_XEN = 1,
+    VIR_FROM_XEND = 2,
+    VIR_FROM_XENSTORE = 3,
+    VIR_FROM_SEXPR = 4,
+    /**
+     * Documents.
+     */
+    VIR_FROM_XML = 5,
+    /**
+     * Domain handles.
+     */
+    VIR_FROM_DOM = 6,
+    VIR_FROM_RPC = 7,
+    VIR_FROM_PROXY = 8,
+    VIR_FROM_CONF = 9,
+    /**
+     * The work itself, as in the QEMU driver of libvirt.
+     */
+    VIR_FROM_QEMU = 10,
+    VIR_FROM_NET = 11,
+    VIR_FROM_TEST = 12,
+    VIR_FROM_REMOTE = 13,
+    VIR_FROM_OPENVZ = 14,
+    VIR_FROM_XENXM = 15,
+    VIR_FROM_STATS_LINUX = 16,
+    VIR_FROM_LXC = 17,
+    /**
+     * Chains of images.
+     */
+    VIR_FROM_STORAGE = 18,
+    VIR_FROM_NETWORK = 19,
+    /**
+     * Domain definitions; arguments of connection and domain functions.
+     */
+    VIR_FROM_DOMAIN = 20,
+    VIR_FROM_UML = 21,
+    VIR_FROM_NODEDEV = 22,
+    VIR_FROM_XEN_INOTIFY = 23,
+    VIR_FROM_SECURITY = 24,
+    VIR_FROM_VBOX = 25,
+    VIR_FROM_INTERFACE = 26,
+    VIR_FROM_ONE = 27,
+    VIR_FROM_ESX = 28,
+    VIR_FROM_PHYP = 29,
+    VIR_FROM_SECRET = 30,
+    VIR_FROM_CPU = 31,
+    VIR_FROM_XENAPI = 32,
+    VIR_FROM_NWFILTER = 33,
+    VIR_FROM_HOOK = 34,
+    /**
+     * Snapshot documents; arguments of snapshot functions.
+     */
+    VIR_FROM_DOMAIN_SNAPSHOT = 35,
+    VIR_FROM_AUDIT = 36,
+    VIR_FROM_SYSINFO = 37,
+    VIR_FROM_STREAMS = 38,
+    VIR_FROM_VMWARE = 39,
+    VIR_FROM_EVENT = 40,
+    VIR_FROM_LIBXL = 41,
+    VIR_FROM_LOCKING = 42,
+    VIR_FROM_HYPERV = 43,
+    VIR_FROM_CAPABILITIES = 44,
+    /**
+     * Connection URIs.
+     */
+    VIR_FROM_URI = 45,
+    VIR_FROM_AUTH = 46,
+    VIR_FROM_DBUS = 47,
+    VIR_FROM_PARALLELS = 48,
+    VIR_FROM_DEVICE = 49,
+    VIR_FROM_SSH = 50,
+    VIR_FROM_LOCKSPACE = 51,
+    VIR_FROM_INITCTL = 52,
+    VIR_FROM_IDENTITY = 53,
+    VIR_FROM_CGROUP = 54,
+    VIR_FROM_ACCESS = 55,
+    VIR_FROM_SYSTEMD = 56,
+    VIR_FROM_BHYVE = 57,
+    VIR_FROM_CRYPTO = 58,
+    VIR_FROM_FIREWALL = 59,
+    VIR_FROM_POLKIT = 60,
+    VIR_FROM_THREAD = 61,
+    VIR_FROM_ADMIN = 62,
+    VIR_FROM_LOGGING = 63,
+    VIR_FROM_XENXL = 64,
+    VIR_FROM_PERF = 65,
+    VIR_FROM_LIBSSH = 66,
+    VIR_FROM_RESCTRL = 67,
+    VIR_FROM_FIREWALLD = 68,
+    VIR_FROM_DOMAIN_CHECKPOINT = 69,
+    VIR_FROM_TPM = 70,
+    VIR_FROM_BPF = 71,
+    VIR_FROM_CH = 72,
+} virErrorDomain;
+
+/**
+ * A connection to the domains of one state directory. Opaque.
+ */
+struct _virConnect;
+
+/**
+ * A domain: a virtual machine, running or not. Opaque.
+ */
+struct _virDomain;
+
+/**
+ * The name of a snapshot together with its domain. Opaque.
+ */
+struct _virDomainSnapshot;
+
+/**
+ * A virtual network. Only virError mentions it. Opaque.
+ */
+struct _virNetwork;
+
+/**
+ * A connection to the domains of one state directory. Opaque.
+ */
+typedef struct _virConnect virConnect;
+
+/**
+ * A counted reference to a connection; give it back with virConnectClose().
+ */
+typedef virConnect *virConnectPtr;
+
+/**
+ * A domain: a virtual machine, running or not. Opaque.
+ */
+typedef struct _virDomain virDomain;
+
+/**
+ * A counted reference to a domain; give it back with virDomainFree().
+ */
+typedef virDomain *virDomainPtr;
+
+/**
+ * A virtual network. Only virError mentions it. Opaque.
+ */
+typedef struct _virNetwork virNetwork;
+
+/**
+ * Only virError mentions it.
+ */
+typedef virNetwork *virNetworkPtr;
+
+/**
+ * One error: what went wrong, where, and the words for it.
+ *
+ * Strings belong to the error: virResetError() frees them.
+ */
+struct _virError {
+    /**
+     * What went wrong: a virErrorNumber, 0 for no error.
+     */
+    int code;
+    /**
+     * Which part noticed: a virErrorDomain.
+     */
+    int domain;
+    /**
+     * For people, complete.
+     */
+    char *message;
+    /**
+     * How bad it is. This library raises VIR_ERR_ERROR only.
+     */
+    virErrorLevel level;
+    /**
+     * Always NULL.
+     */
+    virConnectPtr conn;
+    /**
+     * Always NULL.
+     */
+    virDomainPtr dom;
+    /**
+     * The message's format with one `%s`; for argument checks the function's name.
+     */
+    char *str1;
+    /**
+     * What stands for the `%s`; for argument checks the argument's name.
+     */
+    char *str2;
+    /**
+     * Always NULL.
+     */
+    char *str3;
+    /**
+     * errno of a failed system call, 0 for argument checks, else -1.
+     */
+    int int1;
+    /**
+     * 0 for argument checks, else -1.
+     */
+    int int2;
+    /**
+     * Always NULL.
+     */
+    virNetworkPtr net;
+};
+
+/**
+ * One question of an authentication dialogue.
+ */
+struct _virConnectCredential {
+    /**
+     * A virConnectCredentialType.
+     */
+    int type;
+    /**
+     * What to show to the user.
+     */
+    const char *prompt;
+    /**
+     * More to show, or NULL.
+     */
+    const char *challenge;
+    /**
+     * The answer if the user gives none, or NULL.
+     */
+    const char *defresult;
+    /**
+     * The answer, allocated by the callback.
+     */
+    char *result;
+    /**
+     * Bytes of the answer.
+     */
+    unsigned int resultlen;
+};
+
+/**
+ * One question of an authentication dialogue.
+ */
+typedef struct _virConnectCredential virConnectCredential;
+
+/**
+ * A pointer to such a question.
+ */
+typedef virConnectCredential *virConnectCredentialPtr;
+
+/**
+ * Answers the questions of an authentication dialogue.
+ *
+ * @cred: the questions, to be completed
+ * @ncred: how many there are
+ * @cbdata: what was registered with it
+ *
+ * Returns 0, or -1 if the user gave up.
+ */
+typedef int (*virConnectAuthCallbackPtr)(virConnectCredentialPtr cred,
+                                         unsigned int ncred,
+                                         void *cbdata);
+
+/**
+ * How a program authenticates. This library asks nobody and does not look inside.
+ */
+struct _virConnectAuth {
+    /**
+     * The virConnectCredentialType values that the callback can answer.
+     */
+    int *credtype;
+    /**
+     * How many there are.
+     */
+    unsigned int ncredtype;
+    /**
+     * The callback.
+     */
+    virConnectAuthCallbackPtr cb;
+    /**
+     * Handed to the callback.
+     */
+    void *cbdata;
+};
+
+/**
+ * What virDomainGetInfo() tells about a domain.
+ */
+struct _virDomainInfo {
+    /**
+     * A virDomainState.
+     */
+    unsigned char state;
+    /**
+     * Memory that the domain may have at most, in KiB.
+     */
+    unsigned long maxMem;
+    /**
+     * Memory that the domain has, in KiB.
+     */
+    unsigned long memory;
+    /**
+     * Number of virtual CPUs.
+     */
+    unsigned short nrVirtCpu;
+    /**
+     * CPU time used, in nanoseconds.
+     */
+    unsigned long long cpuTime;
+};
+
+/**
+ * The name of a snapshot together with its domain. Opaque.
+ */
+typedef struct _virDomainSnapshot virDomainSnapshot;
+
+/**
+ * A counted reference to a snapshot; give it back with virDomainSnapshotFree().
+ */
+typedef virDomainSnapshot *virDomainSnapshotPtr;
+
+/**
+ * One error: what went wrong, where, and the words for it.
+ */
+typedef struct _virError virError;
+
+/**
+ * A pointer to an error.
+ */
+typedef virError *virErrorPtr;
+
+/**
+ * Told of each error that a call ends with, in the thread of that call.
+ *
+ * @userData: what was registered with it
+ * @error: the error, valid during the call
+ */
+typedef void (*virErrorFunc)(void *userData, virErrorPtr error);
+
+/**
+ * How a program authenticates. This library asks nobody and does not look inside.
+ */
+typedef struct _virConnectAuth virConnectAuth;
+
+/**
+ * A pointer to it.
+ */
+typedef virConnectAuth *virConnectAuthPtr;
+
+/**
+ * What virDomainGetInfo() tells about a domain.
+ */
+typedef struct _virDomainInfo virDomainInfo;
+
+/**
+ * A pointer to it.
+ */
+typedef virDomainInfo *virDomainInfoPtr;
+
+#endif /* !VIRSNAP_LIBVIRT_TYPES */
+
+/**
+ * The version of virsnap that this header belongs to: major * 1000000 + minor * 1000 + micro.
+ */
+#define VIRSNAP_VERSION_NUMBER 1000
+
+/**
+ * Prepares the library. Nothing has to be prepared, so programs may leave the call out.
+ *
+ * Returns 0.
+ *
+ * Errors: none. Threads: any. Ownership: nothing changes hands.
+ * Since: 0.1.0. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+int virInitialize(void);
+
+/**
+ * Tells the version of libvirt's API that this library follows.
+ *
+ * @libVer: where to store the version, major * 1000000 + minor * 1000 + micro
+ * @type: ignored
+ * @typeVer: NULL, or where to store the same version
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_ARG (libVer is NULL).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.0.3. Source: libvirt-host.h of libvirt 9.0.0.
+ *
+ * Safety: libVer and typeVer are NULL or writable.
+ */
+int virGetVersion(unsigned long *libVer, const char *type, unsigned long *typeVer);
+
+/**
+ * Tells the version of virsnap itself. No libvirt has this function: a program finds out with
+ * it (dlsym) which of the two libraries answers.
+ *
+ * @version: where to store the version, major * 1000000 + minor * 1000 + micro
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_ARG (version is NULL).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: version is NULL or writable.
+ */
+int virSnapGetVersion(unsigned long *version);
+
+/**
+ * Opens a connection that reads and writes.
+ *
+ * @name: virsnap:///ABSOLUTE/STATE/DIRECTORY, or NULL for the URI in the environment variable
+ * LIBVIRT_DEFAULT_URI
+ *
+ * The directory is made if it does not exist. Connections of one process to one directory share
+ * its domains; other processes may use it at the same time.
+ *
+ * Returns a new connection, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_ARG (another kind of URI), VIR_ERR_SYSTEM_ERROR (the directory cannot
+ * be used), VIR_ERR_INTERNAL_ERROR (the directory cannot be trusted).
+ * Threads: any. Ownership: the caller closes the connection with virConnectClose().
+ * Since: 0.0.3. Source: libvirt-host.h of libvirt 9.0.0.
+ *
+ * Safety: name is NULL or NUL-terminated.
+ */
+virConnectPtr virConnectOpen(const char *name);
+
+/**
+ * Opens a connection that changes nothing: functions that write fail on it with
+ * VIR_ERR_OPERATION_DENIED, and secrets are not shown.
+ *
+ * @name: as for virConnectOpen()
+ *
+ * Returns a new connection, or NULL in case of error.
+ *
+ * Errors: as for virConnectOpen().
+ * Threads: any. Ownership: the caller closes the connection with virConnectClose().
+ * Since: 0.0.3. Source: libvirt-host.h of libvirt 9.0.0.
+ *
+ * Safety: name is NULL or NUL-terminated.
+ */
+virConnectPtr virConnectOpenReadOnly(const char *name);
+
+/**
+ * Opens a connection with flags.
+ *
+ * @name: as for virConnectOpen()
+ * @auth: ignored: this library asks nobody for a password. May be NULL
+ * @flags: bitwise-OR of virConnectFlags
+ *
+ * Returns a new connection, or NULL in case of error.
+ *
+ * Errors: as for virConnectOpen(), VIR_ERR_INVALID_ARG (unknown flag).
+ * Threads: any. Ownership: the caller closes the connection with virConnectClose().
+ * Since: 0.4.0. Source: libvirt-host.h of libvirt 9.0.0.
+ *
+ * Safety: name is NULL or NUL-terminated.
+ */
+virConnectPtr virConnectOpenAuth(const char *name, virConnectAuthPtr auth, unsigned int flags);
+
+/**
+ * Adds a reference to a connection. Each needs a virConnectClose() of its own.
+ *
+ * @conn: a connection
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle).
+ * Threads: any. Ownership: the caller has one reference more to give back.
+ * Since: 0.6.0. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+int virConnectRef(virConnectPtr conn);
+
+/**
+ * Gives back a reference to a connection. With the last one it is closed. Domain and snapshot
+ * handles keep their connection open and go on working.
+ *
+ * @conn: a connection
+ *
+ * Returns the number of references left, 0 if it is closed now, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle, or all references are given back already).
+ * Threads: any. Ownership: the caller's reference is gone.
+ * Since: 0.0.3. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+int virConnectClose(virConnectPtr conn);
+
+/**
+ * Tells the URI of a connection.
+ *
+ * @conn: a connection
+ *
+ * Returns the URI, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the string with free().
+ * Since: 0.3.0. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+char *virConnectGetURI(virConnectPtr conn);
+
+/**
+ * Tells what kind of connection it is: "virsnap", where libvirt has "QEMU" and others.
+ *
+ * @conn: a connection
+ *
+ * Returns the name, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle).
+ * Threads: any. Ownership: the string is the library's; it is never freed.
+ * Since: 0.0.3. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+const char *virConnectGetType(virConnectPtr conn);
+
+/**
+ * Tells the version of libvirt's API that the library behind a connection follows.
+ *
+ * @conn: a connection
+ * @libVer: where to store the version, major * 1000000 + minor * 1000 + micro
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (libVer is NULL).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.7.3. Source: libvirt-host.h of libvirt 9.0.0.
+ *
+ * Safety: libVer is NULL or writable.
+ */
+int virConnectGetLibVersion(virConnectPtr conn, unsigned long *libVer);
+
+/**
+ * Tells the name of the host.
+ *
+ * @conn: a connection
+ *
+ * Returns the name, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the string with free().
+ * Since: 0.3.0. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+char *virConnectGetHostname(virConnectPtr conn);
+
+/**
+ * Tells whether a connection still works. There is nobody at the other end who could go away.
+ *
+ * @conn: a connection
+ *
+ * Returns 1, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.9.8. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+int virConnectIsAlive(virConnectPtr conn);
+
+/**
+ * Tells whether a connection is secure. It never leaves the process.
+ *
+ * @conn: a connection
+ *
+ * Returns 1, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.7.3. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+int virConnectIsSecure(virConnectPtr conn);
+
+/**
+ * Tells whether a connection is encrypted. There is nothing to encrypt.
+ *
+ * @conn: a connection
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.7.3. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+int virConnectIsEncrypted(virConnectPtr conn);
+
+/**
+ * Counts the active domains.
+ *
+ * @conn: a connection
+ *
+ * Returns the number of domains, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virConnectNumOfDomains(virConnectPtr conn);
+
+/**
+ * Lists the ids of the active domains. Domains of this library have no ids, so there are none.
+ *
+ * @conn: a connection
+ * @ids: an array for the ids; may be NULL if maxids is 0
+ * @maxids: how many ids the array holds
+ *
+ * Returns the number of ids stored, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (no array, negative length).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virConnectListDomains(virConnectPtr conn, int *ids, int maxids);
+
+/**
+ * Counts the inactive domains.
+ *
+ * @conn: a connection
+ *
+ * Returns the number of domains, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.1.5. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virConnectNumOfDefinedDomains(virConnectPtr conn);
+
+/**
+ * Lists the names of the inactive domains, ordered by name.
+ *
+ * @conn: a connection
+ * @names: an array for the names; may be NULL if maxnames is 0
+ * @maxnames: how many names the array holds
+ *
+ * Returns the number of names stored, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (no array, negative length),
+ * VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees each name with free().
+ * Since: 0.1.1. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: names is NULL or has maxnames writable slots.
+ */
+int virConnectListDefinedDomains(virConnectPtr conn, char **names, int maxnames);
+
+/**
+ * Lists the domains, ordered by name.
+ *
+ * @conn: a connection
+ * @domains: where to store the array of domains; NULL to count them only
+ * @flags: bitwise-OR of virConnectListAllDomainsFlags
+ *
+ * Returns the number of domains, or -1 in case of error. The array has a NULL behind the last.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (unknown flag),
+ * VIR_ERR_NO_MEMORY. *domains is NULL then.
+ * Threads: any. Ownership: the caller frees each domain with virDomainFree(), then the array with
+ * free().
+ * Since: 0.9.13. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: domains is NULL or writable.
+ */
+int virConnectListAllDomains(virConnectPtr conn, virDomainPtr **domains, unsigned int flags);
+
+/**
+ * Defines a domain, or replaces the definition of the one with the same name and UUID.
+ *
+ * @conn: a connection
+ * @xml: the definition, a `<domain>` document
+ *
+ * A definition without a UUID gets one.
+ *
+ * Returns a new domain handle, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+ * VIR_ERR_INVALID_ARG (xml is NULL), VIR_ERR_XML_DETAIL, VIR_ERR_XML_ERROR (bad document),
+ * VIR_ERR_OPERATION_FAILED (name or UUID belongs to another domain).
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 0.1.1. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: xml is NULL or NUL-terminated.
+ */
+virDomainPtr virDomainDefineXML(virConnectPtr conn, const char *xml);
+
+/**
+ * Defines a domain as virDomainDefineXML() does, with flags.
+ *
+ * @conn: a connection
+ * @xml: the definition, a `<domain>` document
+ * @flags: bitwise-OR of virDomainDefineFlags
+ *
+ * VIR_DOMAIN_DEFINE_VALIDATE changes nothing: what this library reads of a definition is always
+ * checked.
+ *
+ * Returns a new domain handle, or NULL in case of error.
+ *
+ * Errors: as for virDomainDefineXML(), VIR_ERR_INVALID_ARG (unknown flag).
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 1.2.12. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: xml is NULL or NUL-terminated.
+ */
+virDomainPtr virDomainDefineXMLFlags(virConnectPtr conn, const char *xml, unsigned int flags);
+
+/**
+ * Removes the definition of a domain that has no snapshots. Its images stay.
+ *
+ * @domain: a domain
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+ * VIR_ERR_NO_DOMAIN (gone already), VIR_ERR_OPERATION_INVALID (it has snapshots).
+ * Threads: any. Ownership: the handle stays and is freed with virDomainFree().
+ * Since: 0.1.1. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virDomainUndefine(virDomainPtr domain);
+
+/**
+ * Removes the definition of a domain, with flags. Its images stay.
+ *
+ * @domain: a domain
+ * @flags: bitwise-OR of virDomainUndefineFlagsValues
+ *
+ * With VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA the metadata of its snapshots goes too; without,
+ * snapshots are a reason to refuse. The other flags are about things that domains of this library
+ * do not have; they change nothing.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: as for virDomainUndefine(), VIR_ERR_INVALID_ARG (unknown flag).
+ * Threads: any. Ownership: the handle stays and is freed with virDomainFree().
+ * Since: 0.9.4. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virDomainUndefineFlags(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Finds a domain by its name.
+ *
+ * @conn: a connection
+ * @name: the name
+ *
+ * Returns a new domain handle, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (name is NULL),
+ * VIR_ERR_NO_DOMAIN (there is none).
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: name is NULL or NUL-terminated.
+ */
+virDomainPtr virDomainLookupByName(virConnectPtr conn, const char *name);
+
+/**
+ * Finds a domain by its UUID.
+ *
+ * @conn: a connection
+ * @uuid: VIR_UUID_BUFLEN bytes
+ *
+ * Returns a new domain handle, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (uuid is NULL),
+ * VIR_ERR_NO_DOMAIN (there is none).
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 0.0.5. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: uuid is NULL or has VIR_UUID_BUFLEN readable bytes.
+ */
+virDomainPtr virDomainLookupByUUID(virConnectPtr conn, const unsigned char *uuid);
+
+/**
+ * Finds a domain by its UUID in text form.
+ *
+ * @conn: a connection
+ * @uuidstr: 32 hexadecimal digits; dashes between pairs do not count
+ *
+ * Returns a new domain handle, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (NULL, or no UUID),
+ * VIR_ERR_NO_DOMAIN (there is none).
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 0.1.1. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: uuidstr is NULL or NUL-terminated.
+ */
+virDomainPtr virDomainLookupByUUIDString(virConnectPtr conn, const char *uuidstr);
+
+/**
+ * Finds an active domain by its id. Domains of this library have no ids, so none is found.
+ *
+ * @conn: a connection
+ * @id: the id
+ *
+ * Returns NULL.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (negative id),
+ * VIR_ERR_NO_DOMAIN (there is none).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+virDomainPtr virDomainLookupByID(virConnectPtr conn, int id);
+
+/**
+ * Tells the name of a domain.
+ *
+ * @domain: a domain
+ *
+ * Returns the name, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle).
+ * Threads: any. Ownership: the string belongs to the handle and is valid until its last
+ * virDomainFree().
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+const char *virDomainGetName(virDomainPtr domain);
+
+/**
+ * Tells the UUID of a domain.
+ *
+ * @domain: a domain
+ * @uuid: an array of VIR_UUID_BUFLEN bytes
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (uuid is NULL).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.0.5. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: uuid is NULL or has VIR_UUID_BUFLEN writable bytes.
+ */
+int virDomainGetUUID(virDomainPtr domain, unsigned char *uuid);
+
+/**
+ * Tells the UUID of a domain in text form.
+ *
+ * @domain: a domain
+ * @buf: an array of VIR_UUID_STRING_BUFLEN bytes
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (buf is NULL).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.1.1. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: buf is NULL or has VIR_UUID_STRING_BUFLEN writable bytes.
+ */
+int virDomainGetUUIDString(virDomainPtr domain, char *buf);
+
+/**
+ * Tells the id of an active domain. Domains of this library have none.
+ *
+ * @domain: a domain
+ *
+ * Returns (unsigned int) -1, in case of error as well.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+unsigned int virDomainGetID(virDomainPtr domain);
+
+/**
+ * Gives the definition of a domain.
+ *
+ * @domain: a domain
+ * @flags: bitwise-OR of virDomainXMLFlags
+ *
+ * Without VIR_DOMAIN_XML_SECURE there are no passwords in it.
+ *
+ * Returns the `<domain>` document, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (SECURE or MIGRATABLE on a
+ * read-only connection), VIR_ERR_INVALID_ARG (unknown flag), VIR_ERR_NO_DOMAIN (gone),
+ * VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the string with free().
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+char *virDomainGetXMLDesc(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Tells the state of a domain.
+ *
+ * @domain: a domain
+ * @state: where to store the state, a virDomainState
+ * @reason: NULL, or where to store the reason; it is always 0, unknown
+ * @flags: 0
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (state is NULL, or a flag),
+ * VIR_ERR_NO_DOMAIN (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.9.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: state and reason are NULL or writable.
+ */
+int virDomainGetState(virDomainPtr domain, int *state, int *reason, unsigned int flags);
+
+/**
+ * Tells state, memory and number of CPUs of a domain.
+ *
+ * @domain: a domain
+ * @info: where to store it
+ *
+ * Memory and CPUs are those of the definition. The CPU time is 0: this library does not measure it.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (info is NULL),
+ * VIR_ERR_NO_DOMAIN (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: info is NULL or writable.
+ */
+int virDomainGetInfo(virDomainPtr domain, virDomainInfoPtr info);
+
+/**
+ * Tells the connection of a domain.
+ *
+ * @domain: a domain
+ *
+ * Returns the connection, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle).
+ * Threads: any. Ownership: no reference is added; the connection is valid as long as the domain
+ * handle.
+ * Since: 0.3.0. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+virConnectPtr virDomainGetConnect(virDomainPtr domain);
+
+/**
+ * Tells whether a domain is active: running, paused, or anything but shut off.
+ *
+ * @domain: a domain
+ *
+ * Returns 1 or 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_NO_DOMAIN (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.7.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virDomainIsActive(virDomainPtr domain);
+
+/**
+ * Tells whether a domain has a definition that stays. All domains of this library have.
+ *
+ * @domain: a domain
+ *
+ * Returns 1, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_NO_DOMAIN (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.7.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virDomainIsPersistent(virDomainPtr domain);
+
+/**
+ * Adds a reference to a domain handle. Each needs a virDomainFree() of its own.
+ *
+ * @domain: a domain
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle).
+ * Threads: any. Ownership: the caller has one reference more to give back.
+ * Since: 0.6.0. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virDomainRef(virDomainPtr domain);
+
+/**
+ * Gives back a reference to a domain handle. The domain itself stays.
+ *
+ * @domain: a domain
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle, or all references are given back already). NULL is
+ * such an error.
+ * Threads: any. Ownership: the caller's reference is gone. Snapshot handles keep their domain
+ * handle valid.
+ * Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virDomainFree(virDomainPtr domain);
+
+/**
+ * Takes a snapshot of a domain, or with VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE restores or changes the
+ * metadata of one.
+ *
+ * @domain: a domain
+ * @xmlDesc: a `<domainsnapshot>` document
+ * @flags: bitwise-OR of virDomainSnapshotCreateFlags
+ *
+ * A new snapshot is the child of the current one and becomes the current one itself. Without a
+ * name in the document it is called by the time in seconds since 1970. Either the whole snapshot
+ * exists afterwards, data and metadata, or nothing of it.
+ *
+ * Returns a new snapshot handle, or NULL in case of error. With
+ * VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA the handle knows its name only.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (xmlDesc is NULL, flags, parent
+ * of a redefined snapshot), VIR_ERR_OPERATION_DENIED (read-only), VIR_ERR_NO_DOMAIN (gone),
+ * VIR_ERR_XML_DETAIL, VIR_ERR_XML_ERROR (bad document), VIR_ERR_OPERATION_FAILED (the name is
+ * taken), VIR_ERR_CONFIG_UNSUPPORTED (disks that cannot be captured so), VIR_ERR_OPERATION_TIMEOUT
+ * (another operation runs), VIR_ERR_INTERNAL_ERROR (the capture failed).
+ * Threads: any; one operation of a domain after the other. Ownership: the caller frees the
+ * snapshot with virDomainSnapshotFree().
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ *
+ * Safety: xmlDesc is NULL or NUL-terminated.
+ */
+virDomainSnapshotPtr virDomainSnapshotCreateXML(virDomainPtr domain,
+                                                const char *xmlDesc,
+                                                unsigned int flags);
+
+/**
+ * Describes a snapshot.
+ *
+ * @snapshot: a snapshot
+ * @flags: bitwise-OR of virDomainSnapshotXMLFlags
+ *
+ * The document can be given to virDomainSnapshotCreateXML() with
+ * VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, here or elsewhere. Without VIR_DOMAIN_SNAPSHOT_XML_SECURE
+ * there are no passwords in it.
+ *
+ * Returns the `<domainsnapshot>` document, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_OPERATION_DENIED (SECURE on a
+ * read-only connection), VIR_ERR_INVALID_ARG (unknown flag), VIR_ERR_NO_DOMAIN,
+ * VIR_ERR_NO_DOMAIN_SNAPSHOT (gone), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the string with free().
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+char *virDomainSnapshotGetXMLDesc(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Finds a snapshot by its name.
+ *
+ * @domain: a domain
+ * @name: the name
+ * @flags: 0
+ *
+ * Returns a new snapshot handle, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (name is NULL, or a flag),
+ * VIR_ERR_NO_DOMAIN (gone), VIR_ERR_NO_DOMAIN_SNAPSHOT (there is none).
+ * Threads: any. Ownership: the caller frees the snapshot with virDomainSnapshotFree().
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ *
+ * Safety: name is NULL or NUL-terminated.
+ */
+virDomainSnapshotPtr virDomainSnapshotLookupByName(virDomainPtr domain,
+                                                   const char *name,
+                                                   unsigned int flags);
+
+/**
+ * Tells whether a domain has a current snapshot: the one that would be the parent of the next.
+ *
+ * @domain: a domain
+ * @flags: 0
+ *
+ * Returns 1 or 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_NO_DOMAIN
+ * (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainHasCurrentSnapshot(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Gives the current snapshot of a domain.
+ *
+ * @domain: a domain
+ * @flags: 0
+ *
+ * Returns a new snapshot handle, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_NO_DOMAIN
+ * (gone), VIR_ERR_NO_DOMAIN_SNAPSHOT (there is no current one).
+ * Threads: any. Ownership: the caller frees the snapshot with virDomainSnapshotFree().
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+virDomainSnapshotPtr virDomainSnapshotCurrent(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Gives the parent of a snapshot.
+ *
+ * @snapshot: a snapshot
+ * @flags: 0
+ *
+ * Returns a new snapshot handle, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (a flag),
+ * VIR_ERR_NO_DOMAIN (gone), VIR_ERR_NO_DOMAIN_SNAPSHOT (gone, or it has no parent).
+ * Threads: any. Ownership: the caller frees the snapshot with virDomainSnapshotFree().
+ * Since: 0.9.7. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+virDomainSnapshotPtr virDomainSnapshotGetParent(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Tells whether a snapshot is the current one of its domain.
+ *
+ * @snapshot: a snapshot
+ * @flags: 0
+ *
+ * Returns 1 or 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (a flag),
+ * VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.9.13. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainSnapshotIsCurrent(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Tells whether a snapshot has metadata. Each that exists has.
+ *
+ * @snapshot: a snapshot
+ * @flags: 0
+ *
+ * Returns 1 or 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (a flag),
+ * VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.9.13. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainSnapshotHasMetadata(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Makes a domain what it was when a snapshot was taken. What it has become since is lost unless
+ * another snapshot has it.
+ *
+ * @snapshot: a snapshot
+ * @flags: bitwise-OR of virDomainSnapshotRevertFlags
+ *
+ * The snapshot becomes the current one. Before the first image is touched all are checked to
+ * hold the snapshot.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+ * VIR_ERR_INVALID_ARG (flags), VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone),
+ * VIR_ERR_SNAPSHOT_REVERT_RISKY (needs FORCE), VIR_ERR_CONFIG_UNSUPPORTED (not that kind of
+ * snapshot), VIR_ERR_OPERATION_TIMEOUT (another operation runs), VIR_ERR_INTERNAL_ERROR (the
+ * revert failed).
+ * Threads: any; one operation of a domain after the other. Ownership: nothing changes hands.
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainRevertToSnapshot(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Deletes a snapshot, data and metadata. Its children become those of its parent.
+ *
+ * @snapshot: a snapshot
+ * @flags: bitwise-OR of virDomainSnapshotDeleteFlags
+ *
+ * With VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN its descendants go too, with
+ * VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY only they, with VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
+ * the data stays.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+ * VIR_ERR_INVALID_ARG (flags), VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone),
+ * VIR_ERR_OPERATION_TIMEOUT (another operation runs), VIR_ERR_INTERNAL_ERROR (the data could not
+ * be dropped).
+ * Threads: any; one operation of a domain after the other. Ownership: the handle stays and is
+ * freed with virDomainSnapshotFree().
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainSnapshotDelete(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Counts the snapshots of a domain.
+ *
+ * @domain: a domain
+ * @flags: bitwise-OR of virDomainSnapshotListFlags
+ *
+ * Returns the number of snapshots, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (unknown flag),
+ * VIR_ERR_NO_DOMAIN (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainSnapshotNum(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Lists the names of the snapshots of a domain.
+ *
+ * @domain: a domain
+ * @names: an array for the names; may be NULL if nameslen is 0
+ * @nameslen: how many names the array holds; 0 to count them only
+ * @flags: bitwise-OR of virDomainSnapshotListFlags
+ *
+ * Use virDomainListAllSnapshots() instead: the number may change between two calls.
+ *
+ * Returns the number of names stored (never more than nameslen; with 0 the number there is), or
+ * -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (no array, negative length,
+ * unknown flag), VIR_ERR_NO_DOMAIN (gone), VIR_ERR_NO_MEMORY. The array is untouched then.
+ * Threads: any. Ownership: the caller frees each name with free().
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ *
+ * Safety: names is NULL or has nameslen writable slots.
+ */
+int virDomainSnapshotListNames(virDomainPtr domain, char **names, int nameslen, unsigned int flags);
+
+/**
+ * Lists the snapshots of a domain.
+ *
+ * @domain: a domain
+ * @snaps: where to store the array of snapshots; NULL to count them only
+ * @flags: bitwise-OR of virDomainSnapshotListFlags
+ *
+ * Returns the number of snapshots, or -1 in case of error. The array has a NULL behind the last.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (unknown flag),
+ * VIR_ERR_NO_DOMAIN (gone), VIR_ERR_NO_MEMORY. *snaps is NULL then.
+ * Threads: any. Ownership: the caller frees each snapshot with virDomainSnapshotFree(), then the
+ * array with free().
+ * Since: 0.9.13. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ *
+ * Safety: snaps is NULL or writable.
+ */
+int virDomainListAllSnapshots(virDomainPtr domain,
+                              virDomainSnapshotPtr **snaps,
+                              unsigned int flags);
+
+/**
+ * Counts the children of a snapshot.
+ *
+ * @snapshot: a snapshot
+ * @flags: bitwise-OR of virDomainSnapshotListFlags
+ *
+ * With VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS all descendants count.
+ *
+ * Returns the number of snapshots, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (unknown flag),
+ * VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.9.7. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainSnapshotNumChildren(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Lists the names of the children of a snapshot.
+ *
+ * @snapshot: a snapshot
+ * @names: an array for the names; may be NULL if nameslen is 0
+ * @nameslen: how many names the array holds; 0 to count them only
+ * @flags: bitwise-OR of virDomainSnapshotListFlags
+ *
+ * With VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS all descendants are listed. Use
+ * virDomainSnapshotListAllChildren() instead: the number may change between two calls.
+ *
+ * Returns the number of names stored (never more than nameslen; with 0 the number there is), or
+ * -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (no array, negative
+ * length, unknown flag), VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone), VIR_ERR_NO_MEMORY.
+ * The array is untouched then.
+ * Threads: any. Ownership: the caller frees each name with free().
+ * Since: 0.9.7. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ *
+ * Safety: names is NULL or has nameslen writable slots.
+ */
+int virDomainSnapshotListChildrenNames(virDomainSnapshotPtr snapshot,
+                                       char **names,
+                                       int nameslen,
+                                       unsigned int flags);
+
+/**
+ * Lists the children of a snapshot.
+ *
+ * @snapshot: a snapshot
+ * @snaps: where to store the array of snapshots; NULL to count them only
+ * @flags: bitwise-OR of virDomainSnapshotListFlags
+ *
+ * With VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS all descendants are listed, parents before their
+ * children.
+ *
+ * Returns the number of snapshots, or -1 in case of error. The array has a NULL behind the last.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (unknown flag),
+ * VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone), VIR_ERR_NO_MEMORY. *snaps is NULL then.
+ * Threads: any. Ownership: the caller frees each snapshot with virDomainSnapshotFree(), then the
+ * array with free().
+ * Since: 0.9.13. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ *
+ * Safety: snaps is NULL or writable.
+ */
+int virDomainSnapshotListAllChildren(virDomainSnapshotPtr snapshot,
+                                     virDomainSnapshotPtr **snaps,
+                                     unsigned int flags);
+
+/**
+ * Tells the name of a snapshot, also when the snapshot is gone.
+ *
+ * @snapshot: a snapshot
+ *
+ * Returns the name, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle).
+ * Threads: any. Ownership: the string belongs to the handle and is valid until its last
+ * virDomainSnapshotFree().
+ * Since: 0.9.5. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+const char *virDomainSnapshotGetName(virDomainSnapshotPtr snapshot);
+
+/**
+ * Tells the domain of a snapshot: the very handle that the snapshot's handle was made with.
+ *
+ * @snapshot: a snapshot
+ *
+ * Returns the domain, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle).
+ * Threads: any. Ownership: no reference is added; the domain handle is valid as long as the
+ * snapshot handle.
+ * Since: 0.9.5. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+virDomainPtr virDomainSnapshotGetDomain(virDomainSnapshotPtr snapshot);
+
+/**
+ * Tells the connection of a snapshot.
+ *
+ * @snapshot: a snapshot
+ *
+ * Returns the connection, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle).
+ * Threads: any. Ownership: no reference is added; the connection is valid as long as the snapshot
+ * handle.
+ * Since: 0.9.5. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+virConnectPtr virDomainSnapshotGetConnect(virDomainSnapshotPtr snapshot);
+
+/**
+ * Adds a reference to a snapshot handle. Each needs a virDomainSnapshotFree() of its own.
+ *
+ * @snapshot: a snapshot
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle).
+ * Threads: any. Ownership: the caller has one reference more to give back.
+ * Since: 0.9.13. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainSnapshotRef(virDomainSnapshotPtr snapshot);
+
+/**
+ * Gives back a reference to a snapshot handle. The snapshot itself stays.
+ *
+ * @snapshot: a snapshot
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle). NULL is such an error.
+ * Threads: any. Ownership: the caller's reference is gone.
+ * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
+ */
+int virDomainSnapshotFree(virDomainSnapshotPtr snapshot);
+
+/**
+ * Gives the calling thread's last error.
+ *
+ * Returns the error, or NULL if the thread's last call succeeded.
+ *
+ * Errors: none. Threads: each has its own. Ownership: the library's; the next call in this thread
+ * overwrites it.
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ */
+virErrorPtr virGetLastError(void);
+
+/**
+ * Gives the code of the calling thread's last error.
+ *
+ * Returns a virErrorNumber, 0 if the thread's last call succeeded.
+ *
+ * Errors: none. Threads: each has its own. Ownership: nothing changes hands.
+ * Since: 4.5.0. Source: virterror.h of libvirt 9.0.0.
+ */
+int virGetLastErrorCode(void);
+
+/**
+ * Gives the error domain of the calling thread's last error.
+ *
+ * Returns a virErrorDomain, 0 if the thread's last call succeeded.
+ *
+ * Errors: none. Threads: each has its own. Ownership: nothing changes hands.
+ * Since: 4.5.0. Source: virterror.h of libvirt 9.0.0.
+ */
+int virGetLastErrorDomain(void);
+
+/**
+ * Gives the words of the calling thread's last error.
+ *
+ * Returns the message, "no error" if the thread's last call succeeded; never NULL.
+ *
+ * Errors: none. Threads: each has its own. Ownership: the library's; the next call in this thread
+ * frees it.
+ * Since: 1.0.6. Source: virterror.h of libvirt 9.0.0.
+ */
+const char *virGetLastErrorMessage(void);
+
+/**
+ * Forgets the calling thread's last error.
+ *
+ * Errors: none. Threads: each has its own. Ownership: nothing changes hands.
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ */
+void virResetLastError(void);
+
+/**
+ * Copies the calling thread's last error.
+ *
+ * Returns the copy, also if there is no error (its code is 0 then); NULL if memory cannot be had.
+ * errno stays as it is.
+ *
+ * Errors: none. Threads: each has its own. Ownership: the caller frees it with virFreeError().
+ * Since: 0.6.1. Source: virterror.h of libvirt 9.0.0.
+ */
+virErrorPtr virSaveLastError(void);
+
+/**
+ * Copies the calling thread's last error into memory of the caller's.
+ *
+ * @to: where to; what is there is overwritten, not freed
+ *
+ * Returns the code of the error, 0 if there is none, or -1 if to is NULL.
+ *
+ * Errors: none. Threads: each has its own. Ownership: the caller frees the copy's strings with
+ * virResetError().
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ *
+ * Safety: to is NULL or writable.
+ */
+int virCopyLastError(virErrorPtr to);
+
+/**
+ * Frees the strings of an error and makes it "no error".
+ *
+ * @err: an error, or NULL
+ *
+ * Errors: none. Threads: any. Ownership: the error's memory stays the caller's.
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ *
+ * Safety: err is NULL or an error that this library has filled or copied.
+ */
+void virResetError(virErrorPtr err);
+
+/**
+ * Frees an error.
+ *
+ * @err: what virSaveLastError() gave, or NULL
+ *
+ * Errors: none. Threads: any. Ownership: the error is gone.
+ * Since: 0.6.1. Source: virterror.h of libvirt 9.0.0.
+ *
+ * Safety: err is NULL or came from virSaveLastError() and was not freed before.
+ */
+void virFreeError(virErrorPtr err);
+
+/**
+ * Prints an error as one line on stderr: what is done with errors as long as the program has no
+ * function of its own for them.
+ *
+ * @err: an error, or NULL
+ *
+ * Errors: none. Threads: any. Ownership: nothing changes hands.
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ *
+ * Safety: err is NULL or an initialised error.
+ */
+void virDefaultErrorFunc(virErrorPtr err);
+
+/**
+ * Sets the function that is told of errors in the whole process.
+ *
+ * @userData: handed to the function
+ * @handler: the function; NULL for virDefaultErrorFunc()
+ *
+ * It is called once for each failing call, at its end and in its thread. It may call this library.
+ *
+ * Errors: none. Threads: any. Ownership: userData stays the caller's.
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ */
+void virSetErrorFunc(void *userData, virErrorFunc handler);
+
+/**
+ * Sets the function that is told of errors of one connection, instead of the process's.
+ *
+ * @conn: a connection; anything else is ignored
+ * @userData: handed to the function
+ * @handler: the function; NULL for the process's
+ *
+ * Errors: none. Threads: any. Ownership: userData stays the caller's.
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ */
+void virConnSetErrorFunc(virConnectPtr conn, void *userData, virErrorFunc handler);
+
+/**
+ * Gives the last error of a connection. Calls that succeed do not change it.
+ *
+ * @conn: a connection
+ *
+ * Returns the error, with code 0 if there was none; NULL for a bad handle.
+ *
+ * Errors: none. Threads: only while no other thread uses the connection; virConnCopyLastError()
+ * has no such limit. Ownership: the connection's; the next error overwrites it.
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ */
+virErrorPtr virConnGetLastError(virConnectPtr conn);
+
+/**
+ * Copies the last error of a connection into memory of the caller's.
+ *
+ * @conn: a connection
+ * @to: where to; what is there is overwritten, not freed
+ *
+ * Returns the code of the error, 0 if there is none, or -1 for a bad handle or if to is NULL.
+ *
+ * Errors: none. Threads: any. Ownership: the caller frees the copy's strings with virResetError().
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ *
+ * Safety: to is NULL or writable.
+ */
+int virConnCopyLastError(virConnectPtr conn, virErrorPtr to);
+
+/**
+ * Forgets the last error of a connection.
+ *
+ * @conn: a connection; anything else is ignored
+ *
+ * Errors: none. Threads: any. Ownership: nothing changes hands.
+ * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
+ */
+void virConnResetLastError(virConnectPtr conn);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* VIRSNAP_H */

@@ -1,0 +1,262 @@
+//! What every export does, in libvirt's order: forget the thread's last error, check handles,
+//! arguments, read-only and flags, work, and on failure keep and report the error.
+
+use std::ffi::{c_char, c_int, c_uint};
+use std::sync::Arc;
+
+use super::dispatch;
+use super::last_error;
+use super::objects::{self, ConnectObject, DomainObject, Handle, SnapshotObject};
+use super::panics;
+use super::strings;
+use super::types::{virConnectPtr, virDomainPtr, virDomainSnapshotPtr};
+use crate::error::{Error, Family, Result};
+use crate::ops::Access;
+
+/// One call of an export.
+pub(super) struct Call {
+    /// The export's name.
+    pub(super) function: &'static str,
+    /// Its family: decides the error domain of argument checks.
+    pub(super) family: Family,
+    /// Known once a handle has passed its check; an error is kept there too.
+    connection: Option<Arc<ConnectObject>>,
+}
+
+/// Runs the body of an export. Its error becomes the thread's last error and the export
+/// answers `failure`; so does a panic, as VIR_ERR_INTERNAL_ERROR.
+pub(super) fn enter<T>(
+    function: &'static str,
+    family: Family,
+    failure: T,
+    body: impl FnOnce(&mut Call) -> Result<T>,
+) -> T {
+    last_error::reset();
+    let mut call = Call {
+        function,
+        family,
+        connection: None,
+    };
+    let error = match panics::catch(|| body(&mut call)) {
+        Ok(Ok(value)) => return value,
+        Ok(Err(error)) => error,
+        Err(payload) => Error::Panicked { function, payload },
+    };
+    // The handler is C's and may call us again, so nothing of this call may be in its way.
+    dispatch::raise(&error, call.connection.as_deref());
+    failure
+}
+
+/// Runs the body of an accessor of errors: these do not touch the thread's last error.
+pub(super) fn enter_quietly<T>(failure: T, body: impl FnOnce() -> Option<T>) -> T {
+    panics::catch(body).ok().flatten().unwrap_or(failure)
+}
+
+/// A length as C gets it.
+pub(super) fn count(length: usize) -> c_int {
+    c_int::try_from(length).unwrap_or(c_int::MAX)
+}
+
+impl Call {
+    /// The connection that C means.
+    pub(super) fn connection(&mut self, pointer: virConnectPtr) -> Result<Handle<ConnectObject>> {
+        let connection =
+            objects::find::<ConnectObject>(pointer).ok_or(Error::InvalidConnection {
+                function: self.function,
+                family: self.family,
+            })?;
+        self.connection = Some(Arc::clone(connection.object()));
+        Ok(connection)
+    }
+
+    /// The domain that C means.
+    pub(super) fn domain(&mut self, pointer: virDomainPtr) -> Result<Handle<DomainObject>> {
+        let domain = objects::find::<DomainObject>(pointer).ok_or(Error::InvalidDomain {
+            function: self.function,
+        })?;
+        self.connection = Some(Arc::clone(domain.connection.object()));
+        Ok(domain)
+    }
+
+    /// The snapshot that C means.
+    pub(super) fn snapshot(
+        &mut self,
+        pointer: virDomainSnapshotPtr,
+    ) -> Result<Handle<SnapshotObject>> {
+        let snapshot = objects::find::<SnapshotObject>(pointer).ok_or(Error::InvalidSnapshot {
+            function: self.function,
+        })?;
+        self.connection = Some(Arc::clone(snapshot.domain.connection.object()));
+        Ok(snapshot)
+    }
+
+    /// Copies a string argument that C must give.
+    ///
+    /// # Safety
+    ///
+    /// `text` is NULL or NUL-terminated, and nobody writes to it during this call.
+    pub(super) unsafe fn text(
+        &self,
+        text: *const c_char,
+        argument: &'static str,
+    ) -> Result<String> {
+        self.not_null(text, argument)?;
+        // SAFETY: not NULL, checked above; NUL-terminated and unwritten, by this contract.
+        unsafe { strings::copy_in(text) }.ok_or(Error::NotUtf8 {
+            function: self.function,
+            argument,
+            family: self.family,
+        })
+    }
+
+    /// Refuses NULL.
+    pub(super) fn not_null<T>(&self, pointer: *const T, argument: &'static str) -> Result<()> {
+        if pointer.is_null() {
+            return Err(Error::NullArgument {
+                function: self.function,
+                argument,
+                family: self.family,
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses a number below zero.
+    pub(super) fn not_negative(&self, value: c_int, argument: &'static str) -> Result<usize> {
+        usize::try_from(value).map_err(|_| Error::NegativeArgument {
+            function: self.function,
+            argument,
+            family: self.family,
+        })
+    }
+
+    /// Checks an array of C's and its length: the array may be NULL only if the length is not
+    /// above zero, and the length may not be below zero.
+    pub(super) fn array<T>(
+        &self,
+        array: *const T,
+        array_name: &'static str,
+        length: c_int,
+        length_name: &'static str,
+    ) -> Result<usize> {
+        if length > 0 {
+            self.not_null(array, array_name)?;
+        }
+        self.not_negative(length, length_name)
+    }
+
+    /// Refuses bits that the function does not know.
+    pub(super) fn known_flags(&self, flags: c_uint, known: c_uint) -> Result<()> {
+        match flags & !known {
+            0 => Ok(()),
+            bits => Err(Error::UnsupportedFlags {
+                function: self.function,
+                bits,
+            }),
+        }
+    }
+
+    /// Refuses a connection that reads only.
+    pub(super) fn writable(&self, connection: &ConnectObject) -> Result<()> {
+        match connection.connection.access() {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::ReadOnly {
+                function: self.function,
+                family: self.family,
+            }),
+        }
+    }
+
+    /// Refuses to show secrets on a connection that reads only.
+    pub(super) fn may_see_secrets(&self, connection: &ConnectObject) -> Result<()> {
+        match connection.connection.access() {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::SecureOnReadOnly {
+                function: self.function,
+                family: self.family,
+            }),
+        }
+    }
+
+    /// What is said when memory cannot be had.
+    pub(super) fn out_of_memory(&self) -> Error {
+        Error::OutOfMemory {
+            function: self.function,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::last_error::tests::{last_code, last_message};
+    use super::*;
+
+    const NAME: &str = "virTest";
+
+    fn enter_snapshot(body: impl FnOnce(&mut Call) -> Result<c_int>) -> c_int {
+        dispatch::tests::silence();
+        enter(NAME, Family::Snapshot, -1, body)
+    }
+
+    #[test]
+    fn success_clears_an_older_error() {
+        assert_eq!(enter_snapshot(|_| Err(Error::NoCurrent)), -1);
+        assert_eq!(last_code(), 72);
+        assert_eq!(enter_snapshot(|_| Ok(3)), 3);
+        assert_eq!(last_code(), 0);
+    }
+
+    #[test]
+    fn a_panic_is_an_internal_error() {
+        assert_eq!(enter_snapshot(|_| panic!("never")), -1);
+        assert_eq!(last_code(), 1);
+        let message = last_message();
+        assert!(
+            message.starts_with("internal error: virTest: never ("),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn pointers_that_are_no_handles_are_named_by_kind() {
+        let stack = [0u64; 4];
+        for pointer in [std::ptr::null(), &raw const stack] {
+            let pointer = pointer.cast_mut();
+            enter_snapshot(|call| call.connection(pointer.cast()).map(|_| 0));
+            assert_eq!(last_message(), "invalid connection pointer in virTest");
+            enter_snapshot(|call| call.domain(pointer.cast()).map(|_| 0));
+            assert_eq!(last_message(), "invalid domain pointer in virTest");
+            enter_snapshot(|call| call.snapshot(pointer.cast()).map(|_| 0));
+            assert_eq!(last_message(), "Invalid domain snapshot: virTest");
+        }
+    }
+
+    #[test]
+    fn an_array_may_be_null_if_it_has_no_length() {
+        let check = |array: *const c_int, length| {
+            enter_snapshot(|call| call.array(array, "names", length, "nameslen").map(count))
+        };
+        assert_eq!(check(std::ptr::null(), 0), 0);
+        assert_eq!(check(&7, 5), 5);
+        assert_eq!(check(std::ptr::null(), 1), -1);
+        assert_eq!(last_message(), "names in virTest must not be NULL");
+        assert_eq!(check(std::ptr::null(), -1), -1);
+        assert_eq!(
+            last_message(),
+            "nameslen in virTest must be zero or greater"
+        );
+    }
+
+    #[test]
+    fn only_the_unknown_bits_are_named() {
+        assert_eq!(enter_snapshot(|call| call.known_flags(3, 3).map(|()| 0)), 0);
+        assert_eq!(
+            enter_snapshot(|call| call.known_flags(0x0f, 3).map(|()| 0)),
+            -1
+        );
+        assert_eq!(
+            last_message(),
+            "unsupported flags (0xc) in function virTest"
+        );
+    }
+}
