@@ -30,9 +30,11 @@ impl Domain {
         let writing = self.write()?;
         let snapshot = self.prepared(xml, flags)?;
         let name = Arc::clone(&snapshot.name);
+        writing.check_name(&name)?;
+        writing.check_current()?;
         let point = OwnedPoint::of(&snapshot)?;
         // Before the intent: undoing it drops that name from the images.
-        self.data.check_create(&point.borrow())?;
+        self.data.check_create(&writing.point(&point))?;
         if flags.has(CreateFlags::NO_METADATA) {
             self.capture(&writing, &snapshot, &point, flags)?;
             writing
@@ -102,7 +104,7 @@ impl Domain {
         let document = xml::format(snapshot, xml::Form::Stored { active: false });
         writing.intend(&Intent::Create { document })?;
         self.data
-            .create(&point.borrow(), flags.bits())
+            .create(&writing.point(point), flags.bits())
             .map_err(|cause| writing.take_back_create(point, cause))
     }
 }
