@@ -56,6 +56,10 @@ pub(super) fn parse(uri: &str) -> Result<Uri> {
     if path.contains('\0') {
         return Err(refuse("NUL in URI"));
     }
+    // More likely a forgotten path than somebody who wants the state there.
+    if path.bytes().all(|byte| byte == b'/') {
+        return Err(refuse("the root directory cannot hold the state in URI"));
+    }
     let mut redefine_current = RedefineCurrent::default();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         redefine_current = match parameter {
@@ -114,6 +118,8 @@ mod tests {
             "virsnap://host/s",
             "virsnap:///s?x=1",
             "virsnap:///s?redefine_current=maybe",
+            "virsnap:///",
+            "virsnap:////",
             "virsnap:///s%2",
             "virsnap:///s%+1",
             "virsnap:///s%00",
