@@ -8,7 +8,6 @@
  * Run it with `make demo`.
  */
 #define _XOPEN_SOURCE 700 /* mkdtemp */
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

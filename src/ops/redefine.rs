@@ -50,11 +50,11 @@ impl Domain {
         if flags.has(CreateFlags::DISK_ONLY) && snapshot.state != State::DiskSnapshot {
             return Err(Error::DiskOnlyState { name: name() });
         }
-        if let Some(definition) = &snapshot.domain {
-            if xml::domain_facts(definition)?.uuid != Some(*self.uuid()) {
-                let uuid = uuid::format(self.uuid());
-                return Err(Error::ForeignDefinition { name: name(), uuid });
-            }
+        if let Some(definition) = &snapshot.domain
+            && xml::domain_facts(definition)?.uuid != Some(*self.uuid())
+        {
+            let uuid = uuid::format(self.uuid());
+            return Err(Error::ForeignDefinition { name: name(), uuid });
         }
         if let Some(replaced) = replaced {
             check_replacement(snapshot, replaced)?;

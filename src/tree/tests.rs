@@ -318,16 +318,16 @@ fn a_cycle_is_opened_at_its_oldest_node() {
 
 #[test]
 fn depth_needs_no_stack() {
-    const DEPTH: i64 = 200_000;
+    const DEPTH: usize = 200_000;
     let chain = (0..DEPTH).map(|level| {
         let parent = (level > 0).then(|| format!("{}", level - 1));
-        Arc::new(snapshot(&level.to_string(), parent.as_deref(), level))
+        Arc::new(snapshot(&level.to_string(), parent.as_deref(), 0))
     });
     let mut tree = Tree::load(chain, Some("0"));
     assert_eq!(
         tree.count(Scope::Descendants("0"), Filter::default())
             .unwrap(),
-        DEPTH as usize - 1
+        DEPTH - 1
     );
     assert_eq!(
         names(&tree, Scope::All, leaves(true)),
