@@ -101,27 +101,27 @@ static void layout_of_redefined_snapshots(void **state)
         {{.name = "a", .state = "shutoff", .created = "12"},
          "<domainsnapshot>\n  <name>a</name>\n  <state>shutoff</state>\n"
          "  <creationTime>12</creationTime>\n  <memory snapshot='no'/>\n  <disks>\n"
-         "    <disk name='vda' snapshot='internal'/>\n  </disks>\n  <domain type='qemu'>\n"},
+         "    <disk name='vda' snapshot='internal'/>\n  </disks>\n  <domain type='qemu'>"},
         {{.name = "b &amp; &quot;c&quot;", .state = "running", .created = "-5", .parent = "a",
           .more = "<description>it&apos;s &lt;this&gt; &amp; that</description>"},
          "<domainsnapshot>\n  <name>b &amp; &quot;c&quot;</name>\n"
          "  <description>it&apos;s &lt;this&gt; &amp; that</description>\n"
          "  <state>running</state>\n  <parent>\n    <name>a</name>\n  </parent>\n"
          "  <creationTime>-5</creationTime>\n  <memory snapshot='internal'/>\n  <disks>\n"
-         "    <disk name='vda' snapshot='internal'/>\n  </disks>\n  <domain type='qemu'>\n"},
+         "    <disk name='vda' snapshot='internal'/>\n  </disks>\n  <domain type='qemu'>"},
         {{.name = "d", .state = "disk-snapshot", .created = "13",
           .more = "<disks><disk name='vda'><driver type='qed'/><source file='/o/1'/></disk>"
                   "</disks>"},
          "<domainsnapshot>\n  <name>d</name>\n  <state>disk-snapshot</state>\n"
          "  <creationTime>13</creationTime>\n  <memory snapshot='no'/>\n  <disks>\n"
          "    <disk name='vda' snapshot='external' type='file'>\n      <driver type='qed'/>\n"
-         "      <source file='/o/1'/>\n    </disk>\n  </disks>\n  <domain type='qemu'>\n"},
+         "      <source file='/o/1'/>\n    </disk>\n  </disks>\n  <domain type='qemu'>"},
         {{.name = "m", .state = "paused", .created = "14",
           .more = "<memory file='/o/m'/><disks><disk name='vda' snapshot='no'/></disks>"},
          "<domainsnapshot>\n  <name>m</name>\n  <state>paused</state>\n"
          "  <creationTime>14</creationTime>\n  <memory snapshot='external' file='/o/m'/>\n"
          "  <disks>\n    <disk name='vda' snapshot='no'/>\n  </disks>\n"
-         "  <domain type='qemu'>\n"},
+         "  <domain type='qemu'>"},
     };
     virDomainPtr domain = fixture_domain(*state, "heads", 1);
 

@@ -133,15 +133,19 @@ char *tree_text(virDomainPtr domain)
     return sorted(text);
 }
 
-/* The current one's mark does not change its place. */
-static const char *without_mark(const char *word)
+/* Compares the names; the current one's mark and the parent's name do not count. */
+static int by_name(const void *left, const void *right)
 {
-    return word[0] == '*' ? word + 1 : word;
-}
+    const char *a = *(char *const *)left;
+    const char *b = *(char *const *)right;
 
-static int by_word(const void *left, const void *right)
-{
-    return strcmp(without_mark(*(char *const *)left), without_mark(*(char *const *)right));
+    a += a[0] == '*';
+    b += b[0] == '*';
+    while (*a && *a != '<' && *a == *b) {
+        a++;
+        b++;
+    }
+    return (*a == '<' ? 0 : (unsigned char)*a) - (*b == '<' ? 0 : (unsigned char)*b);
 }
 
 char *sorted(char *words)
@@ -155,7 +159,7 @@ char *sorted(char *words)
         assert_true(count < MOST_WORDS);
         vector[count++] = word;
     }
-    qsort(vector, count, sizeof(vector[0]), by_word);
+    qsort(vector, count, sizeof(vector[0]), by_name);
     for (size_t i = 0; i < count; i++) {
         char *longer = format("%s%s%s", text, i ? " " : "", vector[i]);
 
