@@ -59,6 +59,10 @@ char *format(const char *form, ...) __attribute__((format(printf, 1, 2)));
  * gives its exit status; its output goes to standard error. */
 int qemu_img(const char *const *arguments);
 
+/* Prepares a directory to be the root of libvirt's embedded QEMU driver, which would change to
+ * another user, relabel images and want control groups without a configuration; -1 if it cannot. */
+int write_embedded_configuration(const char *root);
+
 /* Makes an empty qcow2 image. */
 void qcow2_create(const char *path, const char *size);
 
