@@ -49,7 +49,8 @@ pub(super) fn parse(uri: &str) -> Result<Uri> {
         })?;
     let rest = rest.strip_prefix("//").ok_or_else(|| refuse(NOT_LOCAL))?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if !path.starts_with('/') {
+    // The root of the file system is nobody's state directory.
+    if !path.starts_with('/') || path.trim_end_matches('/').is_empty() {
         return Err(refuse(NOT_LOCAL));
     }
     let path = decoded(path).ok_or_else(|| refuse("bad percent-encoding in URI"))?;
@@ -115,6 +116,7 @@ mod tests {
         ));
         let refused = [
             "virsnap:/s",
+            "virsnap:///",
             "virsnap://host/s",
             "virsnap:///s?x=1",
             "virsnap:///s?redefine_current=maybe",

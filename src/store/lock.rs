@@ -4,8 +4,9 @@
 //! process. A thread that has it may call anything of the store.
 
 use std::sync::Arc;
-use std::thread::ThreadId;
 use std::time::Duration;
+
+use rustix::thread::Pid;
 
 use super::Lock;
 use super::fs::{Content, FileSystem};
@@ -15,7 +16,9 @@ use crate::limits;
 
 /// Who of this process has a domain's lock.
 pub(super) struct Holder {
-    thread: ThreadId,
+    /// The kernel's number: asking std for its own would make an object for each of the caller's
+    /// threads, which a leak check of the main thread's sees.
+    thread: Pid,
     /// The domain went while it was held: its lock file goes too.
     domain_gone: bool,
 }
@@ -23,7 +26,7 @@ pub(super) struct Holder {
 impl<F: FileSystem + 'static> Rooms<F> {
     /// Whether this thread has the domain's lock.
     pub(super) fn is_held_here(&self, domain: &str) -> bool {
-        let this = std::thread::current().id();
+        let this = rustix::thread::gettid();
         self.held
             .lock()
             .get(domain)
@@ -75,7 +78,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             .try_lock(&self.lock.dir, domain, &owner)
             .map_err(self.lock.failed("lock", domain))?;
         Ok(locked.map(|locked| {
-            let thread = std::thread::current().id();
+            let thread = rustix::thread::gettid();
             let holder = Holder {
                 thread,
                 domain_gone: false,
