@@ -25,8 +25,8 @@ char *domain_definition(virDomainPtr domain);
 virDomainSnapshotPtr snapshot_redefine(virDomainPtr domain, const char *name, const char *parent,
                                        unsigned int flags);
 
-/* Makes a hierarchy by redefining, from its names and parents: "r *a<r b<r" has the current snapshot
- * a and its sibling b below r. Parents stand first; the current one is redefined again at the end,
+/* Makes a hierarchy by redefining, from its names and parents: "r *a<r b<r" has the current
+ * snapshot a and its sibling b below r. Parents stand first; the current one is redefined again at the end,
  * with CURRENT, so that it is current whatever the connection's rule. */
 void tree_redefine(virDomainPtr domain, const char *tree);
 

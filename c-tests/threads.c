@@ -43,7 +43,8 @@ static void redefine(struct worker *worker, const char *name, const char *parent
              "<creationTime>1</creationTime>%s</domainsnapshot>",
              name, parent ? "<parent><name>" : "", parent ? parent : "",
              parent ? "</name></parent>" : "", worker->definition);
-    snapshot = virDomainSnapshotCreateXML(worker->domain, xml, VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | flags);
+    snapshot = virDomainSnapshotCreateXML(worker->domain, xml,
+                                          VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | flags);
     expect(worker, snapshot != NULL, "redefine");
     if (snapshot)
         expect(worker, virDomainSnapshotFree(snapshot) == 0, "free");
