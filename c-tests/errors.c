@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What an error handler was called with. */
 struct calls {
@@ -278,6 +279,54 @@ static void copies_are_deep(void **state)
     virDomainFree(domain);
 }
 
+/* The default handler's line, without anything before or after it. */
+static char *default_line(virErrorPtr error)
+{
+    int ends[2];
+    int own = dup(STDERR_FILENO);
+    char line[512];
+    ssize_t length;
+
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    virDefaultErrorFunc(error);
+    dup2(own, STDERR_FILENO);
+    close(ends[1]);
+    length = read(ends[0], line, sizeof(line) - 1);
+    assert_true(length >= 0);
+    line[length] = '\0';
+    close(ends[0]);
+    close(own);
+    return format("%s", line);
+}
+
+static void default_handler_prints_one_line(void **state)
+{
+    virDomainPtr domain = fixture_domain(*state, "prints", 0);
+    virErrorPtr saved;
+
+    fail_to_find(domain);
+    saved = virSaveLastError();
+    assert_text(default_line(saved), "libvirt: QEMU Driver error : Domain snapshot not found: no "
+                                     "domain snapshot with matching name 'nobody'\n");
+    virFreeError(saved);
+    assert_int_equal(virDomainSnapshotFree(NULL), -1);
+    saved = virSaveLastError();
+    assert_text(default_line(saved), "libvirt: Domain Snapshot error : Invalid domain snapshot: "
+                                     "virDomainSnapshotFree\n");
+    virFreeError(saved);
+    virDomainFree(domain);
+}
+
+static bool has_error_before_initialisation;
+
+/* differences.md D2: libvirt reads what is not there yet. */
+static void no_error_before_the_first_call(void **state)
+{
+    (void)state;
+    assert_false(has_error_before_initialisation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,7 +338,13 @@ int main(void)
         fixture_test(connection_keeps_its_last_error),
         cmocka_unit_test(null_connection_has_no_error),
         fixture_test(copies_are_deep),
+        fixture_test(default_handler_prints_one_line),
+        cmocka_unit_test(no_error_before_the_first_call),
     };
 
+    api_load();
+    if (!api_is_libvirt())
+        has_error_before_initialisation = virGetLastError() || virGetLastErrorCode() != 0 ||
+                                          strcmp(virGetLastErrorMessage(), "no error") != 0;
     return run_family("errors", tests);
 }
