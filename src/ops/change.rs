@@ -120,10 +120,26 @@ impl Writing<'_> {
             .domain
             .data
             .delete(&self.point(point))
+            .and_then(|()| self.domain.data.tidy(&self.point(point)))
             .and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
+        }
+    }
+
+    /// Closes the intent of an operation that failed and left guest data as it was. Space that it
+    /// has taken and that cannot be given back now is remembered.
+    pub fn give_up(&self, points: &[OwnedPoint]) -> Result<()> {
+        let data = &self.domain.data;
+        let tidied = points
+            .iter()
+            .try_for_each(|point| data.tidy(&self.point(point)));
+        match tidied {
+            Ok(()) => self.withdraw(),
+            Err(_) => self.intend(&Intent::Tidy {
+                names: points.iter().map(|point| point.name.clone()).collect(),
+            }),
         }
     }
 
@@ -188,6 +204,20 @@ impl Resolved {
                 }
                 let change = documents(tree, &plan);
                 Ok(Resolved { plan, change })
+            }
+            Intent::Tidy { names } => {
+                for name in names {
+                    // Whoever has dropped one since had its images in hand.
+                    let Ok(snapshot) = tree.get(&name) else {
+                        continue;
+                    };
+                    let point = OwnedPoint::of(snapshot)?;
+                    domain.data.tidy(&point.borrow(lock.descriptor()))?;
+                }
+                Ok(Resolved {
+                    plan: tree.plan_keep(),
+                    change: Change::default(),
+                })
             }
             Intent::Revert {
                 name,

@@ -31,7 +31,7 @@ impl Domain {
             // What is gone cannot be brought back: then the intent stays, and the next writer,
             // in this process or another, finishes it.
             return match self.count_data(&points) {
-                Ok(now) if now == before => writing.withdraw().and(Err(cause)),
+                Ok(now) if now == before => writing.give_up(&points).and(Err(cause)),
                 _ => Err(cause),
             };
         }

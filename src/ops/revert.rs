@@ -26,7 +26,7 @@ impl Domain {
         })?;
         if let Err(cause) = self.data.revert(&writing.point(&point), flags.bits()) {
             // All or nothing: the images are as before.
-            return writing.withdraw().and(Err(cause));
+            return writing.give_up(&[point]).and(Err(cause));
         }
         writing.commit_with_definition(&plan, &definition)
     }
