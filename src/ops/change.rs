@@ -128,6 +128,19 @@ impl Writing<'_> {
         }
     }
 
+    /// Ends an operation that can only be finished, because what is gone cannot be brought back. A
+    /// failure may be a passing one, so it is finished once more. If that fails too the intent
+    /// stays: what is shown from now on is how it will end, and the next writer, in this process or
+    /// another, finishes it.
+    pub fn finish(&self, outcome: Result<()>) -> Result<()> {
+        outcome.or_else(|cause| {
+            self.resolve_pending().map_err(|_| {
+                self.domain.forget();
+                cause
+            })
+        })
+    }
+
     /// Closes the intent of an operation that failed and left guest data as it was. Space that it
     /// has taken and that cannot be given back now is remembered.
     pub fn give_up(&self, points: &[OwnedPoint]) -> Result<()> {
@@ -167,6 +180,16 @@ pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) 
     loaded.tree.apply(&resolved.plan);
     resolved.tell_host(domain);
     Ok(())
+}
+
+/// What an intent that cannot be resolved now will end in, if that is certain.
+pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
+    let text = domain.store().pending(domain.name()).ok()??;
+    match Intent::decode(&text)? {
+        Intent::Delete { name, deletion } => tree.plan_delete(&name, deletion).ok(),
+        Intent::Revert { name, .. } => tree.plan_current(&name).ok(),
+        Intent::Create { .. } | Intent::Tidy { .. } => None,
+    }
 }
 
 /// The end of an intent: guest data is settled, this is what becomes of the metadata.

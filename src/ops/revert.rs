@@ -28,7 +28,7 @@ impl Domain {
             // All or nothing: the images are as before.
             return writing.give_up(&[point]).and(Err(cause));
         }
-        writing.commit_with_definition(&plan, &definition)
+        writing.finish(writing.commit_with_definition(&plan, &definition))
     }
 
     /// The definition that the snapshot kept, under the domain's present name.
