@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
+use super::stored;
 use crate::error::{Error, Result};
 use crate::store::{Change, DefinitionChange, Lock};
 use crate::tree::{Plan, Tree};
@@ -34,7 +35,7 @@ impl Domain {
     pub(super) fn set_definition(&self, definition: Arc<str>) -> Result<()> {
         let _writing = self.write()?;
         let change = Change {
-            definition: DefinitionChange::Write(definition.to_string()),
+            definition: DefinitionChange::Write(stored::definition(&definition)?),
             ..Change::default()
         };
         self.store().commit(self.name(), &change)?;
@@ -44,25 +45,34 @@ impl Domain {
 }
 
 impl Writing<'_> {
-    /// Makes a plan durable, then true in memory.
-    pub fn commit(&self, plan: &Plan) -> Result<()> {
-        let change = documents(&*self.domain.tree()?, plan);
-        self.commit_change(plan, &change)
+    /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
+    /// must be refused while there is nothing to undo.
+    pub fn change(&self, plan: &Plan) -> Result<Change> {
+        documents(&*self.domain.tree()?, plan)
     }
 
-    /// As [`Writing::commit`], together with the domain's new definition.
-    pub fn commit_with_definition(&self, plan: &Plan, definition: &str) -> Result<()> {
-        let mut change = documents(&*self.domain.tree()?, plan);
-        change.definition = DefinitionChange::Write(definition.to_owned());
-        self.commit_change(plan, &change)?;
-        self.domain.host.set_definition(definition.into());
-        Ok(())
+    /// As [`Writing::change`], together with the domain's new definition.
+    pub fn change_with_definition(&self, plan: &Plan, definition: &str) -> Result<Change> {
+        let definition = stored::definition(definition)?;
+        Ok(Change {
+            definition: DefinitionChange::Write(definition),
+            ..self.change(plan)?
+        })
+    }
+
+    /// Makes a plan durable, then true in memory.
+    pub fn commit(&self, plan: &Plan) -> Result<()> {
+        self.commit_change(plan, &self.change(plan)?)
     }
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
         self.domain.store().commit(self.domain.name(), change)?;
-        self.domain.change_tree(|tree| tree.apply(plan))
+        self.domain.change_tree(|tree| tree.apply(plan))?;
+        if let DefinitionChange::Write(definition) = &change.definition {
+            self.domain.host.set_definition(definition.as_str().into());
+        }
+        Ok(())
     }
 
     /// Records what is about to be done to guest data.
@@ -143,7 +153,7 @@ impl Resolved {
                 for snapshot in &plan.drop {
                     domain.data.delete(&OwnedPoint::of(snapshot)?.borrow())?;
                 }
-                let change = documents(tree, &plan);
+                let change = documents(tree, &plan)?;
                 Ok(Resolved { plan, change })
             }
             Intent::Revert {
@@ -152,9 +162,10 @@ impl Resolved {
                 definition,
             } => {
                 let point = OwnedPoint::of(tree.get(&name)?)?;
+                let definition = stored::definition(&definition)?;
                 domain.data.revert(&point.borrow(), flags)?;
                 let plan = tree.plan_current(&name)?;
-                let mut change = documents(tree, &plan);
+                let mut change = documents(tree, &plan)?;
                 change.definition = DefinitionChange::Write(definition);
                 Ok(Resolved { plan, change })
             }
@@ -169,18 +180,15 @@ impl Resolved {
 }
 
 /// The stored form of a plan.
-fn documents(tree: &Tree, plan: &Plan) -> Change {
+fn documents(tree: &Tree, plan: &Plan) -> Result<Change> {
     let change = tree.change(plan);
-    Change {
-        write: change
-            .write
-            .iter()
-            .map(|(snapshot, active)| {
-                let text = xml::format(snapshot, xml::Form::Stored { active: *active });
-                (snapshot.name.to_string(), text)
-            })
-            .collect(),
+    let write = change.write.iter().map(|(snapshot, active)| {
+        let text = stored::document(snapshot, *active)?;
+        Ok((snapshot.name.to_string(), text))
+    });
+    Ok(Change {
+        write: write.collect::<Result<_>>()?,
         remove: change.remove.iter().map(|name| name.to_string()).collect(),
         definition: DefinitionChange::Keep,
-    }
+    })
 }

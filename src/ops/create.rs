@@ -8,6 +8,7 @@ use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::intent::Intent;
 use super::point::OwnedPoint;
+use super::stored;
 use super::uri::RedefineCurrent;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -40,9 +41,10 @@ impl Domain {
                 .map_err(|cause| writing.take_back_create(&point, cause))?;
         } else {
             let plan = self.tree()?.plan_create(snapshot.clone())?;
+            let change = writing.change(&plan)?;
             self.capture(&writing, &snapshot, &point, flags)?;
             writing
-                .commit(&plan)
+                .commit_change(&plan, &change)
                 .map_err(|cause| writing.take_back_create(&point, cause))?;
         }
         Ok(name)
@@ -88,6 +90,7 @@ impl Domain {
             &is_regular_file,
         )?;
         check_disks(&snapshot, &facts)?;
+        stored::check_room(&snapshot)?;
         Ok(snapshot)
     }
 
@@ -99,7 +102,7 @@ impl Domain {
         point: &OwnedPoint,
         flags: CreateFlags,
     ) -> Result<()> {
-        let document = xml::format(snapshot, xml::Form::Stored { active: false });
+        let document = stored::document(snapshot, false)?;
         writing.intend(&Intent::Create { document })?;
         self.data
             .create(&point.borrow(), flags.bits())

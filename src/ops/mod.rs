@@ -16,6 +16,9 @@ mod load;
 mod point;
 mod redefine;
 mod revert;
+#[cfg(test)]
+mod simulation;
+mod stored;
 mod uri;
 
 pub use connection::{Access, Connection};
@@ -23,3 +26,8 @@ pub use domain::Domain;
 pub use driver::Undefine;
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use uri::RedefineCurrent;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub(crate) use super::driver::Driver;
+}

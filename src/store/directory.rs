@@ -3,14 +3,14 @@
 use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
 use super::fs::Machine;
-use super::rooms::{Rooms, check_domain};
+use super::rooms::{Rooms, check_domain, check_trust};
 use super::{Change, Listing, Lock, Store};
 use crate::error::{Error, Result};
 
@@ -42,7 +42,7 @@ impl Directory {
             Err(rustix::io::Errno::NOTDIR) => return Err(refused(root, "it is not a directory")),
             answer => answer.map_err(|errno| Error::io("open directory", root, errno))?,
         };
-        check_access(root, &dir)?;
+        check_trust(&Machine, &dir, root)?;
         let rooms = Rooms::open(Machine, &dir, root)?;
         Ok(Directory {
             path: root.to_owned(),
@@ -106,21 +106,6 @@ fn make(root: &Path) -> std::io::Result<()> {
         Err(error) => return Err(error),
     }
     File::open(parent)?.sync_all()
-}
-
-/// Looks at the open directory, not at its path: nobody can put another in its place meanwhile.
-fn check_access(root: &Path, dir: &OwnedFd) -> Result<()> {
-    let failed = |error: std::io::Error| Error::io("look up directory", root, error);
-    let found = File::from(dir.try_clone().map_err(failed)?)
-        .metadata()
-        .map_err(failed)?;
-    if found.uid() != rustix::process::geteuid().as_raw() && found.uid() != 0 {
-        return Err(refused(root, "it belongs to another user"));
-    }
-    if found.mode() & 0o022 != 0 {
-        return Err(refused(root, "others may write to it"));
-    }
-    Ok(())
 }
 
 fn refused(root: &Path, reason: &'static str) -> Error {

@@ -65,6 +65,8 @@ pub(super) trait FileSystem: Send + Sync {
 
     /// Opens a directory.
     fn open_dir(&self, parent: &Self::Dir, name: &str) -> Answer<Self::Dir>;
+    /// Why what stands in a directory cannot be trusted, if it cannot.
+    fn distrust(&self, dir: &Self::Dir) -> Answer<Option<&'static str>>;
     /// Makes a directory, mode 0700.
     fn make_dir(&self, parent: &Self::Dir, name: &str) -> Answer<()>;
     /// Removes an empty directory.
@@ -117,6 +119,15 @@ impl FileSystem for Machine {
     fn open_dir(&self, parent: &OwnedFd, name: &str) -> Answer<OwnedFd> {
         let flags = OPEN | OFlags::RDONLY | OFlags::DIRECTORY;
         retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))
+    }
+
+    fn distrust(&self, dir: &OwnedFd) -> Answer<Option<&'static str>> {
+        let stat = rustix::fs::fstat(dir)?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() && stat.st_uid != 0 {
+            return Ok(Some("it belongs to another user"));
+        }
+        let others = (Mode::WGRP | Mode::WOTH).as_raw_mode();
+        Ok((stat.st_mode & others != 0).then_some("others may write to it"))
     }
 
     fn make_dir(&self, parent: &OwnedFd, name: &str) -> Answer<()> {
