@@ -23,6 +23,7 @@ impl Domain {
         if before == 0 {
             return writing.commit(&plan);
         }
+        let change = writing.change(&plan)?;
         writing.intend(&Intent::Delete {
             name: name.to_owned(),
             deletion: flags.deletion(),
@@ -33,7 +34,7 @@ impl Domain {
                 _ => writing.finish(Err(cause)),
             };
         }
-        writing.finish(writing.commit(&plan))
+        writing.finish(writing.commit_change(&plan, &change))
     }
 
     fn count_data(&self, points: &[OwnedPoint]) -> Result<usize> {
