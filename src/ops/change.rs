@@ -102,8 +102,9 @@ impl Writing<'_> {
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
+        let before = self.domain.store().generation(self.domain.name());
         self.domain.store().commit(self.domain.name(), change)?;
-        self.domain.change_tree(|tree| tree.apply(plan));
+        self.domain.change_tree(before, |tree| tree.apply(plan));
         if let DefinitionChange::Write(definition) = &change.definition {
             self.domain.host.set_definition(definition.as_str().into());
         }
@@ -171,8 +172,9 @@ impl Writing<'_> {
             return Ok(());
         };
         let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
+        let before = domain.store().generation(domain.name());
         domain.store().commit(domain.name(), &resolved.change)?;
-        domain.change_tree(|tree| tree.apply(&resolved.plan));
+        domain.change_tree(before, |tree| tree.apply(&resolved.plan));
         resolved.tell_host(domain);
         Ok(())
     }

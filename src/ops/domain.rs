@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::flags::ListFlags;
 use super::load;
@@ -34,6 +34,8 @@ pub(super) struct Records {
     hierarchy: RwLock<Hierarchy>,
     /// Held while it is filled, so that many threads do not all do the same.
     loading: Mutex<()>,
+    /// The problems that the log knows.
+    told: Mutex<Vec<Problem>>,
 }
 
 /// The loaded snapshots of a domain.
@@ -60,6 +62,7 @@ impl Records {
             store,
             hierarchy: RwLock::default(),
             loading: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 }
@@ -124,14 +127,18 @@ impl Domain {
             return Ok(known);
         }
         let loaded = load::hierarchy(self)?;
-        let found = loaded.problems.clone();
-        let before = std::mem::replace(&mut *self.records.hierarchy.write(), loaded);
         drop(loading);
-        problem::tell(&found, &before.problems);
-        Ok(RwLockReadGuard::map(
-            self.records.hierarchy.read(),
-            |hierarchy| hierarchy,
-        ))
+        let told = std::mem::replace(&mut *self.records.told.lock(), loaded.problems.clone());
+        problem::tell(&loaded.problems, &told);
+        let mut place = self.records.hierarchy.write();
+        let now = self.store().generation(self.name());
+        // Another may have loaded faster what is newer; and nobody comes between the two steps
+        // below with what is older.
+        if now.is_none() || place.generation != now {
+            *place = loaded;
+        }
+        let place = RwLockWriteGuard::downgrade(place);
+        Ok(RwLockReadGuard::map(place, |hierarchy| hierarchy))
     }
 
     /// The snapshots in memory, if they are those of that generation.
@@ -153,11 +160,18 @@ impl Domain {
 
     /// Changes the tree as the store was just changed. Only the domain's writer may: as long as it
     /// has the lock, nothing else can have changed what is in memory.
-    pub(super) fn change_tree(&self, change: impl FnOnce(&mut Tree)) {
+    ///
+    /// `before` is the store's generation from before the change. What is in memory may be older: a
+    /// reader may have put it there that began to load long ago. Then it is loaded anew.
+    pub(super) fn change_tree(&self, before: Option<u64>, change: impl FnOnce(&mut Tree)) {
         let generation = self.store().generation(self.name());
         let mut hierarchy = self.records.hierarchy.write();
-        change(&mut hierarchy.tree);
-        hierarchy.generation = generation;
+        if before.is_some() && hierarchy.generation == before {
+            change(&mut hierarchy.tree);
+            hierarchy.generation = generation;
+        } else {
+            hierarchy.generation = None;
+        }
     }
 
     /// A snapshot's document. Nothing waits: a change under way is not seen until it is done.
