@@ -10,6 +10,7 @@ mod fs;
 mod journal;
 mod listing;
 mod lock;
+mod memory;
 mod recovery;
 mod rooms;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 pub use directory::Directory;
+pub use memory::Memory;
 
 /// Keeps the definition of each domain and the documents of its snapshots.
 ///
