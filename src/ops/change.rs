@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::companion;
 use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
@@ -21,7 +22,7 @@ impl Domain {
     /// first.
     pub(super) fn write(&self) -> Result<Writing<'_>> {
         drop(self.tree()?);
-        let lock = self.store().lock(self.name())?;
+        let lock = self.store().lock(self.key())?;
         let writing = Writing {
             domain: self,
             _lock: lock,
@@ -37,7 +38,7 @@ impl Domain {
             definition: DefinitionChange::Write(definition.to_string()),
             ..Change::default()
         };
-        self.store().commit(self.name(), &change)?;
+        self.store().commit(self.key(), &change)?;
         self.host.set_definition(definition);
         Ok(())
     }
@@ -61,7 +62,7 @@ impl Writing<'_> {
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
-        self.domain.store().commit(self.domain.name(), change)?;
+        self.domain.store().commit(self.domain.key(), change)?;
         self.domain.change_tree(|tree| tree.apply(plan))
     }
 
@@ -69,12 +70,12 @@ impl Writing<'_> {
     pub fn intend(&self, intent: &Intent) -> Result<()> {
         self.domain
             .store()
-            .intend(self.domain.name(), &intent.encode())
+            .intend(self.domain.key(), &intent.encode())
     }
 
     /// Guest data is as it was before the intent.
     pub fn withdraw(&self) -> Result<()> {
-        self.domain.store().withdraw(self.domain.name())
+        self.domain.store().withdraw(self.domain.key())
     }
 
     /// Takes a captured snapshot back after a later step failed. If that fails too the intent
@@ -93,11 +94,11 @@ impl Writing<'_> {
 
     fn resolve_pending(&self) -> Result<()> {
         let domain = self.domain;
-        let Some(text) = domain.store().pending(domain.name())? else {
+        let Some(text) = domain.store().pending(domain.key())? else {
             return Ok(());
         };
         let resolved = Resolved::of(domain, &*domain.tree()?, &text)?;
-        domain.store().commit(domain.name(), &resolved.change)?;
+        domain.store().commit(domain.key(), &resolved.change)?;
         domain.change_tree(|tree| tree.apply(&resolved.plan))?;
         resolved.tell_host(domain);
         Ok(())
@@ -106,11 +107,11 @@ impl Writing<'_> {
 
 /// Finishes or undoes what a crash cut off, before anybody has seen the tree.
 pub(super) fn resolve(domain: &Domain, loaded: Hierarchy) -> Result<Hierarchy> {
-    let Some(text) = domain.store().pending(domain.name())? else {
+    let Some(text) = domain.store().pending(domain.key())? else {
         return Ok(loaded);
     };
     let resolved = Resolved::of(domain, &loaded.tree.read(), &text)?;
-    domain.store().commit(domain.name(), &resolved.change)?;
+    domain.store().commit(domain.key(), &resolved.change)?;
     loaded.tree.write().apply(&resolved.plan);
     resolved.tell_host(domain);
     Ok(loaded)
@@ -126,10 +127,16 @@ impl Resolved {
     /// Settles guest data. An intent is undone while nothing is lost by that, else finished.
     fn of(domain: &Domain, tree: &Tree, text: &str) -> Result<Resolved> {
         let unreadable = || Error::Damaged {
-            path: domain.name().as_ref().into(),
+            path: domain.key().into(),
             reason: "its journal holds an intent that cannot be read".to_owned(),
         };
-        match Intent::decode(text).ok_or_else(unreadable)? {
+        let intent = Intent::decode(text).ok_or_else(unreadable)?;
+        if let Some(executor) = domain.data.executor() {
+            let plan = companion::settled(domain, executor, tree, &intent)?;
+            let change = documents(tree, &plan);
+            return Ok(Resolved { plan, change });
+        }
+        match intent {
             Intent::Create { document } => {
                 let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
                 domain.data.delete(&OwnedPoint::of(&snapshot)?.borrow())?;

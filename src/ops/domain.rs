@@ -17,7 +17,8 @@ use crate::xml;
 
 /// A domain. Any call may come from any thread.
 pub struct Domain {
-    records: Arc<Records>,
+    pub(super) records: Arc<Records>,
+    name: Arc<str>,
     pub(super) host: Arc<dyn Host>,
     pub(super) data: Arc<dyn Data>,
 }
@@ -51,11 +52,28 @@ impl Records {
 
 impl Domain {
     pub(super) fn new(records: Arc<Records>, host: Arc<dyn Host>, data: Arc<dyn Data>) -> Domain {
+        let name = Arc::clone(&records.name);
+        Domain::called(name, records, host, data)
+    }
+
+    /// A domain whose records stand under another name than its own.
+    pub(super) fn called(
+        name: Arc<str>,
+        records: Arc<Records>,
+        host: Arc<dyn Host>,
+        data: Arc<dyn Data>,
+    ) -> Domain {
         Domain {
             records,
+            name,
             host,
             data,
         }
+    }
+
+    /// The name under which the store knows it.
+    pub(super) fn key(&self) -> &str {
+        &self.records.name
     }
 
     pub(super) fn store(&self) -> &dyn Store {
@@ -64,7 +82,14 @@ impl Domain {
 
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
-        &self.records.name
+        &self.name
+    }
+
+    /// Whether what a crash cut off may be settled now: not by who may change nothing.
+    pub(super) fn may_settle(&self) -> bool {
+        self.data
+            .executor()
+            .is_none_or(|executor| executor.may_change())
     }
 
     /// Its UUID.

@@ -16,8 +16,8 @@ use crate::xml;
 /// Loads a domain's snapshots. Every sound document is there; the others are in the report.
 pub(super) fn hierarchy(domain: &Domain) -> Result<Hierarchy> {
     // Only when nobody is at work on the domain is a recorded intent one that was cut off.
-    if domain.store().pending(domain.name())?.is_some() {
-        let lock = domain.store().lock(domain.name())?;
+    if domain.may_settle() && domain.store().pending(domain.key())?.is_some() {
+        let lock = domain.store().lock(domain.key())?;
         let loaded = read(domain)?;
         let hierarchy = change::resolve(domain, loaded);
         drop(lock);
@@ -27,7 +27,7 @@ pub(super) fn hierarchy(domain: &Domain) -> Result<Hierarchy> {
 }
 
 fn read(domain: &Domain) -> Result<Hierarchy> {
-    let listing = domain.store().snapshots(domain.name())?;
+    let listing = domain.store().snapshots(domain.key())?;
     let mut damaged = listing.damaged;
     let mut snapshots = Vec::with_capacity(listing.documents.len());
     let mut current: Option<Arc<Snapshot>> = None;
