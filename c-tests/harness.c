@@ -61,9 +61,7 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
     return remove(path);
 }
 
-/* libvirt's embedded QEMU driver reads its configuration below the root, and would change to
- * another user, relabel images and want control groups without it. */
-static int write_embedded_configuration(const char *root)
+int write_embedded_configuration(const char *root)
 {
     static const char configuration[] =
         "user=\"root\"\ngroup=\"root\"\ndynamic_ownership=0\nremember_owner=0\n"

@@ -12,6 +12,7 @@
 //! * [`libvirt`]: the real libvirt, where it is in the process.
 //! * [`store`]: where the metadata lives and how a change becomes durable.
 //! * [`error`], [`limits`], `uuid`: the one error type, every bound, UUIDs.
+//! * `sys`: what neither std nor a crate wraps safely.
 //!
 //! Arrows run one way: `capi → ops → {tree, xml, host, data, store}`.
 
@@ -27,4 +28,5 @@ pub mod tree;
 pub mod xml;
 
 mod capi;
+mod sys;
 mod uuid;

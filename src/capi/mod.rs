@@ -10,7 +10,7 @@
 //!   told.
 //! * `types`, `constants`, `error_constants`: libvirt's declarations.
 //! * one file a family of exports: `connection`, `connection_domains`, `domain`, `domain_facts`,
-//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `version`.
+//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `version`.
 //!
 //! include/virsnap.h is made from this room (tests/header.rs); the exports' comments are its text.
 
@@ -43,6 +43,8 @@ mod message;
 mod objects;
 mod opening;
 mod panics;
+#[allow(dead_code, reason = "the flags are for C only")]
+mod problem;
 mod snapshot;
 mod snapshot_domain;
 mod snapshot_handle;

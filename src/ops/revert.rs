@@ -16,6 +16,7 @@ impl Domain {
         }
         flags.check_driver()?;
         let writing = self.write()?;
+        writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
         let definition = self.restored_definition(&snapshot)?;
         check_state(&snapshot, flags)?;
@@ -26,7 +27,7 @@ impl Domain {
             flags: flags.bits(),
             definition: definition.clone(),
         })?;
-        if let Err(cause) = self.data.revert(&point.borrow(), flags.bits()) {
+        if let Err(cause) = self.data.revert(&writing.point(&point), flags.bits()) {
             // All or nothing: the images are as before.
             return writing.withdraw().and(Err(cause));
         }

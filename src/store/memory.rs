@@ -2,10 +2,12 @@
 //! views of what libvirt itself keeps.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{Change, DefinitionChange, Listing, Lock, Store};
 use crate::error::{Error, Result};
@@ -23,6 +25,8 @@ struct Shelf {
     definition: Option<String>,
     snapshots: BTreeMap<String, String>,
     intent: Option<String>,
+    /// Counts the commits.
+    generation: u64,
 }
 
 /// Domains that have a writer.
@@ -43,6 +47,19 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.locks.held.lock().remove(&self.domain);
         self.locks.freed.notify_all();
+    }
+}
+
+/// No domain has an empty name.
+const DEFINITIONS: &str = "";
+
+impl Memory {
+    fn take(&self, mut held: MutexGuard<'_, HashSet<String>>, domain: &str) -> Box<dyn Lock> {
+        held.insert(domain.to_owned());
+        Box::new(Held {
+            domain: domain.to_owned(),
+            locks: Arc::clone(&self.locks),
+        })
     }
 }
 
@@ -72,6 +89,27 @@ impl Store for Memory {
         })
     }
 
+    fn document_path(&self, domain: &str, name: &str) -> PathBuf {
+        Path::new(domain).join(name)
+    }
+
+    fn definition_path(&self, domain: &str) -> PathBuf {
+        domain.into()
+    }
+
+    fn journal_path(&self, domain: &str) -> PathBuf {
+        domain.into()
+    }
+
+    /// There are no files.
+    fn set_aside(&self, _: &str, _: &OsStr) -> Result<()> {
+        Ok(())
+    }
+
+    fn lock_definitions(&self) -> Result<Box<dyn Lock>> {
+        self.lock(DEFINITIONS)
+    }
+
     fn lock(&self, domain: &str) -> Result<Box<dyn Lock>> {
         let deadline = Instant::now() + limits::LOCK_WAIT;
         let mut held = self.locks.held.lock();
@@ -83,11 +121,21 @@ impl Store for Memory {
                 });
             }
         }
-        held.insert(domain.to_owned());
-        Ok(Box::new(Held {
-            domain: domain.to_owned(),
-            locks: Arc::clone(&self.locks),
-        }))
+        Ok(self.take(held, domain))
+    }
+
+    fn try_lock(&self, domain: &str) -> Result<Option<Box<dyn Lock>>> {
+        let held = self.locks.held.lock();
+        Ok((!held.contains(domain)).then(|| self.take(held, domain)))
+    }
+
+    fn generation(&self, domain: &str) -> Option<u64> {
+        let domains = self.domains.lock();
+        Some(domains.get(domain).map_or(0, |shelf| shelf.generation))
+    }
+
+    fn definitions_generation(&self) -> Option<u64> {
+        None
     }
 
     fn pending(&self, domain: &str) -> Result<Option<String>> {
@@ -112,6 +160,7 @@ impl Store for Memory {
         let mut domains = self.domains.lock();
         let shelf = domains.entry(domain.to_owned()).or_default();
         shelf.intent = None;
+        shelf.generation += 1;
         shelf.snapshots.extend(change.write.iter().cloned());
         for name in &change.remove {
             shelf.snapshots.remove(name);
@@ -152,6 +201,7 @@ mod tests {
             .commit("d", &change(&[("b", "2"), ("a", "1")], &[]))
             .unwrap();
         assert_eq!(store.pending("d").unwrap(), None);
+        assert_ne!(store.generation("d"), store.generation("other"));
         store.commit("d", &change(&[("b", "3")], &["a"])).unwrap();
         let documents = store.snapshots("d").unwrap().documents;
         assert_eq!(documents, [("b".to_owned(), "3".to_owned())]);
@@ -163,6 +213,7 @@ mod tests {
         let store = Memory::default();
         let is_free = AtomicBool::new(false);
         let lock = store.lock("d").unwrap();
+        assert!(store.try_lock("d").unwrap().is_none());
         drop(store.lock("other").unwrap());
         thread::scope(|scope| {
             let waiting = scope.spawn(|| {

@@ -43,6 +43,8 @@ impl Domain {
         }
         check_snapshot_name(&request.name)?;
         adopt::adopt(self, executor, &writing)?;
+        writing.check_name(&request.name)?;
+        writing.check_current()?;
         self.check_new(executor, &request, &document, flags)?;
         writing.intend(&Intent::Create {
             document: document.to_string(),
@@ -77,7 +79,7 @@ impl Domain {
         }
         let facts = xml::domain_facts(&self.host.definition()?)?;
         let point = OwnedPoint::new(request, images_of_disks(&facts.disks));
-        self.data.check_create(&point.borrow())
+        self.data.check_create(&point.borrow(None))
     }
 
     /// Stores what libvirt has taken.
@@ -90,7 +92,7 @@ impl Domain {
         let snapshot = xml::parse(full.unwrap_or_default(), xml::Mode::Redefine)?.snapshot;
         let name = Arc::clone(&snapshot.name);
         let stored = OwnedPoint::of(&snapshot)
-            .and_then(|point| executor.check_taken(&point.borrow()))
+            .and_then(|point| executor.check_taken(&point.borrow(None)))
             .and_then(|()| self.tree()?.plan_create(snapshot))
             .and_then(|plan| writing.commit(&plan));
         if let Err(cause) = stored {

@@ -26,6 +26,7 @@ impl Domain {
         flags.check_driver_of(executor.driver())?;
         let writing = self.write()?;
         adopt::adopt(self, executor, &writing)?;
+        writing.check_name(name)?;
         let mut plan = self.tree()?.plan_delete(name, flags.deletion())?;
         if flags.has(DeleteFlags::METADATA_ONLY) || !executor.has_data() {
             return writing.commit(&plan);
@@ -81,7 +82,7 @@ impl Domain {
     fn delete_each(&self, writing: &Writing<'_>, plan: &Plan) -> Result<()> {
         for (place, snapshot) in plan.drop.iter().enumerate() {
             let deleted =
-                OwnedPoint::alone(snapshot).and_then(|point| self.data.delete(&point.borrow()));
+                OwnedPoint::alone(snapshot).and_then(|point| self.data.delete(&point.borrow(None)));
             if let Err(cause) = deleted {
                 let gone = plan.drop.get(..place).unwrap_or_default();
                 return Err(match self.drop_gone(writing, gone) {

@@ -20,10 +20,11 @@ impl Domain {
         flags.check_driver_of(executor.driver())?;
         let writing = self.write()?;
         adopt::adopt(self, executor, &writing)?;
+        writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
         let plan = self.tree()?.plan_current(name)?;
         if !snapshot.is_external() {
-            executor.check_revert(&OwnedPoint::of(&snapshot)?.borrow())?;
+            executor.check_revert(&OwnedPoint::of(&snapshot)?.borrow(None))?;
         }
         adopt::check_free(self, executor, name)?;
         writing.intend(&Intent::Revert {

@@ -66,10 +66,10 @@ fn drop_leftovers(domain: &Domain, mut request: Snapshot) -> Result<()> {
         &is_regular_file,
     )?;
     let point = OwnedPoint::alone(&request)?;
-    if domain.data.count(&point.borrow())? == 0 {
+    if domain.data.count(&point.borrow(None))? == 0 {
         return Ok(());
     }
-    domain.data.delete(&point.borrow())
+    domain.data.delete(&point.borrow(None))
 }
 
 /// Whether a snapshot has no data any more. To delete internal data again does no harm.
@@ -82,6 +82,6 @@ fn is_gone(domain: &Domain, snapshot: &Snapshot) -> bool {
         return images.all(|path| !Path::new(path).exists());
     }
     OwnedPoint::alone(snapshot)
-        .and_then(|point| domain.data.delete(&point.borrow()))
+        .and_then(|point| domain.data.delete(&point.borrow(None)))
         .is_ok()
 }

@@ -17,15 +17,17 @@ pub fn undefine(guest: libvirt::Domain, flags: Option<u32>) -> Result<()> {
         return guest.undefine(flags);
     }
     let count = super::to_read(guest.again()?)?.tree()?.len();
-    if count > 0 && bits & SNAPSHOTS_METADATA == 0 && !guest.is_active()? {
+    let drops = bits & SNAPSHOTS_METADATA != 0;
+    if count > 0 && !drops && !guest.is_active()? {
         return Err(Error::DomainHasSnapshots { count });
     }
-    guest.undefine(flags)?;
-    if count == 0 || bits & SNAPSHOTS_METADATA == 0 {
-        return Ok(());
+    if count == 0 || !drops {
+        return guest.undefine(flags);
     }
-    let (_, domain) = super::open(guest)?;
+    let (_, domain) = super::open(guest.again()?)?;
     let writing = domain.write()?;
+    writing.check_whole()?;
+    guest.undefine(flags)?;
     let plan = domain.tree()?.plan_clear();
     writing.commit(&plan)
 }
