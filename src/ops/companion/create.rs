@@ -26,6 +26,22 @@ impl Domain {
         rule: RedefineCurrent,
     ) -> Result<Arc<str>> {
         flags.check_driver_of(executor.driver())?;
+        match self.create_or_redefine(executor, xml, flags, rule) {
+            // libvirt's parser says it in its own words. It has nothing to do for that.
+            Err(cause @ Error::NotWellFormed { .. }) => {
+                Err(executor.lend(xml).err().unwrap_or(cause))
+            }
+            done => done,
+        }
+    }
+
+    fn create_or_redefine(
+        &self,
+        executor: &dyn Executor,
+        xml: &str,
+        flags: CreateFlags,
+        rule: RedefineCurrent,
+    ) -> Result<Arc<str>> {
         if flags.has(CreateFlags::REDEFINE) {
             super::redefine_check()?;
             {
