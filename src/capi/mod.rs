@@ -37,6 +37,12 @@ mod domain_facts;
 mod error_constants;
 mod errors;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "it is for tests, where a panic is an answer"
+)]
+pub(crate) mod fuzzing;
 mod handles;
 mod last_error;
 mod message;

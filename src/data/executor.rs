@@ -40,9 +40,6 @@ pub trait Executor: Send + Sync {
     /// Whether the images that can be looked into hold what was just captured.
     fn check_taken(&self, point: &Point<'_>) -> Result<()>;
 
-    /// Whether the images that can be looked into hold what a revert needs, each exactly once.
-    fn check_revert(&self, point: &Point<'_>) -> Result<()>;
-
     /// Takes the snapshot that a document asks for and answers its full document. It keeps it
     /// afterwards, unless the flags say NO_METADATA: then there is no full document.
     fn take(&self, request: &str, flags: u32) -> Result<Option<String>>;

@@ -73,6 +73,32 @@ impl Data for Libvirt {
             .map(|_| ())
     }
 
+    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
+        for image in point.images {
+            let Some(facts) = self.facts(image) else {
+                continue;
+            };
+            let unusable = |reason: &str| Error::ImageUnusable {
+                disk: image.disk.clone(),
+                image: image.path.clone(),
+                reason: reason.to_owned(),
+            };
+            check_holds(point, image, &facts)?;
+            if facts.named(point.name).count() > 1 {
+                return Err(unusable("it holds several snapshots of that name"));
+            }
+            // qemu-img takes a name for an id first (docs/differences.md, D10).
+            let by_id = facts
+                .snapshots
+                .iter()
+                .find(|entry| *entry.id == *point.name.as_bytes());
+            if by_id.is_some_and(|entry| *entry.name != *point.name.as_bytes()) {
+                return Err(unusable("the name is the id of another snapshot in it"));
+            }
+        }
+        Ok(())
+    }
+
     fn revert(&self, point: &Point<'_>, flags: u32) -> Result<()> {
         self.check_revert(point)?;
         self.lend(point.document)?;
@@ -152,32 +178,6 @@ impl Executor for Libvirt {
     fn kept_current(&self) -> Result<Option<String>> {
         let current = self.domain.current_snapshot()?;
         current.map(|current| current.name()).transpose()
-    }
-
-    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
-        for image in point.images {
-            let Some(facts) = self.facts(image) else {
-                continue;
-            };
-            let unusable = |reason: &str| Error::ImageUnusable {
-                disk: image.disk.clone(),
-                image: image.path.clone(),
-                reason: reason.to_owned(),
-            };
-            check_holds(point, image, &facts)?;
-            if facts.named(point.name).count() > 1 {
-                return Err(unusable("it holds several snapshots of that name"));
-            }
-            // qemu-img takes a name for an id first (docs/differences.md, D10).
-            let by_id = facts
-                .snapshots
-                .iter()
-                .find(|entry| *entry.id == *point.name.as_bytes());
-            if by_id.is_some_and(|entry| *entry.name != *point.name.as_bytes()) {
-                return Err(unusable("the name is the id of another snapshot in it"));
-            }
-        }
-        Ok(())
     }
 
     fn take(&self, request: &str, flags: u32) -> Result<Option<String>> {

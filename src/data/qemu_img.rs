@@ -100,6 +100,13 @@ impl Data for QemuImg {
         self.work(point.lock).capture(point.name, point.images)
     }
 
+    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
+        check_name(point.name)?;
+        let targets = target::open_all(point.images)?;
+        let targets: Vec<&Target<'_>> = targets.iter().collect();
+        revert::facts_of_holders(point.name, &targets).map(drop)
+    }
+
     fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
         self.work(point.lock).restore(point.name, point.images)
     }

@@ -19,6 +19,9 @@ mod problem;
 mod redefine;
 mod repair;
 mod revert;
+#[cfg(test)]
+mod simulation;
+mod stored;
 mod uri;
 
 pub use connection::{Access, Connection};
@@ -28,3 +31,8 @@ pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
 pub use uri::RedefineCurrent;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub(crate) use super::driver::Driver;
+}

@@ -32,6 +32,8 @@ impl Domain {
             return writing.commit(&plan);
         }
         self.check_kinds(name, executor.driver(), flags)?;
+        // What cannot be stored must not be done.
+        writing.change(&plan)?;
         for snapshot in &plan.drop {
             adopt::check_free(self, executor, &snapshot.name)?;
         }

@@ -23,8 +23,10 @@ impl Domain {
         writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
         let plan = self.tree()?.plan_current(name)?;
+        let change = writing.change(&plan)?;
         if !snapshot.is_external() {
-            executor.check_revert(&OwnedPoint::of(&snapshot)?.borrow(None))?;
+            self.data
+                .check_revert(&OwnedPoint::of(&snapshot)?.borrow(None))?;
         }
         adopt::check_free(self, executor, name)?;
         writing.intend(&Intent::Revert {
@@ -48,7 +50,7 @@ impl Domain {
                 Err(undo) => cause.with_failed_undo(&undo),
             });
         }
-        writing.commit(&plan)?;
+        writing.commit_change(&plan, &change)?;
         // What libvirt still keeps if this fails, the next change takes away.
         let _ = executor.forget(name);
         Ok(())
