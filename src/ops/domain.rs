@@ -19,6 +19,7 @@ use crate::xml;
 /// A domain. Any call may come from any thread.
 pub struct Domain {
     records: Arc<Records>,
+    name: Arc<str>,
     pub(super) host: Arc<dyn Host>,
     pub(super) data: Arc<dyn Data>,
 }
@@ -66,11 +67,28 @@ impl Records {
 
 impl Domain {
     pub(super) fn new(records: Arc<Records>, host: Arc<dyn Host>, data: Arc<dyn Data>) -> Domain {
+        let name = Arc::clone(&records.name);
+        Domain::called(name, records, host, data)
+    }
+
+    /// A domain whose records stand under another name than its own.
+    pub(super) fn called(
+        name: Arc<str>,
+        records: Arc<Records>,
+        host: Arc<dyn Host>,
+        data: Arc<dyn Data>,
+    ) -> Domain {
         Domain {
             records,
+            name,
             host,
             data,
         }
+    }
+
+    /// The name under which the store knows it.
+    pub(super) fn key(&self) -> &str {
+        &self.records.name
     }
 
     /// The same domain, with the definition that was found stored.
@@ -91,7 +109,14 @@ impl Domain {
 
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
-        &self.records.name
+        &self.name
+    }
+
+    /// Whether what a crash cut off may be settled now: not by who may change nothing.
+    pub(super) fn may_settle(&self) -> bool {
+        self.data
+            .executor()
+            .is_none_or(|executor| executor.may_change())
     }
 
     /// Its UUID.
@@ -115,12 +140,12 @@ impl Domain {
 
     /// The snapshots as they are stored now, loaded if they are not yet or not any more.
     pub(super) fn hierarchy(&self) -> Result<Reading<'_, Hierarchy>> {
-        let generation = self.store().generation(self.name());
+        let generation = self.store().generation(self.key());
         if let Some(known) = self.known(generation) {
             return Ok(known);
         }
         let loading = self.records.loading.try_lock_for(LOADING_WAIT);
-        if let Some(known) = self.known(self.store().generation(self.name())) {
+        if let Some(known) = self.known(self.store().generation(self.key())) {
             return Ok(known);
         }
         let loaded = load::hierarchy(self)?;
@@ -154,7 +179,7 @@ impl Domain {
     /// Changes the tree as the store was just changed. Only the domain's writer may: as long as it
     /// has the lock, nothing else can have changed what is in memory.
     pub(super) fn change_tree(&self, change: impl FnOnce(&mut Tree)) {
-        let generation = self.store().generation(self.name());
+        let generation = self.store().generation(self.key());
         let mut hierarchy = self.records.hierarchy.write();
         change(&mut hierarchy.tree);
         hierarchy.generation = generation;

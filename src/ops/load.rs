@@ -16,11 +16,12 @@ use crate::xml;
 /// others are problems.
 pub(super) fn hierarchy(domain: &Domain) -> Result<Hierarchy> {
     // Before anything is read: what changes from then on is noticed by the next call.
-    let generation = domain.store().generation(domain.name());
+    let generation = domain.store().generation(domain.key());
     // Only when nobody is at work on the domain is a recorded intent one that was cut off. A
     // reader does not wait to find out.
-    if domain.store().pending(domain.name())?.is_some()
-        && let Some(lock) = domain.store().try_lock(domain.name())?
+    if domain.may_settle()
+        && domain.store().pending(domain.key())?.is_some()
+        && let Some(lock) = domain.store().try_lock(domain.key())?
     {
         let mut loaded = read(domain, generation)?;
         if let Err(cause) = change::resolve(domain, &mut loaded, &*lock) {
@@ -40,18 +41,18 @@ fn interrupted(domain: &Domain, cause: &Error) -> Problem {
     Problem {
         kind: ProblemKind::Interrupted,
         name: domain.name().to_string(),
-        file: domain.store().journal_path(domain.name()),
+        file: domain.store().journal_path(domain.key()),
         text: format!("an operation was cut off and cannot be finished or undone now: {cause}"),
     }
 }
 
 fn read(domain: &Domain, generation: Option<u64>) -> Result<Hierarchy> {
-    let listing = domain.store().snapshots(domain.name())?;
+    let listing = domain.store().snapshots(domain.key())?;
     let mut damaged = listing.damaged;
     let mut snapshots = Vec::with_capacity(listing.documents.len());
     let mut active: Vec<Arc<Snapshot>> = Vec::new();
     for (name, text) in listing.documents {
-        let file = domain.store().document_path(domain.name(), &name);
+        let file = domain.store().document_path(domain.key(), &name);
         match parse(domain, &name, &file, &text) {
             Ok(parsed) => {
                 let snapshot = Arc::new(parsed.snapshot);
@@ -68,7 +69,7 @@ fn read(domain: &Domain, generation: Option<u64>) -> Result<Hierarchy> {
     let problem = |kind, snapshot: &Snapshot, text| Problem {
         kind,
         name: snapshot.name.to_string(),
-        file: domain.store().document_path(domain.name(), &snapshot.name),
+        file: domain.store().document_path(domain.key(), &snapshot.name),
         text,
     };
     let tree = Tree::load(snapshots, current.as_ref().map(|current| &*current.name));

@@ -22,6 +22,7 @@ mod fs;
 mod journal;
 mod listing;
 mod lock;
+mod memory;
 mod recovery;
 mod rooms;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -39,6 +40,7 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 pub use directory::Directory;
+pub use memory::Memory;
 
 /// Keeps the definition of each domain and the documents of its snapshots.
 ///

@@ -18,6 +18,6 @@ mod properties;
 pub use align::{Participation, align};
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
-pub use identity::named_and_identified;
+pub use identity::{named_and_identified, named_request};
 pub use parse::{Mode, Parsed, parse};
 pub use verbatim::{nested, unnested, without_secrets};
