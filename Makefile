@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo check install clean header help set-up \
+.PHONY: build demo check install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -31,6 +31,13 @@ install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 
 header: ## write include/virsnap.h anew from the exports
 	UPDATE_HEADER=1 cargo test --test header
+
+simulate: ## random histories under faults against a model; SEED=1 STEPS=1000000
+	VIRSNAP_SIMULATE_SEED=$(or $(SEED),1) VIRSNAP_SIMULATE_STEPS=$(or $(STEPS),1000000) \
+		cargo test --locked --profile simulate --lib random_histories_under_faults -- --nocapture
+
+fuzz: ## fuzz TARGET for SECONDS with AddressSanitizer (nightly, cargo install cargo-fuzz)
+	cargo +nightly fuzz run $(or $(TARGET),snapshot_xml) -- -max_total_time=$(or $(SECONDS),60) -max_len=4096
 
 clean: ## remove what was built
 	rm -rf build build-check
