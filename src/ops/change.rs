@@ -129,10 +129,39 @@ impl Writing<'_> {
             .domain
             .data
             .delete(&self.point(point))
+            .and_then(|()| self.domain.data.tidy(&self.point(point)))
             .and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
+        }
+    }
+
+    /// Ends an operation that can only be finished, because what is gone cannot be brought back. A
+    /// failure may be a passing one, so it is finished once more. If that fails too the intent
+    /// stays: what is shown from now on is how it will end, and the next writer, in this process or
+    /// another, finishes it.
+    pub fn finish(&self, outcome: Result<()>) -> Result<()> {
+        outcome.or_else(|cause| {
+            self.resolve_pending().map_err(|_| {
+                self.domain.forget();
+                cause
+            })
+        })
+    }
+
+    /// Closes the intent of an operation that failed and left guest data as it was. Space that it
+    /// has taken and that cannot be given back now is remembered.
+    pub fn give_up(&self, points: &[OwnedPoint]) -> Result<()> {
+        let data = &self.domain.data;
+        let tidied = points
+            .iter()
+            .try_for_each(|point| data.tidy(&self.point(point)));
+        match tidied {
+            Ok(()) => self.withdraw(),
+            Err(_) => self.intend(&Intent::Tidy {
+                names: points.iter().map(|point| point.name.clone()).collect(),
+            }),
         }
     }
 
@@ -160,6 +189,16 @@ pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) 
     loaded.tree.apply(&resolved.plan);
     resolved.tell_host(domain);
     Ok(())
+}
+
+/// What an intent that cannot be resolved now will end in, if that is certain.
+pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
+    let text = domain.store().pending(domain.name()).ok()??;
+    match Intent::decode(&text)? {
+        Intent::Delete { name, deletion } => tree.plan_delete(&name, deletion).ok(),
+        Intent::Revert { name, .. } => tree.plan_current(&name).ok(),
+        Intent::Create { .. } | Intent::Tidy { .. } => None,
+    }
 }
 
 /// The end of an intent: guest data is settled, this is what becomes of the metadata.
@@ -197,6 +236,20 @@ impl Resolved {
                 }
                 let change = documents(domain, tree, &plan)?;
                 Ok(Resolved { plan, change })
+            }
+            Intent::Tidy { names } => {
+                for name in names {
+                    // Whoever has dropped one since had its images in hand.
+                    let Ok(snapshot) = tree.get(&name) else {
+                        continue;
+                    };
+                    let point = OwnedPoint::of(snapshot)?;
+                    domain.data.tidy(&point.borrow(lock.descriptor()))?;
+                }
+                Ok(Resolved {
+                    plan: tree.plan_keep(),
+                    change: Change::default(),
+                })
             }
             Intent::Revert {
                 name,

@@ -29,9 +29,9 @@ impl Domain {
         })?;
         if let Err(cause) = self.data.revert(&writing.point(&point), flags.bits()) {
             // All or nothing: the images are as before.
-            return writing.withdraw().and(Err(cause));
+            return writing.give_up(&[point]).and(Err(cause));
         }
-        writing.commit_change(&plan, &change)
+        writing.finish(writing.commit_change(&plan, &change))
     }
 
     /// The definition that the snapshot kept, under the domain's present name.

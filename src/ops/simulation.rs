@@ -342,3 +342,39 @@ fn a_revert_that_cannot_work_is_not_recorded() {
         assert_eq!(machine.observe().unwrap(), before, "dead at call {call}");
     }
 }
+
+/// Found by seed 7: what is kept in a directory whose own name is not durable goes with it.
+#[test]
+fn a_directory_that_a_dead_process_made_is_durable_before_it_is_used() {
+    for call in 0..60 {
+        let (disk, contents) = (Disk::new(), Arc::default());
+        disk.die_at(call);
+        if let Ok(driver) = start(&disk, &contents) {
+            let first = driver.define(DEFINITION);
+            let _ = first.and_then(|domain| {
+                let xml = "<domainsnapshot><name>a</name></domainsnapshot>";
+                domain.create(xml, CreateFlags::new(0, "test")?, RedefineCurrent::Parent)
+            });
+        }
+        let mut disk = disk;
+        disk.restart();
+        let driver = start(&disk, &contents).unwrap();
+        let mut machine = Machine {
+            disk,
+            contents,
+            driver,
+        };
+        machine.perform(&Operation::Define).unwrap();
+        let name = "b".to_owned();
+        machine
+            .perform(&Operation::Create {
+                name,
+                metadata: true,
+            })
+            .unwrap();
+        let before = machine.observe().unwrap();
+        machine.disk.cut_power(|_| 0);
+        machine.driver = start(&machine.disk, &machine.contents).unwrap();
+        assert_eq!(machine.observe().unwrap(), before, "first dead at {call}");
+    }
+}
