@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use super::flags::ListFlags;
 use super::load;
@@ -35,6 +35,8 @@ pub(super) struct Records {
     hierarchy: RwLock<Hierarchy>,
     /// Held while it is filled, so that many threads do not all do the same.
     loading: Mutex<()>,
+    /// Definitions that snapshots have, for those that come.
+    definitions: Mutex<xml::Definitions>,
 }
 
 /// The loaded snapshots of a domain.
@@ -61,6 +63,7 @@ impl Records {
             store,
             hierarchy: RwLock::default(),
             loading: Mutex::default(),
+            definitions: Mutex::default(),
         }
     }
 }
@@ -105,6 +108,11 @@ impl Domain {
 
     pub(super) fn store(&self) -> &dyn Store {
         &*self.records.store
+    }
+
+    /// The definitions that its snapshots were seen to have. Held for the reading of a document.
+    pub(super) fn definitions(&self) -> MutexGuard<'_, xml::Definitions> {
+        self.records.definitions.lock()
     }
 
     /// Its name.
