@@ -15,6 +15,9 @@ pub const SNAPSHOT_DOCUMENT_BYTES: usize = STATE_FILE_BYTES - 2048;
 /// the part that is too large; libvirt's RPC caps strings at the same 4 MiB.
 pub const DOCUMENT_BYTES: usize = 4 * STATE_FILE_BYTES;
 
+/// Bytes of an error's text, about: it goes into logs, and may quote a name or value of any size.
+pub const ERROR_TEXT_BYTES: usize = 16 * 1024;
+
 /// Nesting of elements in a document. Source: libxml2's default (`XML_MAX_DEPTH`), which libvirt keeps.
 pub const DOCUMENT_DEPTH: usize = 256;
 

@@ -5,6 +5,13 @@
 use std::ffi::c_int;
 
 use crate::error::{Error, Number, Origin};
+use crate::printable::printable;
+
+/// VIR_FROM_QEMU: what the work itself finds, on embedded connections, too.
+pub(super) const QEMU_DRIVER: c_int = 10;
+
+/// VIR_FROM_TEST.
+pub(super) const TEST_DRIVER: c_int = 12;
 
 /// What a virError says.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,12 +33,30 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Says an error as libvirt would.
+    /// Says an error as libvirt's QEMU driver would.
+    #[cfg(test)]
     pub(super) fn of(error: &Error) -> Message {
+        Message::of_driver(error, QEMU_DRIVER)
+    }
+
+    /// Says an error as the driver of libvirt's would that has this number among error domains.
+    pub(super) fn of_driver(error: &Error, driver: c_int) -> Message {
+        if let Some(saved) = error.of_libvirt() {
+            let detail = error.to_string();
+            return Message {
+                code: saved.code(),
+                domain: saved.domain(),
+                text: detail.clone(),
+                str1: "%s".to_owned(),
+                str2: Some(detail),
+                int1: -1,
+                int2: -1,
+            };
+        }
         let number = error.number();
         let code = number as c_int;
-        let domain = error_domain(error.origin());
-        let detail = error.to_string();
+        let domain = error_domain(error.origin(), driver);
+        let detail = printable(&error.to_string(), kept(error));
         if let Some((function, argument)) = argument_check(error) {
             return Message {
                 code,
@@ -57,6 +82,17 @@ impl Message {
             int1,
             int2: -1,
         }
+    }
+}
+
+/// The control characters that are libvirt's own in an error's text: of a document that is not
+/// well-formed it shows the line, and a pointer below it.
+fn kept(error: &Error) -> &'static [char] {
+    match error {
+        Error::NotWellFormed { .. }
+        | Error::DomainNotWellFormed { .. }
+        | Error::SchemaMismatch { .. } => &['\n', '\t'],
+        _ => &[],
     }
 }
 
@@ -125,12 +161,12 @@ fn format(number: Number) -> &'static str {
 }
 
 /// virErrorDomain.
-fn error_domain(origin: Origin) -> c_int {
+fn error_domain(origin: Origin, driver: c_int) -> c_int {
     match origin {
         Origin::None => 0,
         Origin::Xml => 5,
         Origin::Domain => 6,
-        Origin::Driver => 10,
+        Origin::Driver => driver,
         Origin::Storage => 18,
         Origin::DomainConfig => 20,
         Origin::DomainSnapshot => 35,
@@ -144,6 +180,7 @@ mod tests {
 
     use super::*;
     use crate::error::{Family, Layer};
+    use crate::limits;
 
     fn message(
         code: c_int,
@@ -216,6 +253,29 @@ mod tests {
             |function, family| Message::of(&Error::InvalidConnection { function, family }).domain;
         assert_eq!(domain("virConnectRef", Family::Connect), 20);
         assert_eq!(domain("virConnectClose", Family::Core), 0);
+    }
+
+    #[test]
+    fn names_in_a_text_cannot_forge_lines_or_steer_a_terminal() {
+        let name = "a\nlibvirt: error\u{1b}[31m\u{9b}0m\t\u{7f}é\\".to_owned();
+        assert_eq!(
+            Message::of(&Error::SnapshotMissing { name }).text,
+            "Domain snapshot not found: no domain snapshot with matching name \
+             'a\\nlibvirt: error\\u{1b}[31m\\u{9b}0m\\t\\u{7f}é\\'"
+        );
+        let detail = "(domain_snapshot):2: bad\n\t<a\u{1b}>\n--^".to_owned();
+        assert_eq!(
+            Message::of(&Error::NotWellFormed { detail }).text,
+            "(domain_snapshot):2: bad\n\t<a\\u{1b}>\n--^"
+        );
+    }
+
+    #[test]
+    fn a_text_has_an_end() {
+        let name = "\u{1}".repeat(10_000_000);
+        let said = Message::of(&Error::SnapshotMissing { name });
+        assert!(said.text.len() < limits::ERROR_TEXT_BYTES + 100);
+        assert!(said.text.ends_with('…'));
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub trait FileSystem: Send + Sync {
     fn make_dir(&self, parent: &Self::Dir, name: &str) -> Answer<()>;
     /// Removes an empty directory.
     fn remove_dir(&self, parent: &Self::Dir, name: &str) -> Answer<()>;
+    /// Whether there are no names but `.` and `..`.
+    fn is_empty(&self, dir: &Self::Dir) -> Answer<bool>;
     /// All names but `.` and `..`.
     fn entries(&self, dir: &Self::Dir) -> Answer<Vec<Entry>>;
     /// What stands under a name.
@@ -159,6 +161,16 @@ impl FileSystem for Machine {
 
     fn remove_dir(&self, parent: &OwnedFd, name: &str) -> Answer<()> {
         rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+    }
+
+    fn is_empty(&self, dir: &OwnedFd) -> Answer<bool> {
+        for entry in Dir::read_from(dir)? {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn entries(&self, dir: &OwnedFd) -> Answer<Vec<Entry>> {

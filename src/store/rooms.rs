@@ -135,7 +135,9 @@ impl<F: FileSystem> Rooms<F> {
         };
         let (snapshot, domain) = (open("snapshot")?, open("domain")?);
         let (journal, stage, lock) = (open("journal")?, open("stage")?, open("lock")?);
-        if made {
+        // A process that died after it had made the rooms has not filled the reserves: until the
+        // names of the rooms are durable nothing may be kept in them.
+        if made || fs.kind(&stage.dir, RESERVES[0]).is_err() {
             fs.sync_dir(&root)
                 .map_err(|errno| Error::io("sync directory", path, errno))?;
         }
@@ -202,6 +204,17 @@ impl<F: FileSystem> Rooms<F> {
         let path = self.snapshot.path.join(domain);
         check_trust(&self.fs, &dir, &path)?;
         Ok(Some(Room { dir, path }))
+    }
+
+    /// Makes sure that the name of a domain's directory is durable before a document is kept in
+    /// it. Whoever kept one there before has done so; a process that died may have left an empty one.
+    pub(super) fn prove_folder(&self, folder: &Room<F::Dir>) -> Result<()> {
+        let failed = folder.failed_here("read directory");
+        if self.fs.is_empty(&folder.dir).map_err(failed)? {
+            let failed = self.snapshot.failed_here("sync directory");
+            self.fs.sync_dir(&self.snapshot.dir).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Makes the directory of a domain's snapshots.

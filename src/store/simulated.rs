@@ -453,6 +453,12 @@ impl FileSystem for Simulated {
         Ok(())
     }
 
+    fn is_empty(&self, dir: &usize) -> Answer<bool> {
+        let mut world = self.0.lock();
+        world.step()?;
+        Ok(!world.names.keys().any(|place| place.0 == *dir))
+    }
+
     fn entries(&self, dir: &usize) -> Answer<Vec<Entry>> {
         let mut world = self.0.lock();
         world.step()?;
