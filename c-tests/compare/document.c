@@ -183,7 +183,7 @@ static char *changed_definition(struct world *world)
         {"bus='virtio'", "bus='sata'"},
         {"dev='vda'", "dev='vdc'"},
         {".qcow2'/>", ".other'/>"},
-        {"<os>", "<title>a title</title><os>"},
+        {"<os>", "<title>a title</title>\n  <os>"},
         {"'hvm'", "'xen'"},
         {">hvm<", ">exe<"},
         {"<clock offset='utc'/>", "<clock offset='localtime'/>"},
@@ -194,7 +194,6 @@ static char *changed_definition(struct world *world)
         {"<disk type='file' device='disk'>", "<disk type='file' device='disk' snapshot='manual'>"},
         {"<type arch='x86_64'", "<type arch='i686'"},
         {"c70-", "c71-"},
-        {"<devices>", "<devices><disk/>"},
         {"<name>", "<nome>"},
         {"s&amp;cret", "other"},
     };
@@ -208,6 +207,8 @@ char *domain_document(struct world *world)
     static const char *const bad[] = {
         "", "<domain/>", "<domain type='qemu'><name>x</name></domain>", "nonsense",
         "<domain type='qemu'>", "<domainsnapshot/>",
+        "<domain type='qemu'><name>x</name><memory>16384</memory><os><type>hvm</type></os>"
+        "<devices><disk/></devices></domain>",
     };
     unsigned int kind = random_below(&world->random, 100);
 
@@ -376,7 +377,7 @@ static char *some_definition(struct world *world)
 {
     unsigned int kind = random_below(&world->random, 100);
 
-    if (kind < 72)
+    if (kind < 64)
         return nested_definition(format("%s", world->definition));
     if (kind < 86)
         return nested_definition(changed_definition(world));

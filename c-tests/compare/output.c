@@ -66,6 +66,7 @@ struct line line_begin(const struct world *world, unsigned int step, const char 
     vfprintf(stream, form, values);
     va_end(values);
     fclose(stream);
+    fprintf(stderr, "calling %s\n", line.call);
     return line;
 }
 

@@ -7,47 +7,12 @@
 
 #include "../images.h"
 
-/* FNV-1a: two texts that differ here are reported, two that do not were reported before. */
-static uint64_t hash(const char *text)
-{
-    uint64_t value = 0xcbf29ce484222325;
-
-    for (; *text; text++)
-        value = (value ^ (unsigned char)*text) * 0x100000001b3;
-    return value;
-}
-
-/* Documents reported last, by name; the domain's own has the empty name. */
-static struct {
-    unsigned int sequence;
-    char *name;
-    uint64_t hash;
-} reported[TAKEN_NAMES];
-
-static bool is_new(const struct world *world, const char *name, const char *text)
-{
-    size_t index = hash(name) % TAKEN_NAMES;
-    uint64_t now = text ? hash(text) : 0;
-
-    if (reported[index].name && strcmp(reported[index].name, name) == 0 &&
-        reported[index].sequence == world->number && reported[index].hash == now)
-        return false;
-    free(reported[index].name);
-    reported[index].name = format("%s", name);
-    reported[index].sequence = world->number;
-    reported[index].hash = now;
-    return true;
-}
-
 /* Frees the text. */
-static void put_document(const struct world *world, const char *name, char *text)
+static void put_document(const struct world *world, char *text)
 {
     char *shown = text ? masked(world, text) : NULL;
 
-    if (is_new(world, name, shown))
-        put_string(stdout, shown);
-    else
-        fputs("\"as before\"", stdout);
+    put_string(stdout, shown);
     free(shown);
     free(text);
 }
@@ -72,8 +37,7 @@ static void put_snapshot(const struct world *world, virDomainSnapshotPtr snapsho
     printf(",\"current\":%d,\"children\":%d,\"descendants\":%d,\"xml\":",
            virDomainSnapshotIsCurrent(snapshot, 0), virDomainSnapshotNumChildren(snapshot, 0),
            virDomainSnapshotNumChildren(snapshot, VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS));
-    put_document(world, name,
-                 virDomainSnapshotGetXMLDesc(snapshot, VIR_DOMAIN_SNAPSHOT_XML_SECURE));
+    put_document(world, virDomainSnapshotGetXMLDesc(snapshot, VIR_DOMAIN_SNAPSHOT_XML_SECURE));
     fputc('}', stdout);
     if (parent)
         virDomainSnapshotFree(parent);
@@ -102,7 +66,7 @@ void report_state(struct world *world, unsigned int step)
     printf("],\"has_current\":%d,\"current\":", virDomainHasCurrentSnapshot(world->domain, 0));
     put_name(world, current ? virDomainSnapshotGetName(current) : NULL);
     fputs(",\"domain\":", stdout);
-    put_document(world, "", virDomainGetXMLDesc(world->domain, VIR_DOMAIN_XML_SECURE));
+    put_document(world, virDomainGetXMLDesc(world->domain, VIR_DOMAIN_XML_SECURE));
     fputs(",\"snapshots\":[", stdout);
     if (count > 0)
         qsort(snapshots, (size_t)count, sizeof(*snapshots), by_name);

@@ -43,7 +43,7 @@ void delete_snapshot(struct world *world, unsigned int step);
 void revert(struct world *world, unsigned int step);
 void change_domain(struct world *world, unsigned int step);
 
-/* The whole hierarchy as the library tells it. What a document says is shown when it changed. */
+/* The whole hierarchy as the library tells it. */
 void report_state(struct world *world, unsigned int step);
 
 /* What is in the images of the domain. */

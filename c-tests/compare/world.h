@@ -5,7 +5,7 @@
 #include "../harness.h"
 #include "random.h"
 
-enum { SLOTS = 6, MOST_DISKS = 4, TAKEN_NAMES = 64 };
+enum { SLOTS = 6, MOST_DISKS = 4 };
 
 /* The same for every sequence of a process. */
 struct setting {
@@ -48,7 +48,7 @@ struct world {
     unsigned char pattern;     /* last written by the guest */
 };
 
-/* The kinds of domain, ended by NULL. */
+/* The kinds of domain, ended by NULL: first those that libvirt's test driver treats as QEMU's. */
 extern const char *const domain_kinds[];
 
 /* Defines the domain of a sequence with images of its own. */

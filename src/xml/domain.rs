@@ -30,6 +30,8 @@ pub struct DomainDisk {
     pub device: String,
     /// `@type`: `file` (default), `block`, `network`, ….
     pub source_type: String,
+    /// `source/@protocol` of a network disk.
+    pub protocol: Option<String>,
     /// Local path of the image; `None` for an empty drive or a disk without local path.
     pub source: Option<String>,
     /// `driver/@type`; `None` if not given.
@@ -152,12 +154,15 @@ fn read_disk(disk: Node<'_, '_>) -> Result<DomainDisk> {
     let target = child(disk, "target")
         .and_then(|target| attribute(target, "dev"))
         .filter(|dev| !dev.is_empty())
-        .ok_or_else(|| domain_xml("missing target information for device"))?;
+        .ok_or(Error::DiskWithoutTarget)?;
     let read_only = device == "cdrom" || child(disk, "readonly").is_some();
     let left_out = read_only || source_type == "vhostuser";
     Ok(DomainDisk {
         target: target.to_owned(),
         source: local_source(disk, source_type),
+        protocol: child(disk, "source")
+            .filter(|_| source_type == "network")
+            .and_then(|source| non_empty(source, "protocol")),
         format: children(disk, "driver").find_map(|driver| non_empty(driver, "type")),
         device: device.to_owned(),
         source_type: source_type.to_owned(),
