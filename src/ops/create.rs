@@ -24,6 +24,9 @@ impl Domain {
         redefine_current: RedefineCurrent,
     ) -> Result<Arc<str>> {
         flags.check_driver()?;
+        if flags.has(CreateFlags::VALIDATE) {
+            xml::validate(xml)?;
+        }
         if flags.has(CreateFlags::REDEFINE) {
             return self.redefine(xml, flags, redefine_current);
         }

@@ -335,11 +335,6 @@ mod tests {
                 "Invalid value for attribute 'snapshot' in element 'disk': 'default'.",
             ),
             (
-                "<disk><target bus='virtio'/></disk>",
-                Origin::DomainConfig,
-                "missing target information for device",
-            ),
-            (
                 "<disk><source file='/a'/><target dev='vda'/></disk>\
                  <disk><source file='/b'/><target dev='vda'/></disk>",
                 Origin::DomainConfig,
@@ -349,6 +344,9 @@ mod tests {
             let expected = (Number::XmlError, origin, message.to_owned());
             assert_eq!(refusal(&with_devices(disk)), expected, "{disk}");
         }
+        let (number, origin, message) = refusal(&with_devices("<disk><target bus='x'/></disk>"));
+        assert_eq!((number, origin), (Number::NoTarget, Origin::DomainConfig));
+        assert_eq!(message, "missing target information for device");
     }
 
     // libvirt 9.0.0 accepts and refuses the same.
