@@ -8,7 +8,7 @@
 //!   told.
 //! * `types`, `constants`, `error_constants`: libvirt's declarations.
 //! * one file a family of exports: `connection`, `connection_domains`, `domain`, `domain_facts`,
-//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `version`.
+//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `version`.
 //!
 //! include/virsnap.h is made from this room (tests/header.rs); the exports' comments are its text.
 
@@ -34,11 +34,19 @@ mod domain_facts;
 #[allow(dead_code, reason = "most numbers are for C only")]
 mod error_constants;
 mod errors;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "it is for tests, where a panic is an answer"
+)]
+pub(crate) mod fuzzing;
 mod handles;
 mod last_error;
 mod message;
 mod objects;
 mod panics;
+#[allow(dead_code, reason = "the flags are for C only")]
+mod problem;
 mod snapshot;
 mod snapshot_handle;
 mod snapshot_list;

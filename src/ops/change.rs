@@ -5,6 +5,9 @@ use std::sync::Arc;
 use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
+use super::problem::{Problem, ProblemKind};
+use super::stored;
+use crate::data::Point;
 use crate::error::{Error, Result};
 use crate::store::{Change, DefinitionChange, Lock};
 use crate::tree::{Plan, Tree};
@@ -13,19 +16,18 @@ use crate::xml;
 /// The one writer of a domain, for the length of one operation.
 pub(super) struct Writing<'a> {
     domain: &'a Domain,
-    _lock: Box<dyn Lock>,
+    lock: Box<dyn Lock>,
 }
 
 impl Domain {
     /// Becomes the domain's writer. Work that a crash or an error cut off is finished or undone
-    /// first.
+    /// first, and what could not be read is read again: it may have been a passing fault.
     pub(super) fn write(&self) -> Result<Writing<'_>> {
-        drop(self.tree()?);
         let lock = self.store().lock(self.name())?;
-        let writing = Writing {
-            domain: self,
-            _lock: lock,
-        };
+        let writing = Writing { domain: self, lock };
+        if !self.hierarchy()?.problems.is_empty() {
+            self.forget();
+        }
         writing.resolve_pending()?;
         Ok(writing)
     }
@@ -34,7 +36,7 @@ impl Domain {
     pub(super) fn set_definition(&self, definition: Arc<str>) -> Result<()> {
         let _writing = self.write()?;
         let change = Change {
-            definition: DefinitionChange::Write(definition.to_string()),
+            definition: DefinitionChange::Write(stored::definition(&definition)?),
             ..Change::default()
         };
         self.store().commit(self.name(), &change)?;
@@ -44,25 +46,68 @@ impl Domain {
 }
 
 impl Writing<'_> {
-    /// Makes a plan durable, then true in memory.
-    pub fn commit(&self, plan: &Plan) -> Result<()> {
-        let change = documents(&*self.domain.tree()?, plan);
-        self.commit_change(plan, &change)
+    /// A snapshot for the data room, with the lock that the programs there inherit.
+    pub fn point<'p>(&'p self, point: &'p OwnedPoint) -> Point<'p> {
+        point.borrow(self.lock.descriptor())
     }
 
-    /// As [`Writing::commit`], together with the domain's new definition.
-    pub fn commit_with_definition(&self, plan: &Plan, definition: &str) -> Result<()> {
-        let mut change = documents(&*self.domain.tree()?, plan);
-        change.definition = DefinitionChange::Write(definition.to_owned());
-        self.commit_change(plan, &change)?;
-        self.domain.host.set_definition(definition.into());
-        Ok(())
+    /// Refuses to touch a snapshot whose document cannot be read.
+    pub fn check_name(&self, name: &str) -> Result<()> {
+        self.refuse(|problem| problem.name == name)
+    }
+
+    /// Refuses to make a current snapshot as long as a document that cannot be read may be the
+    /// current one's: the new one would be a root for ever.
+    pub fn check_current(&self) -> Result<()> {
+        if self.domain.tree()?.current().is_some() {
+            return Ok(());
+        }
+        self.check_whole()
+    }
+
+    /// Refuses to go on while any document cannot be read: "cannot read" is not "none".
+    pub fn check_whole(&self) -> Result<()> {
+        self.refuse(|_| true)
+    }
+
+    fn refuse(&self, is_concerned: impl Fn(&Problem) -> bool) -> Result<()> {
+        let hierarchy = self.domain.hierarchy()?;
+        let stands_against =
+            |problem: &&Problem| problem.kind == ProblemKind::Unreadable && is_concerned(problem);
+        match hierarchy.problems.iter().find(stands_against) {
+            None => Ok(()),
+            Some(problem) => Err(problem.refusal()),
+        }
+    }
+
+    /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
+    /// must be refused while there is nothing to undo.
+    pub fn change(&self, plan: &Plan) -> Result<Change> {
+        documents(&*self.domain.tree()?, plan)
+    }
+
+    /// As [`Writing::change`], together with the domain's new definition.
+    pub fn change_with_definition(&self, plan: &Plan, definition: &str) -> Result<Change> {
+        let definition = stored::definition(definition)?;
+        Ok(Change {
+            definition: DefinitionChange::Write(definition),
+            ..self.change(plan)?
+        })
+    }
+
+    /// Makes a plan durable, then true in memory.
+    pub fn commit(&self, plan: &Plan) -> Result<()> {
+        self.commit_change(plan, &self.change(plan)?)
     }
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
         self.domain.store().commit(self.domain.name(), change)?;
-        self.domain.change_tree(|tree| tree.apply(plan))
+        self.domain.change_tree(|tree| tree.apply(plan));
+        if let DefinitionChange::Write(definition) = &change.definition {
+            self.domain.host.set_definition(definition.as_str().into());
+        }
+        Ok(())
     }
 
     /// Records what is about to be done to guest data.
@@ -83,11 +128,40 @@ impl Writing<'_> {
         let undone = self
             .domain
             .data
-            .delete(&point.borrow())
+            .delete(&self.point(point))
+            .and_then(|()| self.domain.data.tidy(&self.point(point)))
             .and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
+        }
+    }
+
+    /// Ends an operation that can only be finished, because what is gone cannot be brought back. A
+    /// failure may be a passing one, so it is finished once more. If that fails too the intent
+    /// stays: what is shown from now on is how it will end, and the next writer, in this process or
+    /// another, finishes it.
+    pub fn finish(&self, outcome: Result<()>) -> Result<()> {
+        outcome.or_else(|cause| {
+            self.resolve_pending().map_err(|_| {
+                self.domain.forget();
+                cause
+            })
+        })
+    }
+
+    /// Closes the intent of an operation that failed and left guest data as it was. Space that it
+    /// has taken and that cannot be given back now is remembered.
+    pub fn give_up(&self, points: &[OwnedPoint]) -> Result<()> {
+        let data = &self.domain.data;
+        let tidied = points
+            .iter()
+            .try_for_each(|point| data.tidy(&self.point(point)));
+        match tidied {
+            Ok(()) => self.withdraw(),
+            Err(_) => self.intend(&Intent::Tidy {
+                names: points.iter().map(|point| point.name.clone()).collect(),
+            }),
         }
     }
 
@@ -96,24 +170,35 @@ impl Writing<'_> {
         let Some(text) = domain.store().pending(domain.name())? else {
             return Ok(());
         };
-        let resolved = Resolved::of(domain, &*domain.tree()?, &text)?;
+        let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
         domain.store().commit(domain.name(), &resolved.change)?;
-        domain.change_tree(|tree| tree.apply(&resolved.plan))?;
+        domain.change_tree(|tree| tree.apply(&resolved.plan));
         resolved.tell_host(domain);
         Ok(())
     }
 }
 
 /// Finishes or undoes what a crash cut off, before anybody has seen the tree.
-pub(super) fn resolve(domain: &Domain, loaded: Hierarchy) -> Result<Hierarchy> {
+pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) -> Result<()> {
     let Some(text) = domain.store().pending(domain.name())? else {
-        return Ok(loaded);
+        return Ok(());
     };
-    let resolved = Resolved::of(domain, &loaded.tree.read(), &text)?;
+    let resolved = Resolved::of(domain, &loaded.tree, &text, lock)?;
     domain.store().commit(domain.name(), &resolved.change)?;
-    loaded.tree.write().apply(&resolved.plan);
+    loaded.generation = domain.store().generation(domain.name());
+    loaded.tree.apply(&resolved.plan);
     resolved.tell_host(domain);
-    Ok(loaded)
+    Ok(())
+}
+
+/// What an intent that cannot be resolved now will end in, if that is certain.
+pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
+    let text = domain.store().pending(domain.name()).ok()??;
+    match Intent::decode(&text)? {
+        Intent::Delete { name, deletion } => tree.plan_delete(&name, deletion).ok(),
+        Intent::Revert { name, .. } => tree.plan_current(&name).ok(),
+        Intent::Create { .. } | Intent::Tidy { .. } => None,
+    }
 }
 
 /// The end of an intent: guest data is settled, this is what becomes of the metadata.
@@ -124,15 +209,18 @@ struct Resolved {
 
 impl Resolved {
     /// Settles guest data. An intent is undone while nothing is lost by that, else finished.
-    fn of(domain: &Domain, tree: &Tree, text: &str) -> Result<Resolved> {
+    fn of(domain: &Domain, tree: &Tree, text: &str, lock: &dyn Lock) -> Result<Resolved> {
         let unreadable = || Error::Damaged {
-            path: domain.name().as_ref().into(),
+            path: domain.store().journal_path(domain.name()),
             reason: "its journal holds an intent that cannot be read".to_owned(),
         };
         match Intent::decode(text).ok_or_else(unreadable)? {
             Intent::Create { document } => {
                 let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
-                domain.data.delete(&OwnedPoint::of(&snapshot)?.borrow())?;
+                let point = OwnedPoint::of(&snapshot)?;
+                let point = point.borrow(lock.descriptor());
+                domain.data.delete(&point)?;
+                domain.data.tidy(&point)?;
                 Ok(Resolved {
                     plan: tree.plan_keep(),
                     change: Change::default(),
@@ -141,10 +229,27 @@ impl Resolved {
             Intent::Delete { name, deletion } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
-                    domain.data.delete(&OwnedPoint::of(snapshot)?.borrow())?;
+                    let point = OwnedPoint::of(snapshot)?;
+                    let point = point.borrow(lock.descriptor());
+                    domain.data.delete(&point)?;
+                    domain.data.tidy(&point)?;
                 }
-                let change = documents(tree, &plan);
+                let change = documents(tree, &plan)?;
                 Ok(Resolved { plan, change })
+            }
+            Intent::Tidy { names } => {
+                for name in names {
+                    // Whoever has dropped one since had its images in hand.
+                    let Ok(snapshot) = tree.get(&name) else {
+                        continue;
+                    };
+                    let point = OwnedPoint::of(snapshot)?;
+                    domain.data.tidy(&point.borrow(lock.descriptor()))?;
+                }
+                Ok(Resolved {
+                    plan: tree.plan_keep(),
+                    change: Change::default(),
+                })
             }
             Intent::Revert {
                 name,
@@ -152,9 +257,12 @@ impl Resolved {
                 definition,
             } => {
                 let point = OwnedPoint::of(tree.get(&name)?)?;
-                domain.data.revert(&point.borrow(), flags)?;
+                let definition = stored::definition(&definition)?;
+                let point = point.borrow(lock.descriptor());
+                domain.data.revert(&point, flags)?;
+                domain.data.tidy(&point)?;
                 let plan = tree.plan_current(&name)?;
-                let mut change = documents(tree, &plan);
+                let mut change = documents(tree, &plan)?;
                 change.definition = DefinitionChange::Write(definition);
                 Ok(Resolved { plan, change })
             }
@@ -169,18 +277,15 @@ impl Resolved {
 }
 
 /// The stored form of a plan.
-fn documents(tree: &Tree, plan: &Plan) -> Change {
+fn documents(tree: &Tree, plan: &Plan) -> Result<Change> {
     let change = tree.change(plan);
-    Change {
-        write: change
-            .write
-            .iter()
-            .map(|(snapshot, active)| {
-                let text = xml::format(snapshot, xml::Form::Stored { active: *active });
-                (snapshot.name.to_string(), text)
-            })
-            .collect(),
+    let write = change.write.iter().map(|(snapshot, active)| {
+        let text = stored::document(snapshot, *active)?;
+        Ok((snapshot.name.to_string(), text))
+    });
+    Ok(Change {
+        write: write.collect::<Result<_>>()?,
         remove: change.remove.iter().map(|name| name.to_string()).collect(),
         definition: DefinitionChange::Keep,
-    }
+    })
 }

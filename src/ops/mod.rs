@@ -14,12 +14,24 @@ mod flags;
 mod intent;
 mod load;
 mod point;
+mod problem;
 mod redefine;
+mod repair;
 mod revert;
+#[cfg(test)]
+mod simulation;
+mod stored;
 mod uri;
 
 pub use connection::{Access, Connection};
 pub use domain::Domain;
 pub use driver::Undefine;
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
+pub use problem::{Log, Problem, ProblemKind, set_log};
+pub use repair::Repairs;
 pub use uri::RedefineCurrent;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub(crate) use super::driver::Driver;
+}

@@ -13,21 +13,25 @@ impl Domain {
     pub fn revert(&self, name: &str, flags: RevertFlags) -> Result<()> {
         flags.check_driver()?;
         let writing = self.write()?;
+        writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
         let definition = self.restored_definition(&snapshot)?;
         check_state(&snapshot, flags)?;
         let plan = self.tree()?.plan_current(name)?;
         let point = OwnedPoint::of(&snapshot)?;
+        let change = writing.change_with_definition(&plan, &definition)?;
+        // Before the intent: what is recorded will be finished after a crash, so it must be possible.
+        self.data.check_revert(&writing.point(&point))?;
         writing.intend(&Intent::Revert {
             name: name.to_owned(),
             flags: flags.bits(),
-            definition: definition.clone(),
+            definition,
         })?;
-        if let Err(cause) = self.data.revert(&point.borrow(), flags.bits()) {
+        if let Err(cause) = self.data.revert(&writing.point(&point), flags.bits()) {
             // All or nothing: the images are as before.
-            return writing.withdraw().and(Err(cause));
+            return writing.give_up(&[point]).and(Err(cause));
         }
-        writing.commit_with_definition(&plan, &definition)
+        writing.finish(writing.commit_change(&plan, &change))
     }
 
     /// The definition that the snapshot kept, under the domain's present name.

@@ -50,7 +50,7 @@ const VERSION: &str = "1";
 
 /// The bytes of an intent's journal file.
 pub(super) fn intent(text: &str) -> Vec<u8> {
-    file("intent", text.as_bytes())
+    sealed("intent", text.as_bytes())
 }
 
 /// The bytes of a committed change's journal file.
@@ -65,7 +65,7 @@ pub(super) fn commit(steps: &[Step]) -> Vec<u8> {
         };
         body.push_str(&line);
     }
-    file("commit", body.as_bytes())
+    sealed("commit", body.as_bytes())
 }
 
 /// Reads a journal file.
@@ -156,23 +156,25 @@ fn parse_name(text: &str) -> Option<(String, &str)> {
     Some((name.to_owned(), rest.strip_prefix('\n')?))
 }
 
-fn file(kind: &str, body: &[u8]) -> Vec<u8> {
+/// A journal file that is whole, whatever its body says.
+pub(crate) fn sealed(kind: &str, body: &[u8]) -> Vec<u8> {
     let sum = checksum(kind, body);
     let mut bytes = format!("{MAGIC} {VERSION} {kind} {} {sum}\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
 
-/// FNV-1a, 64 bits: against torn and lost writes, not against an enemy, who could not write here.
+/// Against torn and lost writes, not against an enemy, who could not write here.
 fn checksum(kind: &str, body: &[u8]) -> String {
-    let start = 0xcbf2_9ce4_8422_2325;
-    let sum = kind
-        .bytes()
-        .chain(body.iter().copied())
-        .fold(start, |sum: u64, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+    let sum = fnv(kind.bytes().chain(body.iter().copied()));
     format!("{sum:016x}")
+}
+
+/// FNV-1a, 64 bits.
+pub(super) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 fn split_at_byte(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {

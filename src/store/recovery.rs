@@ -48,7 +48,9 @@ impl<F: FileSystem> Rooms<F> {
             Journal::Intent(text) => Ok(Some(text)),
             Journal::Commit(steps) => {
                 self.prove_journal()?;
-                self.carry_out(domain, &steps).map(|()| None)
+                self.carry_out(domain, &steps)?;
+                self.tell(domain, true);
+                Ok(None)
             }
             Journal::Garbled | Journal::Foreign => self.clear_journal(domain).map(|()| None),
         }
@@ -66,7 +68,10 @@ impl<F: FileSystem> Rooms<F> {
         let is_snapshot = |step: &&Step| matches!(step, Step::Write { .. } | Step::Remove { .. });
         if steps.iter().any(|step| is_snapshot(&step)) {
             let folder = match self.folder(domain)? {
-                Some(folder) => folder,
+                Some(folder) => {
+                    self.prove_folder(&folder)?;
+                    folder
+                }
                 None => self.make_folder(domain)?,
             };
             for step in steps.iter().filter(is_snapshot) {
@@ -153,7 +158,8 @@ impl<F: FileSystem + 'static> Rooms<F> {
                     self.read_journal(domain)?,
                     Journal::Commit(_) | Journal::Garbled
                 );
-                let is_needed = is_cut_off || leftovers.contains_key(domain);
+                let is_needed =
+                    is_cut_off || leftovers.contains_key(domain) || self.has_owner(domain);
                 is_needed.then(|| domain.to_owned()).into_iter().collect()
             }
             None => {

@@ -5,13 +5,15 @@
 //! | `snapshot/DOMAIN/` | `NAME.xml` each snapshot, and nothing else, as libvirt reads every entry |
 //! | `domain/` | `DOMAIN.xml` each definition |
 //! | `journal/` | `DOMAIN` the journal of a domain that has one |
+//! | `damaged/DOMAIN/` | what a repair has moved out of the way |
 //! | `stage/` | `DOMAIN.…` files on their way in or out; `.reserve.N` for journals on a full disk |
-//! | `lock/` | `DOMAIN` held by its writer, with the process in it |
+//! | `lock/` | `DOMAIN` held by its writer, with the process in it; `.changes` tells what has changed |
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
@@ -47,6 +49,8 @@ impl<D> Room<D> {
 pub(super) struct Rooms<F: FileSystem> {
     /// The file system it is on.
     pub fs: F,
+    /// The directory itself.
+    pub root: Room<F::Dir>,
     /// `snapshot/`
     pub snapshot: Room<F::Dir>,
     /// `domain/`
@@ -62,6 +66,8 @@ pub(super) struct Rooms<F: FileSystem> {
     /// A journal was removed and the removal could not be made durable: a power cut may bring it
     /// back, so nothing may be changed until that has succeeded.
     pub journal_unsynced: AtomicBool,
+    /// Who has changed what; opened by the first who asks.
+    pub words: OnceCell<F::Words>,
 }
 
 /// The files that keep space for journals. Two: an intent, and the commit that replaces it.
@@ -111,31 +117,38 @@ pub(super) fn check_domain(domain: &str) -> Result<()> {
 
 impl<F: FileSystem> Rooms<F> {
     /// Opens the rooms of a state directory, making those that are missing.
-    pub(super) fn open(fs: F, root: &F::Dir, path: &Path) -> Result<Rooms<F>> {
+    pub(super) fn open(fs: F, root: F::Dir, path: &Path) -> Result<Rooms<F>> {
         let mut made = false;
         let mut open = |name: &str| -> Result<Room<F::Dir>> {
             let room = path.join(name);
-            let dir = match if_there(fs.open_dir(root, name)) {
+            let dir = match if_there(fs.open_dir(&root, name)) {
                 Ok(Some(dir)) => Ok(dir),
                 Ok(None) => {
                     made = true;
-                    make_dir(&fs, root, name)
+                    make_dir(&fs, &root, name)
                 }
                 Err(errno) => Err(errno),
             };
             let dir = dir.map_err(|errno| Error::io("open directory", room.clone(), errno))?;
+            check_trust(&fs, &dir, &room)?;
             Ok(Room { dir, path: room })
         };
         let (snapshot, domain) = (open("snapshot")?, open("domain")?);
         let (journal, stage, lock) = (open("journal")?, open("stage")?, open("lock")?);
-        if made {
-            fs.sync_dir(root)
+        // A process that died after it had made the rooms has not filled the reserves: until the
+        // names of the rooms are durable nothing may be kept in them.
+        if made || fs.kind(&stage.dir, RESERVES[0]).is_err() {
+            fs.sync_dir(&root)
                 .map_err(|errno| Error::io("sync directory", path, errno))?;
         }
         let held = Mutex::default();
         let journal_unsynced = AtomicBool::new(false);
         let rooms = Rooms {
             fs,
+            root: Room {
+                dir: root,
+                path: path.to_owned(),
+            },
             snapshot,
             domain,
             journal,
@@ -143,6 +156,7 @@ impl<F: FileSystem> Rooms<F> {
             lock,
             held,
             journal_unsynced,
+            words: OnceCell::new(),
         };
         rooms.fill_reserves();
         Ok(rooms)
@@ -184,10 +198,23 @@ impl<F: FileSystem> Rooms<F> {
     pub(super) fn folder(&self, domain: &str) -> Result<Option<Room<F::Dir>>> {
         let dir = if_there(self.fs.open_dir(&self.snapshot.dir, domain))
             .map_err(self.snapshot.failed("open directory", domain))?;
-        Ok(dir.map(|dir| Room {
-            dir,
-            path: self.snapshot.path.join(domain),
-        }))
+        let Some(dir) = dir else {
+            return Ok(None);
+        };
+        let path = self.snapshot.path.join(domain);
+        check_trust(&self.fs, &dir, &path)?;
+        Ok(Some(Room { dir, path }))
+    }
+
+    /// Makes sure that the name of a domain's directory is durable before a document is kept in
+    /// it. Whoever kept one there before has done so; a process that died may have left an empty one.
+    pub(super) fn prove_folder(&self, folder: &Room<F::Dir>) -> Result<()> {
+        let failed = folder.failed_here("read directory");
+        if self.fs.is_empty(&folder.dir).map_err(failed)? {
+            let failed = self.snapshot.failed_here("sync directory");
+            self.fs.sync_dir(&self.snapshot.dir).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Makes the directory of a domain's snapshots.
@@ -217,8 +244,21 @@ impl<F: FileSystem> Rooms<F> {
     }
 }
 
+/// Refuses a directory that others can plant files in. The open one is looked at, not its path:
+/// nobody can put another in its place meanwhile.
+pub(super) fn check_trust<F: FileSystem>(fs: &F, dir: &F::Dir, path: &Path) -> Result<()> {
+    let failed = |errno| Error::io("look up directory", path, errno);
+    match fs.distrust(dir).map_err(failed)? {
+        None => Ok(()),
+        Some(reason) => Err(Error::StateDirectory {
+            path: path.to_owned(),
+            reason,
+        }),
+    }
+}
+
 /// Makes and opens a directory; another process may have made it meanwhile.
-fn make_dir<F: FileSystem>(fs: &F, parent: &F::Dir, name: &str) -> Answer<F::Dir> {
+pub(super) fn make_dir<F: FileSystem>(fs: &F, parent: &F::Dir, name: &str) -> Answer<F::Dir> {
     match fs.make_dir(parent, name) {
         Ok(()) | Err(Errno::EXIST) => fs.open_dir(parent, name),
         Err(errno) => Err(errno),

@@ -5,6 +5,8 @@
 //! it may leave both names, but never neither.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +51,9 @@ pub(super) struct World {
     durable: BTreeMap<Place, usize>,
     pending: Vec<Rename>,
     locked: BTreeSet<String>,
+    /// Lock files with an owner in them.
+    owned: BTreeSet<String>,
+    words: BTreeMap<usize, u64>,
     calls: usize,
     changes: i128,
     fault: Option<Fault>,
@@ -65,6 +70,8 @@ impl World {
             durable: BTreeMap::new(),
             pending: Vec::new(),
             locked: BTreeSet::new(),
+            owned: BTreeSet::new(),
+            words: BTreeMap::new(),
             calls: 0,
             changes: 0,
             fault: None,
@@ -160,7 +167,98 @@ impl World {
         worlds
     }
 
-    fn step(&mut self) -> Answer<()> {
+    /// Whether calls fail from now on.
+    pub(super) fn has_failed_for_good(&self) -> bool {
+        matches!(self.fault, Some(Fault::From(at, _)) if at < self.calls)
+    }
+
+    /// One of the disks that a power cut now may leave. `choose` answers a number below the one
+    /// that it is given.
+    pub(super) fn power_cut(&self, mut choose: impl FnMut(usize) -> usize) -> World {
+        let mut world = self.restarted();
+        world.names = self.durable.clone();
+        for rename in &self.pending {
+            let outcome = choose(3);
+            if outcome > 0 {
+                world.names.extend(rename.sets.iter().cloned());
+            }
+            if outcome > 1 {
+                world
+                    .names
+                    .retain(|place, _| !rename.clears.contains(place));
+            }
+        }
+        for node in &mut world.nodes {
+            lose(
+                node,
+                match choose(3) {
+                    0 => Loss::Nothing,
+                    1 => Loss::Everything,
+                    _ => Loss::Half,
+                },
+            );
+        }
+        world.sync_all();
+        world
+    }
+
+    /// The same disk without the files that no name leads to.
+    pub(super) fn compacted(mut self) -> World {
+        if self.pending.is_empty() && self.nodes.len() > 4 * (self.names.len() + 16) {
+            let mut new_numbers = BTreeMap::from([(0, 0)]);
+            let mut nodes = vec![Node::Dir];
+            for node in self.names.values() {
+                new_numbers.entry(*node).or_insert_with(|| {
+                    nodes.push(self.nodes[*node].clone());
+                    nodes.len() - 1
+                });
+            }
+            let renumbered = |names: &BTreeMap<Place, usize>| {
+                names
+                    .iter()
+                    // A directory that was lost with the power has no number.
+                    .filter_map(|((dir, name), node)| {
+                        let dir = new_numbers.get(dir)?;
+                        Some(((*dir, name.clone()), new_numbers[node]))
+                    })
+                    .collect()
+            };
+            let names: BTreeMap<Place, usize> = renumbered(&self.names);
+            self.durable = names.clone();
+            self.names = names;
+            self.nodes = nodes;
+        }
+        self
+    }
+
+    /// Puts a file there, durably, with the directories above it. What stands in the way stays.
+    pub(super) fn plant(&mut self, path: &str, bytes: &[u8]) {
+        let mut dir = 0;
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let place = (dir, part.to_owned());
+            let found = self.names.get(&place).copied();
+            match (found, parts.peek()) {
+                (Some(node), Some(_)) if matches!(self.nodes[node], Node::Dir) => dir = node,
+                (Some(_), _) => return,
+                (None, Some(_)) => {
+                    dir = self.new_node(Node::Dir);
+                    self.names.insert(place, dir);
+                }
+                (None, None) => {
+                    let file = Node::File {
+                        bytes: bytes.to_vec(),
+                        durable: None,
+                    };
+                    let file = self.new_node(file);
+                    self.names.insert(place, file);
+                }
+            }
+        }
+        self.sync_all();
+    }
+
+    pub(super) fn step(&mut self) -> Answer<()> {
         let number = self.calls;
         self.calls += 1;
         match self.fault {
@@ -299,11 +397,15 @@ impl Simulated {
 }
 
 /// A lock in the world.
-pub(super) struct SimulatedLock(Arc<Mutex<World>>, String);
+pub(super) struct SimulatedLock {
+    world: Arc<Mutex<World>>,
+    name: String,
+    had_owner: bool,
+}
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
-        self.0.lock().locked.remove(&self.1);
+        self.world.lock().locked.remove(&self.name);
     }
 }
 
@@ -311,6 +413,7 @@ impl FileSystem for Simulated {
     type Dir = usize;
     type File = usize;
     type Locked = SimulatedLock;
+    type Words = ();
 
     fn open_dir(&self, parent: &usize, name: &str) -> Answer<usize> {
         let mut world = self.0.lock();
@@ -319,6 +422,10 @@ impl FileSystem for Simulated {
         matches!(world.nodes[node], Node::Dir)
             .then_some(node)
             .ok_or(Errno::NOTDIR)
+    }
+
+    fn distrust(&self, _dir: &usize) -> Answer<Option<&'static str>> {
+        Ok(None)
     }
 
     fn make_dir(&self, parent: &usize, name: &str) -> Answer<()> {
@@ -344,6 +451,12 @@ impl FileSystem for Simulated {
         }
         world.change(vec![], vec![(*parent, name.to_owned())]);
         Ok(())
+    }
+
+    fn is_empty(&self, dir: &usize) -> Answer<bool> {
+        let mut world = self.0.lock();
+        world.step()?;
+        Ok(!world.names.keys().any(|place| place.0 == *dir))
     }
 
     fn entries(&self, dir: &usize) -> Answer<Vec<Entry>> {
@@ -466,6 +579,17 @@ impl FileSystem for Simulated {
         Ok(())
     }
 
+    fn move_new(&self, from: &usize, name: &OsStr, to: &usize, new: &OsStr) -> Answer<()> {
+        let names = (name.to_str(), new.to_str());
+        let (Some(name), Some(new)) = names else {
+            return Err(Errno::ILSEQ);
+        };
+        if self.0.lock().find(*to, new).is_ok() {
+            return Err(Errno::EXIST);
+        }
+        self.rename(from, name, to, new)
+    }
+
     fn unlink(&self, dir: &usize, name: &str) -> Answer<()> {
         let mut world = self.0.lock();
         world.step()?;
@@ -477,8 +601,45 @@ impl FileSystem for Simulated {
     fn try_lock(&self, _dir: &usize, name: &str, _owner: &str) -> Answer<Option<SimulatedLock>> {
         let mut world = self.0.lock();
         world.step()?;
-        let is_free = world.locked.insert(name.to_owned());
-        Ok(is_free.then(|| SimulatedLock(Arc::clone(&self.0), name.to_owned())))
+        if !world.locked.insert(name.to_owned()) {
+            return Ok(None);
+        }
+        let had_owner = !world.owned.insert(name.to_owned());
+        Ok(Some(SimulatedLock {
+            world: Arc::clone(&self.0),
+            name: name.to_owned(),
+            had_owner,
+        }))
+    }
+
+    fn had_owner(&self, locked: &SimulatedLock) -> bool {
+        locked.had_owner
+    }
+
+    fn disown(&self, locked: &SimulatedLock) {
+        let mut world = self.0.lock();
+        if world.step().is_ok() {
+            world.owned.remove(&locked.name);
+        }
+    }
+
+    fn descriptor<'a>(&self, _locked: &'a SimulatedLock) -> Option<BorrowedFd<'a>> {
+        None
+    }
+
+    fn open_words(&self, _dir: &usize, _name: &str, _count: usize) -> Answer<()> {
+        self.0.lock().step()
+    }
+
+    fn word(&self, (): &(), index: usize) -> u64 {
+        self.0.lock().words.get(&index).copied().unwrap_or(0)
+    }
+
+    fn renew_word(&self, (): &(), index: usize) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        *world.words.entry(index).or_default() += 1;
+        Ok(())
     }
 
     fn pause(&self, _time: Duration) {}
