@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo check crash stress sanitize install clean header help set-up simulate fuzz \
+.PHONY: build demo check compare crash stress sanitize install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -39,6 +39,16 @@ stress: ## 8 processes of 8 threads on one domain for a minute
 		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
 	meson compile -C build-check stress
 	build-check/c-tests/stress 60
+
+compare: ## the same random calls on libvirt and here, answer by answer; SEED=1 STEPS=3000
+	$(call step,compare with the real libvirt)
+	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
+		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
+	meson compile -C build-check
+	c-tests/compare/compare.py --program $(CURDIR)/build-check/c-tests/compare/compare \
+		--libvirt "$$(pkg-config --variable=libdir libvirt)/libvirt.so.0" \
+		--virsnap $(CURDIR)/build-check/libvirsnap.so.0 \
+		--seed $(or $(SEED),1) --steps $(or $(STEPS),3000)
 
 sanitize: ## the C harness under AddressSanitizer and ThreadSanitizer; needs a nightly toolchain
 	$(call step,sanitize)

@@ -130,6 +130,9 @@ pub enum Error {
     /// A domain definition without `<name>`.
     #[error("missing name information")]
     DomainWithoutName,
+    /// A disk without `<target dev=…>`.
+    #[error("missing target information for device")]
+    DiskWithoutTarget,
     /// The name is in use by a domain with another UUID.
     #[error("domain '{name}' already exists with uuid {uuid}")]
     DomainNameTaken { name: String, uuid: String },
@@ -139,6 +142,9 @@ pub enum Error {
     /// A domain name that cannot be a file name.
     #[error("invalid domain name '{name}': {reason}")]
     DomainName { name: String, reason: &'static str },
+    /// Undefine that shall keep a thing and delete it.
+    #[error("cannot both keep and delete {what}")]
+    UndefineContradiction { what: &'static str },
     /// Undefine of a domain that still has snapshots.
     #[error("cannot delete inactive domain with {count} snapshots")]
     DomainHasSnapshots { count: usize },
@@ -315,8 +321,13 @@ pub enum Error {
     /// A storage type that has no offline internal snapshots.
     #[error("internal inactive snapshots are not supported on '{kind}' disks")]
     InternalOnType { kind: String },
-    /// A disk without an image.
-    #[error("disk '{disk}' has no source image")]
+    /// A disk on the network, which has no offline internal snapshots.
+    #[error(
+        "internal inactive snapshots are not supported on 'network' disks using '{protocol}' protocol"
+    )]
+    InternalOnNetwork { protocol: String },
+    /// A disk without a local image.
+    #[error("can't manipulate inactive snapshots of disk '{disk}'")]
     DiskWithoutSource { disk: String },
     /// LIVE without a running guest and external memory.
     #[error("live snapshot creation is supported only during full system snapshots")]
@@ -470,6 +481,7 @@ pub enum Number {
     InvalidDomain = 7,
     InvalidArg = 8,
     OperationFailed = 9,
+    NoTarget = 20,
     NoName = 21,
     XmlError = 27,
     OperationDenied = 29,
@@ -535,6 +547,7 @@ impl Error {
             E::NoSupport { .. } => Number::NoSupport,
             E::NoDriver { .. } => Number::NoConnect,
             E::DomainWithoutName => Number::NoName,
+            E::DiskWithoutTarget => Number::NoTarget,
             E::DomainGone { .. }
             | E::NoDomainWithUuid { .. }
             | E::NoDomainWithName { .. }
@@ -542,7 +555,10 @@ impl Error {
             E::DomainNameTaken { .. } | E::DomainUuidTaken { .. } | E::SnapshotExists { .. } => {
                 Number::OperationFailed
             }
-            E::DomainHasSnapshots { .. } | E::KeptElsewhere { .. } => Number::OperationInvalid,
+            E::DomainHasSnapshots { .. }
+            | E::UndefineContradiction { .. }
+            | E::KeptElsewhere { .. }
+            | E::DiskWithoutSource { .. } => Number::OperationInvalid,
             E::DomainBusy { .. } => Number::OperationTimeout,
             E::SnapshotMissing { .. } | E::NoCurrent | E::NoParent { .. } => {
                 Number::NoDomainSnapshot
@@ -584,7 +600,6 @@ impl Error {
             | E::NoDiskSelected
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
-            | E::DiskWithoutSource { .. }
             | E::Unsupported { .. }
             | E::DeletionUnsupported { .. }
             | E::Setting { .. } => Number::ConfigUnsupported,
@@ -594,6 +609,7 @@ impl Error {
             | E::DiskNameMissing
             | E::DefinitionMissing
             | E::InternalOnType { .. }
+            | E::InternalOnNetwork { .. }
             | E::ImageOperation { .. }
             | E::ImageLacksSnapshot { .. }
             | E::ImageHoldsName { .. }
@@ -662,6 +678,8 @@ impl Error {
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::InternalOnType { .. }
+            | E::InternalOnNetwork { .. }
+            | E::UndefineContradiction { .. }
             | E::DiskWithoutSource { .. }
             | E::LiveWithoutMemory
             | E::InternalWithPflash
@@ -669,7 +687,6 @@ impl Error {
             | E::Unsupported { .. }
             | E::DeletionUnsupported { .. }
             | E::ImageHoldsName { .. }
-            | E::ImageLacksSnapshot { .. }
             | E::ImageUnusable { .. }
             | E::RevertRisky { .. }
             | E::RevertState { .. }
@@ -685,6 +702,7 @@ impl Error {
             | E::DomainNotWellFormed { .. }
             | E::DomainInternal { .. }
             | E::DomainWithoutName
+            | E::DiskWithoutTarget
             | E::DomainName { .. }
             | E::DomainNameTaken { .. }
             | E::DomainUuidTaken { .. }
@@ -729,7 +747,8 @@ impl Error {
             | E::GenerateWithoutSource { .. }
             | E::GenerateNotRegular { .. }
             | E::GenerateCollision { .. } => Origin::DomainSnapshot,
-            E::ImageOperation { .. } => Origin::None,
+            // libvirt: what qemu-img refuses.
+            E::ImageOperation { .. } | E::ImageLacksSnapshot { .. } => Origin::None,
             E::UndoFailed { cause, .. } => cause.origin(),
         }
     }

@@ -15,6 +15,12 @@ use crate::uuid;
 const VALIDATE: c_uint = virDomainDefineFlags::VIR_DOMAIN_DEFINE_VALIDATE as c_uint;
 const SNAPSHOTS_METADATA: c_uint =
     virDomainUndefineFlagsValues::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA as c_uint;
+/// VIR_DOMAIN_UNDEFINE_NVRAM and VIR_DOMAIN_UNDEFINE_KEEP_NVRAM.
+const NVRAM: c_uint = virDomainUndefineFlagsValues::VIR_DOMAIN_UNDEFINE_NVRAM as c_uint
+    | virDomainUndefineFlagsValues::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM as c_uint;
+/// VIR_DOMAIN_UNDEFINE_TPM and VIR_DOMAIN_UNDEFINE_KEEP_TPM.
+const TPM: c_uint = virDomainUndefineFlagsValues::VIR_DOMAIN_UNDEFINE_TPM as c_uint
+    | virDomainUndefineFlagsValues::VIR_DOMAIN_UNDEFINE_KEEP_TPM as c_uint;
 /// All flags of virDomainUndefineFlags(). But for one they are about things that a domain of this
 /// library does not have.
 const UNDEFINE_KNOWN: c_uint = 0x7f;
@@ -153,6 +159,7 @@ fn undefine(call: &mut Call, domain: virDomainPtr, flags: Option<c_uint>) -> Res
     let domain = call.domain(domain)?;
     call.writable(&domain.connection)?;
     call.known_flags(flags, UNDEFINE_KNOWN)?;
+    refuse_contradictions(flags)?;
     let snapshots = if flags & SNAPSHOTS_METADATA == 0 {
         Undefine::RefuseSnapshots
     } else {
@@ -161,6 +168,16 @@ fn undefine(call: &mut Call, domain: virDomainPtr, flags: Option<c_uint>) -> Res
     let now = domain.now()?;
     domain.connection.connection.undefine(&now, snapshots)?;
     Ok(0)
+}
+
+/// libvirt: what is to be kept cannot be deleted, also where there is none of it.
+fn refuse_contradictions(flags: c_uint) -> Result<()> {
+    for (what, both) in [("nvram", NVRAM), ("TPM", TPM)] {
+        if flags & both == both {
+            return Err(Error::UndefineContradiction { what });
+        }
+    }
+    Ok(())
 }
 
 /// Finds a domain by its name.

@@ -144,6 +144,7 @@ fn format(number: Number) -> &'static str {
         Number::InvalidArg => "invalid argument: %s",
         Number::OperationFailed => "operation failed: %s",
         // libvirt: without a detail.
+        Number::NoTarget => "missing target information for device",
         Number::NoName => "missing name information",
         Number::XmlError => "XML error: %s",
         Number::OperationDenied => "operation forbidden: %s",

@@ -191,8 +191,8 @@ fn check_name(name: &str) -> Result<()> {
         "is too long"
     } else if name.contains('\0') {
         "must not contain NUL"
-    } else if name.starts_with('.') {
-        "must not start with '.'"
+    } else if name == revert::BEFORE {
+        "is what a revert uses itself"
     } else {
         return Ok(());
     };

@@ -28,6 +28,9 @@ impl Domain {
             return self.create_elsewhere(executor, xml, flags, redefine_current);
         }
         flags.check_driver()?;
+        if flags.has(CreateFlags::VALIDATE) {
+            xml::validate(xml)?;
+        }
         if flags.has(CreateFlags::REDEFINE) {
             return self.redefine(xml, flags, redefine_current);
         }
@@ -150,6 +153,9 @@ fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
     if !has(DiskMode::Internal) && !has(DiskMode::External) {
         return Err(Error::NothingSelected);
     }
+    if has(DiskMode::Internal) && leaves_a_writable_disk_out(snapshot, facts) {
+        return Err(Error::DisksLeftOut);
+    }
     if has(DiskMode::Internal) && has(DiskMode::External) {
         return Err(Error::MixedTargets);
     }
@@ -157,9 +163,6 @@ fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
         return Err(Error::Unsupported {
             what: "external snapshots are",
         });
-    }
-    if leaves_a_writable_disk_out(snapshot, facts) {
-        return Err(Error::DisksLeftOut);
     }
     if facts.pflash {
         return Err(Error::InternalWithPflash);
@@ -169,8 +172,13 @@ fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
 
 fn check_internal(disk: &DomainDisk) -> Result<()> {
     if !matches!(disk.source_type.as_str(), "file" | "block") {
-        return Err(Error::InternalOnType {
-            kind: disk.source_type.clone(),
+        return Err(match &disk.protocol {
+            Some(protocol) => Error::InternalOnNetwork {
+                protocol: protocol.clone(),
+            },
+            None => Error::InternalOnType {
+                kind: disk.source_type.clone(),
+            },
         });
     }
     match &disk.format {

@@ -101,7 +101,10 @@ fn check_replacement(snapshot: &Snapshot, replaced: &Snapshot) -> Result<()> {
     if (snapshot.state == State::DiskSnapshot) != (replaced.state == State::DiskSnapshot) {
         return Err(Error::ChangesDiskOnly { name: name() });
     }
-    Ok(())
+    match (&snapshot.domain, &replaced.domain) {
+        (Some(new), Some(old)) => xml::check_guest_abi(new, old),
+        _ => Ok(()),
+    }
 }
 
 /// Without a definition the old one stays. With the old one's public form, too: that was dumped

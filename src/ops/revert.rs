@@ -53,7 +53,8 @@ impl Domain {
                 ),
             });
         };
-        xml::named_and_identified(&xml::unnested(kept), self.name(), self.uuid())
+        let definition = xml::unnested(kept) + "\n";
+        xml::named_and_identified(&definition, self.name(), self.uuid())
     }
 }
 

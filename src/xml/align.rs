@@ -251,6 +251,7 @@ mod tests {
             target: target.into(),
             device: "disk".into(),
             source_type: "file".into(),
+            protocol: None,
             source: Some(source.to_owned()).filter(|source| !source.is_empty()),
             format: None,
             read_only: false,

@@ -135,7 +135,7 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// The bytes of a unit: KiB or K is 1024, KB is 1000, and so on; no unit is a byte.
-fn factor(unit: &str) -> Option<u64> {
+pub(super) fn factor(unit: &str) -> Option<u64> {
     let unit = unit.to_ascii_lowercase();
     if matches!(unit.as_str(), "" | "b" | "byte" | "bytes") {
         return Some(1);

@@ -30,6 +30,8 @@ pub struct DomainDisk {
     pub device: String,
     /// `@type`: `file` (default), `block`, `network`, ….
     pub source_type: String,
+    /// `source/@protocol` of a network disk.
+    pub protocol: Option<String>,
     /// Local path of the image; `None` for an empty drive or a disk without local path.
     pub source: Option<String>,
     /// `driver/@type`; `None` if not given.
@@ -152,12 +154,15 @@ fn read_disk(disk: Element<'_, '_>) -> Result<DomainDisk> {
     let target = child(disk, "target")
         .and_then(|target| attribute(target, "dev"))
         .filter(|dev| !dev.is_empty())
-        .ok_or_else(|| domain_xml("missing target information for device"))?;
+        .ok_or(Error::DiskWithoutTarget)?;
     let read_only = device == "cdrom" || child(disk, "readonly").is_some();
     let left_out = read_only || source_type == "vhostuser";
     Ok(DomainDisk {
         target: target.to_owned(),
         source: local_source(disk, source_type),
+        protocol: child(disk, "source")
+            .filter(|_| source_type == "network")
+            .and_then(|source| non_empty(source, "protocol")),
         format: children(disk, "driver").find_map(|driver| non_empty(driver, "type")),
         device: device.to_owned(),
         source_type: source_type.to_owned(),
@@ -330,11 +335,6 @@ mod tests {
                 "Invalid value for attribute 'snapshot' in element 'disk': 'default'.",
             ),
             (
-                "<disk><target bus='virtio'/></disk>",
-                Origin::DomainConfig,
-                "missing target information for device",
-            ),
-            (
                 "<disk><source file='/a'/><target dev='vda'/></disk>\
                  <disk><source file='/b'/><target dev='vda'/></disk>",
                 Origin::DomainConfig,
@@ -344,6 +344,9 @@ mod tests {
             let expected = (Number::XmlError, origin, message.to_owned());
             assert_eq!(refusal(&with_devices(disk)), expected, "{disk}");
         }
+        let (number, origin, message) = refusal(&with_devices("<disk><target bus='x'/></disk>"));
+        assert_eq!((number, origin), (Number::NoTarget, Origin::DomainConfig));
+        assert_eq!(message, "missing target information for device");
     }
 
     // libvirt 9.0.0 accepts and refuses the same.

@@ -138,3 +138,8 @@ pub(super) fn scalar(element: Element<'_, '_>, name: &'static str) -> Option<Str
         .map(string)
         .filter(|text| !text.is_empty())
 }
+
+/// The same, of an element that the full parser has read.
+pub(super) fn scalar_of(node: Node<'_, '_>, name: &'static str) -> Option<String> {
+    scalar(Element::Full(node), name)
+}

@@ -2,6 +2,7 @@
 //!
 //! Texts only: no files, no hierarchy. Rules, defaults, errors and layout are libvirt 9.0.0's.
 
+mod abi;
 mod align;
 mod definitions;
 mod disk;
@@ -13,15 +14,18 @@ mod format;
 mod identity;
 mod parse;
 mod plain;
+mod schema;
 mod verbatim;
 
 #[cfg(test)]
 mod properties;
 
+pub use abi::check_guest_abi;
 pub use align::{Participation, align};
 pub use definitions::Definitions;
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::{named_and_identified, named_request};
 pub use parse::{Mode, Parsed, parse, parse_with};
+pub use schema::validate;
 pub use verbatim::{nested, unnested, without_secrets};

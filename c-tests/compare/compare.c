@@ -1,0 +1,116 @@
+/* Makes a random sequence of calls from a seed and prints what each answers.
+ *
+ * usage: compare URI ROOT DEFINITIONS SEED FIRST LAST [external] [test]
+ *        compare --definitions URI ROOT DEFINITIONS TYPE
+ *
+ * ROOT is a directory of this process alone; sequences FIRST to LAST are run, each on a domain of its
+ * own. The first form needs the definitions that the second writes with the real libvirt. Which call
+ * is made with which arguments depends on the seed alone, except for handles and documents that
+ * earlier calls gave: so two libraries are asked the same as long as they answer the same. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "step.h"
+
+enum { STEPS = 30 };
+
+static void ignore_error(void *user_data, virErrorPtr error)
+{
+    (void)user_data;
+    (void)error;
+}
+
+static void open_connections(struct setting *setting)
+{
+    int (*register_loop)(void) = NULL;
+    void *address = api_find("virEventRegisterDefaultImpl");
+
+    memcpy(&register_loop, &address, sizeof(address));
+    if (register_loop)
+        register_loop();
+    setting->connection = virConnectOpen(setting->uri);
+    if (setting->connection)
+        setting->read_only = virConnectOpenReadOnly(setting->uri);
+    if (!setting->read_only) {
+        fprintf(stderr, "%s: %s\n", setting->uri, virGetLastErrorMessage());
+        exit(EXIT_FAILURE);
+    }
+}
+
+/* Whether the step may have changed something. */
+static bool make_step(struct world *world, unsigned int step)
+{
+    unsigned int kind = random_below(&world->random, 100);
+
+    if (kind < 12)
+        ask_list(world, step);
+    else if (kind < 21)
+        ask_children(world, step);
+    else if (kind < 32)
+        ask_domain(world, step);
+    else if (kind < 46)
+        ask_snapshot(world, step);
+    else if (kind < 60)
+        return create(world, step), true;
+    else if (kind < 76)
+        return redefine(world, step), true;
+    else if (kind < 80)
+        return redefine_from_dump(world, step), true;
+    else if (kind < 89)
+        return delete_snapshot(world, step), true;
+    else if (kind < 96)
+        return revert(world, step), true;
+    else
+        return change_domain(world, step), true;
+    return false;
+}
+
+static void run_sequence(const struct setting *setting, uint64_t seed, unsigned int number)
+{
+    struct world world;
+
+    world_open(&world, setting, seed, number);
+    for (unsigned int step = 0; step < STEPS; step++)
+        if (make_step(&world, step))
+            report_state(&world, step);
+    /* libvirt's test driver touches no image. */
+    if (!setting->is_test_driver)
+        report_images(&world, STEPS);
+    world_close(&world);
+}
+
+int main(int argc, char **argv)
+{
+    struct setting setting = {NULL};
+    bool is_writing = argc == 6 && strcmp(argv[1], "--definitions") == 0;
+
+    if (!is_writing && argc < 7)
+        return EXIT_FAILURE;
+    setting.uri = argv[is_writing ? 2 : 1];
+    setting.root = argv[is_writing ? 3 : 2];
+    setting.definitions = argv[is_writing ? 4 : 3];
+    for (int i = 7; i < argc; i++) {
+        setting.has_external |= strcmp(argv[i], "external") == 0;
+        setting.is_test_driver |= strcmp(argv[i], "test") == 0;
+    }
+    /* What was answered stands there also if a later call ends the process. */
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    api_load();
+    if (virInitialize() != 0)
+        return EXIT_FAILURE;
+    virSetErrorFunc(NULL, ignore_error);
+    open_connections(&setting);
+    if (is_writing) {
+        write_definitions(&setting, argv[5]);
+    } else {
+        uint64_t seed = strtoull(argv[4], NULL, 10);
+        unsigned int last = (unsigned int)strtoul(argv[6], NULL, 10);
+
+        for (unsigned int i = (unsigned int)strtoul(argv[5], NULL, 10); i <= last; i++)
+            run_sequence(&setting, seed, i);
+    }
+    virConnectClose(setting.read_only);
+    virConnectClose(setting.connection);
+    return EXIT_SUCCESS;
+}

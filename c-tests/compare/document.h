@@ -1,0 +1,19 @@
+/* Documents to give to libvirt: good ones, slightly wrong ones and hostile ones. */
+#ifndef VIRSNAP_COMPARE_DOCUMENT_H
+#define VIRSNAP_COMPARE_DOCUMENT_H
+
+#include "world.h"
+
+/* A <domainsnapshot> that asks for a new snapshot. Freed by the caller. */
+char *create_document(struct world *world);
+
+/* A <domainsnapshot> of one that exists. Freed by the caller. */
+char *redefine_document(struct world *world);
+
+/* A <domain> for the sequence's domain: mostly its own. Freed by the caller. */
+char *domain_document(struct world *world);
+
+/* The name of a snapshot that may exist. Freed by the caller. */
+char *some_name(struct world *world);
+
+#endif
