@@ -325,6 +325,10 @@ pub enum Error {
     #[error("{what} not supported by this connection")]
     Unsupported { what: &'static str },
 
+    /// A set of snapshots that libvirt's QEMU driver does not delete.
+    #[error("{what} not supported")]
+    DeletionUnsupported { what: &'static str },
+
     /// An internal snapshot of a domain whose firmware keeps its variables in flash.
     #[error("internal snapshots of a VM with pflash based firmware are not supported")]
     InternalWithPflash,
@@ -396,6 +400,21 @@ pub enum Error {
         #[source]
         cause: Box<Error>,
         undo: String,
+    },
+
+    // ---- the real libvirt ----
+    /// A call of libvirt's failed. It has set the error and told the program's handler.
+    #[error("{0}")]
+    Libvirt(crate::libvirt::Saved),
+    /// libvirt itself keeps another snapshot of that name, and one of the two would be lost.
+    #[error("libvirt itself keeps another snapshot named '{name}' of domain '{domain}'")]
+    KeptElsewhere { name: String, domain: String },
+    /// An environment variable with a value that it cannot have.
+    #[error("environment variable {variable} is '{value}': {expected}")]
+    Setting {
+        variable: &'static str,
+        value: String,
+        expected: &'static str,
     },
 
     // ---- ourselves ----
@@ -523,7 +542,7 @@ impl Error {
             E::DomainNameTaken { .. } | E::DomainUuidTaken { .. } | E::SnapshotExists { .. } => {
                 Number::OperationFailed
             }
-            E::DomainHasSnapshots { .. } => Number::OperationInvalid,
+            E::DomainHasSnapshots { .. } | E::KeptElsewhere { .. } => Number::OperationInvalid,
             E::DomainBusy { .. } => Number::OperationTimeout,
             E::SnapshotMissing { .. } | E::NoCurrent | E::NoParent { .. } => {
                 Number::NoDomainSnapshot
@@ -566,7 +585,9 @@ impl Error {
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::DiskWithoutSource { .. }
-            | E::Unsupported { .. } => Number::ConfigUnsupported,
+            | E::Unsupported { .. }
+            | E::DeletionUnsupported { .. }
+            | E::Setting { .. } => Number::ConfigUnsupported,
             E::StateInvalid { .. }
             | E::CreationTimeMissing
             | E::ActiveMissing
@@ -582,6 +603,8 @@ impl Error {
             | E::MalformedUri { .. }
             | E::StateDirectory { .. }
             | E::DomainInternal { .. }
+            // Its own code is in it; capi::message takes that.
+            | E::Libvirt(_)
             | E::Panicked { .. } => Number::InternalError,
             E::StatePmSuspended
             | E::RevertPmSuspended
@@ -644,6 +667,7 @@ impl Error {
             | E::InternalWithPflash
             | E::RevertPmSuspended
             | E::Unsupported { .. }
+            | E::DeletionUnsupported { .. }
             | E::ImageHoldsName { .. }
             | E::ImageLacksSnapshot { .. }
             | E::ImageUnusable { .. }
@@ -652,6 +676,9 @@ impl Error {
             | E::Io { .. }
             | E::Damaged { .. }
             | E::StateDirectory { .. }
+            | E::Libvirt(_)
+            | E::KeptElsewhere { .. }
+            | E::Setting { .. }
             | E::Panicked { .. }
             | E::OutOfMemory { .. } => Origin::Driver,
             E::DomainXml { .. }
@@ -704,6 +731,15 @@ impl Error {
             | E::GenerateCollision { .. } => Origin::DomainSnapshot,
             E::ImageOperation { .. } => Origin::None,
             E::UndoFailed { cause, .. } => cause.origin(),
+        }
+    }
+
+    /// The error of libvirt's that this one comes from.
+    pub(crate) fn of_libvirt(&self) -> Option<&crate::libvirt::Saved> {
+        match self {
+            Error::Libvirt(saved) => Some(saved),
+            Error::UndoFailed { cause, .. } => cause.of_libvirt(),
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@
 //! * [`xml`]: `<domainsnapshot>` in and out, and the few facts read from `<domain>`.
 //! * [`host`]: who the domain is and what state it is in.
 //! * [`data`]: how the guest's state is captured, restored and dropped.
+//! * [`libvirt`]: the real libvirt, where it is in the process.
 //! * [`store`]: where the metadata lives and how a change becomes durable.
 //! * [`error`], [`limits`], `uuid`: the one error type, every bound, UUIDs.
 //! * `sys`: what neither std nor a crate wraps safely.
@@ -18,6 +19,7 @@
 pub mod data;
 pub mod error;
 pub mod host;
+pub mod libvirt;
 pub mod limits;
 pub mod ops;
 pub mod snapshot;

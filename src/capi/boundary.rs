@@ -4,13 +4,14 @@
 use std::ffi::{c_char, c_int, c_uint};
 use std::sync::Arc;
 
-use super::dispatch;
+use super::dispatch::{self, Told};
 use super::last_error;
 use super::objects::{self, ConnectObject, DomainObject, Handle, SnapshotObject};
 use super::panics;
 use super::strings;
 use super::types::{virConnectPtr, virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Error, Family, Result};
+use crate::libvirt;
 use crate::limits;
 use crate::ops::Access;
 
@@ -20,8 +21,8 @@ pub(super) struct Call {
     pub(super) function: &'static str,
     /// Its family: decides the error domain of argument checks.
     pub(super) family: Family,
-    /// Known once a handle has passed its check; an error is kept there too.
-    connection: Option<Arc<ConnectObject>>,
+    /// Known once a handle has passed its check: who is told of an error.
+    told: Option<Told>,
 }
 
 /// Runs the body of an export. Its error becomes the thread's last error and the export
@@ -32,20 +33,33 @@ pub(super) fn enter<T>(
     failure: T,
     body: impl FnOnce(&mut Call) -> Result<T>,
 ) -> T {
-    last_error::reset();
+    forget_last_error();
     let mut call = Call {
         function,
         family,
-        connection: None,
+        told: None,
     };
     let error = match panics::catch(|| body(&mut call)) {
-        Ok(Ok(value)) => return value,
+        Ok(Ok(value)) => {
+            if let Some(Told::Libvirt(_)) = call.told {
+                // Of a call of libvirt's on the way that might fail.
+                forget_last_error();
+            }
+            return value;
+        }
         Ok(Err(error)) => error,
         Err(payload) => Error::Panicked { function, payload },
     };
     // The handler is C's and may call us again, so nothing of this call may be in its way.
-    dispatch::raise(&error, call.connection.as_deref());
+    dispatch::raise(&error, call.told.take());
     failure
+}
+
+fn forget_last_error() {
+    last_error::reset();
+    if let Some(libvirt) = libvirt::known() {
+        libvirt.reset_last_error();
+    }
 }
 
 /// Runs the body of an accessor of errors: these do not touch the thread's last error.
@@ -59,6 +73,11 @@ pub(super) fn count(length: usize) -> c_int {
 }
 
 impl Call {
+    /// Says whose error it is if the call fails from here on.
+    pub(super) fn tell(&mut self, told: Option<Told>) {
+        self.told = told;
+    }
+
     /// The connection that C means.
     pub(super) fn connection(&mut self, pointer: virConnectPtr) -> Result<Handle<ConnectObject>> {
         let connection =
@@ -66,7 +85,7 @@ impl Call {
                 function: self.function,
                 family: self.family,
             })?;
-        self.connection = Some(Arc::clone(connection.object()));
+        self.tell(Some(Told::Ours(Arc::clone(connection.object()))));
         Ok(connection)
     }
 
@@ -75,7 +94,7 @@ impl Call {
         let domain = objects::find::<DomainObject>(pointer).ok_or(Error::InvalidDomain {
             function: self.function,
         })?;
-        self.connection = Some(Arc::clone(domain.connection.object()));
+        self.tell(Some(Told::Ours(Arc::clone(domain.connection.object()))));
         Ok(domain)
     }
 
@@ -87,7 +106,7 @@ impl Call {
         let snapshot = objects::find::<SnapshotObject>(pointer).ok_or(Error::InvalidSnapshot {
             function: self.function,
         })?;
-        self.connection = Some(Arc::clone(snapshot.domain.connection.object()));
+        self.tell(snapshot.domain.told());
         Ok(snapshot)
     }
 

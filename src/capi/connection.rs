@@ -4,10 +4,13 @@ use std::ffi::{c_char, c_int, c_uint, c_ulong};
 
 use super::boundary::{self, Call, count};
 use super::constants::{LIBVIR_VERSION_NUMBER, virConnectFlags};
+use super::forward::{self, forward};
 use super::objects;
+use super::opening;
 use super::strings::MallocString;
 use super::types::{virConnectAuthPtr, virConnectPtr};
 use crate::error::{Error, Family, Result};
+use crate::libvirt::Rights;
 use crate::ops::{Access, Connection};
 
 const READ_ONLY: c_uint = virConnectFlags::VIR_CONNECT_RO as c_uint;
@@ -33,6 +36,13 @@ const NO_ALIASES: c_uint = virConnectFlags::VIR_CONNECT_NO_ALIASES as c_uint;
 /// name is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virConnectOpen(name: *const c_char) -> virConnectPtr {
+    // SAFETY: NULL or NUL-terminated by this function's contract.
+    if let Some(libvirt) = unsafe { opening::libvirt_for(name) } {
+        return opening::noted(libvirt, Rights::ReadWrite, || {
+            forward!(Some(libvirt) => virConnectOpen(name));
+            std::ptr::null_mut()
+        });
+    }
     const FUNCTION: &str = "virConnectOpen";
     boundary::enter(FUNCTION, Family::Core, std::ptr::null_mut(), |call| {
         // SAFETY: NULL or NUL-terminated by this function's contract.
@@ -56,6 +66,13 @@ pub unsafe extern "C" fn virConnectOpen(name: *const c_char) -> virConnectPtr {
 /// name is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virConnectOpenReadOnly(name: *const c_char) -> virConnectPtr {
+    // SAFETY: NULL or NUL-terminated by this function's contract.
+    if let Some(libvirt) = unsafe { opening::libvirt_for(name) } {
+        return opening::noted(libvirt, Rights::ReadOnly, || {
+            forward!(Some(libvirt) => virConnectOpenReadOnly(name));
+            std::ptr::null_mut()
+        });
+    }
     const FUNCTION: &str = "virConnectOpenReadOnly";
     boundary::enter(FUNCTION, Family::Core, std::ptr::null_mut(), |call| {
         // SAFETY: NULL or NUL-terminated by this function's contract.
@@ -84,6 +101,18 @@ pub unsafe extern "C" fn virConnectOpenAuth(
     auth: virConnectAuthPtr,
     flags: c_uint,
 ) -> virConnectPtr {
+    // SAFETY: NULL or NUL-terminated by this function's contract.
+    if let Some(libvirt) = unsafe { opening::libvirt_for(name) } {
+        let rights = if flags & READ_ONLY == 0 {
+            Rights::ReadWrite
+        } else {
+            Rights::ReadOnly
+        };
+        return opening::noted(libvirt, rights, || {
+            forward!(Some(libvirt) => virConnectOpenAuth(name, auth, flags));
+            std::ptr::null_mut()
+        });
+    }
     const FUNCTION: &str = "virConnectOpenAuth";
     let _ = auth;
     boundary::enter(FUNCTION, Family::Core, std::ptr::null_mut(), |call| {
@@ -135,6 +164,7 @@ fn default_uri() -> Result<String> {
 /// Since: 0.6.0. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectRef(conn: virConnectPtr) -> c_int {
+    forward!(forward::connection(conn) => virConnectRef(conn));
     const FUNCTION: &str = "virConnectRef";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         let conn = call.connection(conn)?;
@@ -158,6 +188,12 @@ pub extern "C" fn virConnectRef(conn: virConnectPtr) -> c_int {
 /// Since: 0.0.3. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectClose(conn: virConnectPtr) -> c_int {
+    if let Some(libvirt) = forward::connection(conn) {
+        return opening::closed(conn, || {
+            forward!(Some(libvirt) => virConnectClose(conn));
+            -1
+        });
+    }
     const FUNCTION: &str = "virConnectClose";
     boundary::enter(FUNCTION, Family::Core, -1, |call| {
         let conn = call.connection(conn)?;
@@ -179,6 +215,7 @@ pub extern "C" fn virConnectClose(conn: virConnectPtr) -> c_int {
 /// Since: 0.3.0. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectGetURI(conn: virConnectPtr) -> *mut c_char {
+    forward!(forward::connection(conn) => virConnectGetURI(conn));
     const FUNCTION: &str = "virConnectGetURI";
     boundary::enter(FUNCTION, Family::Connect, std::ptr::null_mut(), |call| {
         let conn = call.connection(conn)?;
@@ -198,6 +235,7 @@ pub extern "C" fn virConnectGetURI(conn: virConnectPtr) -> *mut c_char {
 /// Since: 0.0.3. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectGetType(conn: virConnectPtr) -> *const c_char {
+    forward!(forward::connection(conn) => virConnectGetType(conn));
     const FUNCTION: &str = "virConnectGetType";
     boundary::enter(FUNCTION, Family::Connect, std::ptr::null(), |call| {
         call.connection(conn)?;
@@ -224,6 +262,7 @@ pub unsafe extern "C" fn virConnectGetLibVersion(
     conn: virConnectPtr,
     libVer: *mut c_ulong,
 ) -> c_int {
+    forward!(forward::connection(conn) => virConnectGetLibVersion(conn, libVer));
     const FUNCTION: &str = "virConnectGetLibVersion";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         call.connection(conn)?;
@@ -245,6 +284,7 @@ pub unsafe extern "C" fn virConnectGetLibVersion(
 /// Since: 0.3.0. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectGetHostname(conn: virConnectPtr) -> *mut c_char {
+    forward!(forward::connection(conn) => virConnectGetHostname(conn));
     const FUNCTION: &str = "virConnectGetHostname";
     boundary::enter(FUNCTION, Family::Connect, std::ptr::null_mut(), |call| {
         call.connection(conn)?;
@@ -265,6 +305,7 @@ pub extern "C" fn virConnectGetHostname(conn: virConnectPtr) -> *mut c_char {
 /// Since: 0.9.8. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectIsAlive(conn: virConnectPtr) -> c_int {
+    forward!(forward::connection(conn) => virConnectIsAlive(conn));
     const FUNCTION: &str = "virConnectIsAlive";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         call.connection(conn).map(|_| 1)
@@ -282,6 +323,7 @@ pub extern "C" fn virConnectIsAlive(conn: virConnectPtr) -> c_int {
 /// Since: 0.7.3. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectIsSecure(conn: virConnectPtr) -> c_int {
+    forward!(forward::connection(conn) => virConnectIsSecure(conn));
     const FUNCTION: &str = "virConnectIsSecure";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         call.connection(conn).map(|_| 1)
@@ -299,6 +341,7 @@ pub extern "C" fn virConnectIsSecure(conn: virConnectPtr) -> c_int {
 /// Since: 0.7.3. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectIsEncrypted(conn: virConnectPtr) -> c_int {
+    forward!(forward::connection(conn) => virConnectIsEncrypted(conn));
     const FUNCTION: &str = "virConnectIsEncrypted";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         call.connection(conn).map(|_| 0)

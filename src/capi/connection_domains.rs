@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::boundary::{self, count};
 use super::constants::virConnectListAllDomainsFlags as List;
+use super::forward::{self, forward};
 use super::objects;
 use super::strings::MallocString;
 use super::types::{virConnectPtr, virDomainPtr};
@@ -26,6 +27,7 @@ const KNOWN: c_uint = 0xffff;
 /// Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectNumOfDomains(conn: virConnectPtr) -> c_int {
+    forward!(forward::connection(conn) => virConnectNumOfDomains(conn));
     const FUNCTION: &str = "virConnectNumOfDomains";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         let conn = call.connection(conn)?;
@@ -54,6 +56,7 @@ pub extern "C" fn virConnectListDomains(
     ids: *mut c_int,
     maxids: c_int,
 ) -> c_int {
+    forward!(forward::connection(conn) => virConnectListDomains(conn, ids, maxids));
     const FUNCTION: &str = "virConnectListDomains";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         call.connection(conn)?;
@@ -73,6 +76,7 @@ pub extern "C" fn virConnectListDomains(
 /// Since: 0.1.5. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectNumOfDefinedDomains(conn: virConnectPtr) -> c_int {
+    forward!(forward::connection(conn) => virConnectNumOfDefinedDomains(conn));
     const FUNCTION: &str = "virConnectNumOfDefinedDomains";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         let conn = call.connection(conn)?;
@@ -106,6 +110,7 @@ pub unsafe extern "C" fn virConnectListDefinedDomains(
     names: *mut *mut c_char,
     maxnames: c_int,
 ) -> c_int {
+    forward!(forward::connection(conn) => virConnectListDefinedDomains(conn, names, maxnames));
     const FUNCTION: &str = "virConnectListDefinedDomains";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         let conn = call.connection(conn)?;
@@ -148,6 +153,7 @@ pub unsafe extern "C" fn virConnectListAllDomains(
     domains: *mut *mut virDomainPtr,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::connection(conn) => virConnectListAllDomains(conn, domains, flags));
     const FUNCTION: &str = "virConnectListAllDomains";
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
         if !domains.is_null() {

@@ -1,18 +1,24 @@
 //! Who is told of an error: the thread, the connection, and the program's handler.
 //!
+//! Where the real libvirt is in the process, the thread's last error and the handler of the process
+//! are its own: a program sees one library.
+//!
 //! libvirt's rules: the connection's handler is called instead of the process's; without any
 //! the error is printed as one line on stderr. Nothing else in this library ever prints.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::last_error::{self, ErrorCell};
-use super::message::Message;
+use super::message::{self, Message};
 use super::objects::ConnectObject;
 use super::types::{virErrorFunc, virErrorPtr};
 use crate::error::Error;
+use crate::libvirt::{self, Driver, Libvirt};
 
 /// A program's function for errors, with what it wants to be given.
 #[derive(Clone, Copy)]
@@ -96,31 +102,136 @@ impl ConnectionErrors {
     }
 }
 
+/// The connection whose error it is.
+pub(super) enum Told {
+    /// One of ours.
+    Ours(Arc<ConnectObject>),
+    /// That of a domain of libvirt's.
+    Libvirt(libvirt::Domain),
+}
+
+/// The real libvirt, if the process has it loaded. It is told of the handler that the program
+/// gave us before.
+pub(super) fn libvirt() -> Option<&'static Libvirt> {
+    hand_over(libvirt::find()?)
+}
+
+/// As [`libvirt`], loading it where it is installed.
+pub(super) fn loaded_libvirt() -> Option<&'static Libvirt> {
+    hand_over(libvirt::load()?)
+}
+
+fn hand_over(libvirt: &'static Libvirt) -> Option<&'static Libvirt> {
+    static IS_DONE: AtomicBool = AtomicBool::new(false);
+    if !IS_DONE.swap(true, Ordering::AcqRel) {
+        let handler = *PROCESS.read();
+        if handler.function.is_some() {
+            give_handler(libvirt, handler);
+        }
+    }
+    Some(libvirt)
+}
+
+/// Makes a handler libvirt's own.
+pub(super) fn give_handler(libvirt: &'static Libvirt, handler: Handler) {
+    // SAFETY: a virErrorPtr is a pointer to a virError on both sides; only the names differ.
+    let function =
+        unsafe { std::mem::transmute::<virErrorFunc, libvirt::ErrorHandler>(handler.function) };
+    // SAFETY: that is what the program has registered it for.
+    unsafe { libvirt.set_error_handler(handler.user_data, function) };
+}
+
 /// Ends a failed call: the error becomes the thread's and the connection's last one, and the
 /// handler is told.
-pub(super) fn raise(error: &Error, connection: Option<&ConnectObject>) {
-    let message = Message::of(error);
+pub(super) fn raise(error: &Error, told: Option<Told>) {
+    let message = Message::of_driver(error, driver_domain(told.as_ref()));
+    match libvirt() {
+        Some(libvirt) => raise_in_libvirt(libvirt, error, &message, told),
+        None => raise_here(&message, told.as_ref()),
+    }
+}
+
+/// The number that the driver behind the connection has among libvirt's error domains.
+fn driver_domain(told: Option<&Told>) -> c_int {
+    match told {
+        Some(Told::Libvirt(domain)) if matches!(domain.driver(), Ok(Driver::Test)) => {
+            message::TEST_DRIVER
+        }
+        _ => message::QEMU_DRIVER,
+    }
+}
+
+fn raise_here(message: &Message, told: Option<&Told>) {
     let spare = ErrorCell::new();
     // A thread that is ending has no place for an error any more; the handler is told all the same.
     let kept = last_error::pointer().unwrap_or_else(|| spare.pointer());
     // SAFETY: initialised; the thread's own or this function's own.
-    unsafe { last_error::write(kept, &message) };
-    if let Some(connection) = connection {
-        connection.errors.store(&message);
-    }
-    tell(kept, connection);
+    unsafe { last_error::write(kept, message) };
+    let handler = note(message, told);
+    tell(kept, handler.unwrap_or_else(|| *PROCESS.read()));
 }
 
-fn tell(error: virErrorPtr, connection: Option<&ConnectObject>) {
-    let own = connection.map_or(Handler::NONE, |connection| {
-        *connection.errors.handler.read()
-    });
-    // Copied out, so that no lock is held while the program's code runs: it may call us.
-    let handler = if own.function.is_some() {
-        own
-    } else {
-        *PROCESS.read()
+/// Keeps an error with a connection of ours, and answers that connection's own handler.
+fn note(message: &Message, told: Option<&Told>) -> Option<Handler> {
+    let Some(Told::Ours(connection)) = told else {
+        return None;
     };
+    connection.errors.store(message);
+    let handler = *connection.errors.handler.read();
+    handler.function.is_some().then_some(handler)
+}
+
+fn raise_in_libvirt(
+    libvirt: &'static Libvirt,
+    error: &Error,
+    message: &Message,
+    told: Option<Told>,
+) {
+    // libvirt has told its own errors when they happened.
+    if let Error::Libvirt(saved) = error {
+        // Each call of libvirt's, and giving a domain back is one, forgets the last error.
+        drop(told);
+        if saved.restore() {
+            return;
+        }
+        return overwrite(libvirt, message);
+    }
+    let own_handler = note(message, told.as_ref());
+    let connection = match &told {
+        Some(Told::Libvirt(domain)) => domain.connection(),
+        _ => std::ptr::null_mut(),
+    };
+    let filled = ErrorCell::new();
+    // SAFETY: initialised, and this function's own.
+    unsafe { last_error::write(filled.pointer(), message) };
+    // SAFETY: initialised.
+    if !unsafe { libvirt.set_error(filled.pointer().cast()) } {
+        drop(told);
+        return overwrite(libvirt, message);
+    }
+    match own_handler {
+        Some(handler) => tell(libvirt.last_error().cast(), handler),
+        // SAFETY: the connection of a domain that is held, or NULL.
+        None => unsafe { libvirt.dispatch_error(connection) },
+    }
+    drop(told);
+    // SAFETY: initialised.
+    unsafe { libvirt.set_error(filled.pointer().cast()) };
+}
+
+/// For a libvirt that takes no errors of ours: the error is right, but the handler is told of
+/// another.
+fn overwrite(libvirt: &'static Libvirt, message: &Message) {
+    libvirt.provoke_error();
+    let provoked: virErrorPtr = libvirt.last_error().cast();
+    if !provoked.is_null() {
+        // SAFETY: the thread's own error, whose strings libvirt has from malloc, too.
+        unsafe { last_error::write(provoked, message) };
+    }
+}
+
+fn tell(error: virErrorPtr, handler: Handler) {
+    // A copy of the handler, so that no lock is held while the program's code runs: it may call us.
     match handler.function {
         // SAFETY: the program registered this function with this data for exactly this call.
         Some(function) => unsafe { function(handler.user_data, error) },

@@ -4,10 +4,12 @@ use std::ffi::{c_char, c_int, c_uchar, c_uint};
 
 use super::boundary::{self, Call};
 use super::constants::{virDomainDefineFlags, virDomainUndefineFlagsValues};
+use super::dispatch::Told;
+use super::forward::{self, forward};
 use super::objects;
 use super::types::{virConnectPtr, virDomainPtr};
 use crate::error::{Error, Family, Result};
-use crate::ops::Undefine;
+use crate::ops::{Undefine, companion};
 use crate::uuid;
 
 const VALIDATE: c_uint = virDomainDefineFlags::VIR_DOMAIN_DEFINE_VALIDATE as c_uint;
@@ -40,6 +42,7 @@ pub unsafe extern "C" fn virDomainDefineXML(
     conn: virConnectPtr,
     xml: *const c_char,
 ) -> virDomainPtr {
+    forward!(forward::connection(conn) => virDomainDefineXML(conn, xml));
     const FUNCTION: &str = "virDomainDefineXML";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
         // SAFETY: NULL or NUL-terminated by this function's contract.
@@ -71,6 +74,7 @@ pub unsafe extern "C" fn virDomainDefineXMLFlags(
     xml: *const c_char,
     flags: c_uint,
 ) -> virDomainPtr {
+    forward!(forward::connection(conn) => virDomainDefineXMLFlags(conn, xml, flags));
     const FUNCTION: &str = "virDomainDefineXMLFlags";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
         // SAFETY: NULL or NUL-terminated by this function's contract.
@@ -109,9 +113,10 @@ unsafe fn define(
 /// Since: 0.1.1. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainUndefine(domain: virDomainPtr) -> c_int {
+    forward!(forward::domain_with_snapshots(domain) => virDomainUndefine(domain));
     const FUNCTION: &str = "virDomainUndefine";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
-        undefine(call, domain, 0)
+        undefine(call, domain, None)
     })
 }
 
@@ -131,13 +136,20 @@ pub extern "C" fn virDomainUndefine(domain: virDomainPtr) -> c_int {
 /// Since: 0.9.4. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainUndefineFlags(domain: virDomainPtr, flags: c_uint) -> c_int {
+    forward!(forward::domain_with_snapshots(domain) => virDomainUndefineFlags(domain, flags));
     const FUNCTION: &str = "virDomainUndefineFlags";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
-        undefine(call, domain, flags)
+        undefine(call, domain, Some(flags))
     })
 }
 
-fn undefine(call: &mut Call, domain: virDomainPtr, flags: c_uint) -> Result<c_int> {
+fn undefine(call: &mut Call, domain: virDomainPtr, flags: Option<c_uint>) -> Result<c_int> {
+    if let Some(guest) = forward::guest_of(domain)? {
+        call.tell(guest.again().ok().map(Told::Libvirt));
+        companion::undefine(guest, flags)?;
+        return Ok(0);
+    }
+    let flags = flags.unwrap_or_default();
     let domain = call.domain(domain)?;
     call.writable(&domain.connection)?;
     call.known_flags(flags, UNDEFINE_KNOWN)?;
@@ -171,6 +183,7 @@ pub unsafe extern "C" fn virDomainLookupByName(
     conn: virConnectPtr,
     name: *const c_char,
 ) -> virDomainPtr {
+    forward!(forward::connection(conn) => virDomainLookupByName(conn, name));
     const FUNCTION: &str = "virDomainLookupByName";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
         let conn = call.connection(conn)?;
@@ -201,6 +214,7 @@ pub unsafe extern "C" fn virDomainLookupByUUID(
     conn: virConnectPtr,
     uuid: *const c_uchar,
 ) -> virDomainPtr {
+    forward!(forward::connection(conn) => virDomainLookupByUUID(conn, uuid));
     const FUNCTION: &str = "virDomainLookupByUUID";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
         let conn = call.connection(conn)?;
@@ -233,6 +247,7 @@ pub unsafe extern "C" fn virDomainLookupByUUIDString(
     conn: virConnectPtr,
     uuidstr: *const c_char,
 ) -> virDomainPtr {
+    forward!(forward::connection(conn) => virDomainLookupByUUIDString(conn, uuidstr));
     const FUNCTION: &str = "virDomainLookupByUUIDString";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
         let conn = call.connection(conn)?;
@@ -257,6 +272,7 @@ pub unsafe extern "C" fn virDomainLookupByUUIDString(
 /// Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainLookupByID(conn: virConnectPtr, id: c_int) -> virDomainPtr {
+    forward!(forward::connection(conn) => virDomainLookupByID(conn, id));
     const FUNCTION: &str = "virDomainLookupByID";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
         call.connection(conn)?;

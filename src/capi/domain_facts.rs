@@ -5,9 +5,11 @@ use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong};
 use super::boundary::{self, Call};
 use super::capacity;
 use super::constants::{VIR_UUID_STRING_BUFLEN, virDomainState, virDomainXMLFlags};
+use super::forward::{self, forward};
 use super::strings::MallocString;
 use super::types::{virConnectPtr, virDomainInfo, virDomainInfoPtr, virDomainPtr};
 use crate::error::{Error, Family, Result};
+use crate::libvirt;
 use crate::snapshot::State;
 use crate::uuid;
 
@@ -31,6 +33,7 @@ const REASON_UNKNOWN: c_int = 0;
 /// Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainGetName(domain: virDomainPtr) -> *const c_char {
+    forward!(forward::domain(domain) => virDomainGetName(domain));
     const FUNCTION: &str = "virDomainGetName";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null(), |call| {
         Ok(call.domain(domain)?.c_name())
@@ -53,6 +56,7 @@ pub extern "C" fn virDomainGetName(domain: virDomainPtr) -> *const c_char {
 /// uuid is NULL or has VIR_UUID_BUFLEN writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virDomainGetUUID(domain: virDomainPtr, uuid: *mut c_uchar) -> c_int {
+    forward!(forward::domain(domain) => virDomainGetUUID(domain, uuid));
     const FUNCTION: &str = "virDomainGetUUID";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         let domain = call.domain(domain)?;
@@ -80,6 +84,7 @@ pub unsafe extern "C" fn virDomainGetUUID(domain: virDomainPtr, uuid: *mut c_uch
 /// buf is NULL or has VIR_UUID_STRING_BUFLEN writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virDomainGetUUIDString(domain: virDomainPtr, buf: *mut c_char) -> c_int {
+    forward!(forward::domain(domain) => virDomainGetUUIDString(domain, buf));
     const FUNCTION: &str = "virDomainGetUUIDString";
     const LENGTH: usize = VIR_UUID_STRING_BUFLEN as usize;
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
@@ -106,6 +111,7 @@ pub unsafe extern "C" fn virDomainGetUUIDString(domain: virDomainPtr, buf: *mut 
 /// Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainGetID(domain: virDomainPtr) -> c_uint {
+    forward!(forward::domain(domain) => virDomainGetID(domain));
     const FUNCTION: &str = "virDomainGetID";
     boundary::enter(FUNCTION, Family::Domain, c_uint::MAX, |call| {
         call.domain(domain).map(|_| c_uint::MAX)
@@ -128,6 +134,7 @@ pub extern "C" fn virDomainGetID(domain: virDomainPtr) -> c_uint {
 /// Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainGetXMLDesc(domain: virDomainPtr, flags: c_uint) -> *mut c_char {
+    forward!(forward::domain(domain) => virDomainGetXMLDesc(domain, flags));
     const FUNCTION: &str = "virDomainGetXMLDesc";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
         let domain = call.domain(domain)?;
@@ -165,6 +172,7 @@ pub unsafe extern "C" fn virDomainGetState(
     reason: *mut c_int,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::domain(domain) => virDomainGetState(domain, state, reason, flags));
     const FUNCTION: &str = "virDomainGetState";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         let domain = call.domain(domain)?;
@@ -200,6 +208,7 @@ pub unsafe extern "C" fn virDomainGetState(
 /// info is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virDomainGetInfo(domain: virDomainPtr, info: virDomainInfoPtr) -> c_int {
+    forward!(forward::domain(domain) => virDomainGetInfo(domain, info));
     const FUNCTION: &str = "virDomainGetInfo";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         let domain = call.domain(domain)?;
@@ -245,6 +254,7 @@ fn c_state(state: State) -> virDomainState {
 /// Since: 0.3.0. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainGetConnect(domain: virDomainPtr) -> virConnectPtr {
+    forward!(forward::domain(domain) => virDomainGetConnect(domain));
     const FUNCTION: &str = "virDomainGetConnect";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
         Ok(call.domain(domain)?.connection.pointer())
@@ -262,6 +272,7 @@ pub extern "C" fn virDomainGetConnect(domain: virDomainPtr) -> virConnectPtr {
 /// Since: 0.7.3. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainIsActive(domain: virDomainPtr) -> c_int {
+    forward!(forward::domain(domain) => virDomainIsActive(domain));
     const FUNCTION: &str = "virDomainIsActive";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         let state = call.domain(domain)?.now()?.state()?;
@@ -280,6 +291,7 @@ pub extern "C" fn virDomainIsActive(domain: virDomainPtr) -> c_int {
 /// Since: 0.7.3. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainIsPersistent(domain: virDomainPtr) -> c_int {
+    forward!(forward::domain(domain) => virDomainIsPersistent(domain));
     const FUNCTION: &str = "virDomainIsPersistent";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         call.domain(domain)?.now()?;
@@ -298,6 +310,7 @@ pub extern "C" fn virDomainIsPersistent(domain: virDomainPtr) -> c_int {
 /// Since: 0.6.0. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainRef(domain: virDomainPtr) -> c_int {
+    forward!(forward::domain(domain) => virDomainRef(domain));
     const FUNCTION: &str = "virDomainRef";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         let reference = call.domain(domain)?.reference();
@@ -318,6 +331,10 @@ pub extern "C" fn virDomainRef(domain: virDomainPtr) -> c_int {
 /// Since: 0.0.3. Source: libvirt-domain.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainFree(domain: virDomainPtr) -> c_int {
+    if let Some(libvirt) = forward::domain(domain) {
+        // SAFETY: the program's own argument, for the function that it has called.
+        return unsafe { libvirt::free_domain(libvirt, domain.cast()) };
+    }
     const FUNCTION: &str = "virDomainFree";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         let left = call.domain(domain)?.release();

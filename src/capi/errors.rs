@@ -6,6 +6,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 use super::boundary::enter_quietly;
 use super::dispatch::{self, Handler};
+use super::forward::{self, forward};
 use super::last_error;
 use super::objects::{self, ConnectObject};
 use super::types::{virConnectPtr, virError, virErrorFunc, virErrorPtr};
@@ -19,6 +20,7 @@ use super::types::{virConnectPtr, virError, virErrorFunc, virErrorPtr};
 /// Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virGetLastError() -> virErrorPtr {
+    forward!(dispatch::libvirt() => virGetLastError());
     enter_quietly(std::ptr::null_mut(), last)
 }
 
@@ -30,6 +32,7 @@ pub extern "C" fn virGetLastError() -> virErrorPtr {
 /// Since: 4.5.0. Source: virterror.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virGetLastErrorCode() -> c_int {
+    forward!(dispatch::libvirt() => virGetLastErrorCode());
     enter_quietly(0, || {
         // SAFETY: the thread's own error is initialised.
         last().map(|error| unsafe { last_error::code(error) })
@@ -44,6 +47,7 @@ pub extern "C" fn virGetLastErrorCode() -> c_int {
 /// Since: 4.5.0. Source: virterror.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virGetLastErrorDomain() -> c_int {
+    forward!(dispatch::libvirt() => virGetLastErrorDomain());
     enter_quietly(0, || {
         // SAFETY: the thread's own error is initialised.
         last().map(|error| unsafe { last_error::domain(error) })
@@ -59,6 +63,7 @@ pub extern "C" fn virGetLastErrorDomain() -> c_int {
 /// Since: 1.0.6. Source: virterror.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virGetLastErrorMessage() -> *const c_char {
+    forward!(dispatch::libvirt() => virGetLastErrorMessage());
     enter_quietly(c"no error".as_ptr(), || {
         // SAFETY: the thread's own error is initialised.
         let text = unsafe { last_error::text(last()?) };
@@ -82,6 +87,7 @@ fn last() -> Option<virErrorPtr> {
 /// Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virResetLastError() {
+    forward!(dispatch::libvirt() => virResetLastError());
     enter_quietly((), || {
         last_error::reset();
         Some(())
@@ -97,6 +103,7 @@ pub extern "C" fn virResetLastError() {
 /// Since: 0.6.1. Source: virterror.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virSaveLastError() -> virErrorPtr {
+    forward!(dispatch::libvirt() => virSaveLastError());
     let errno = errno();
     // SAFETY: the calling thread's errno may always be read.
     let before = unsafe { errno.read() };
@@ -139,6 +146,7 @@ fn errno() -> *mut c_int {
 /// to is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virCopyLastError(to: virErrorPtr) -> c_int {
+    forward!(dispatch::libvirt() => virCopyLastError(to));
     enter_quietly(-1, || {
         if to.is_null() {
             return None;
@@ -231,10 +239,14 @@ pub unsafe extern "C" fn virDefaultErrorFunc(err: virErrorPtr) {
 #[unsafe(no_mangle)]
 pub extern "C" fn virSetErrorFunc(userData: *mut c_void, handler: virErrorFunc) {
     enter_quietly((), || {
-        *dispatch::PROCESS.write() = Handler {
+        let handler = Handler {
             function: handler,
             user_data: userData,
         };
+        *dispatch::PROCESS.write() = handler;
+        if let Some(libvirt) = dispatch::libvirt() {
+            dispatch::give_handler(libvirt, handler);
+        }
         Some(())
     });
 }
@@ -253,6 +265,7 @@ pub extern "C" fn virConnSetErrorFunc(
     userData: *mut c_void,
     handler: virErrorFunc,
 ) {
+    forward!(forward::connection(conn) => virConnSetErrorFunc(conn, userData, handler));
     enter_quietly((), || {
         let conn = objects::find::<ConnectObject>(conn)?;
         *conn.errors.handler.write() = Handler {
@@ -274,6 +287,7 @@ pub extern "C" fn virConnSetErrorFunc(
 /// Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnGetLastError(conn: virConnectPtr) -> virErrorPtr {
+    forward!(forward::connection(conn) => virConnGetLastError(conn));
     enter_quietly(std::ptr::null_mut(), || {
         Some(objects::find::<ConnectObject>(conn)?.errors.last())
     })
@@ -294,6 +308,7 @@ pub extern "C" fn virConnGetLastError(conn: virConnectPtr) -> virErrorPtr {
 /// to is NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virConnCopyLastError(conn: virConnectPtr, to: virErrorPtr) -> c_int {
+    forward!(forward::connection(conn) => virConnCopyLastError(conn, to));
     enter_quietly(-1, || {
         if to.is_null() {
             return None;
@@ -314,6 +329,7 @@ pub unsafe extern "C" fn virConnCopyLastError(conn: virConnectPtr, to: virErrorP
 /// Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnResetLastError(conn: virConnectPtr) {
+    forward!(forward::connection(conn) => virConnResetLastError(conn));
     enter_quietly((), || {
         objects::find::<ConnectObject>(conn)?.errors.reset();
         Some(())

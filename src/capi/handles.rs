@@ -99,6 +99,11 @@ impl<T: Clone> Table<T> {
         Some(address)
     }
 
+    /// Whether the address is one that this table gives out, has given out or will.
+    pub(super) fn covers(&self, address: Address) -> bool {
+        self.slot(address).is_some()
+    }
+
     /// The object at an address.
     pub(super) fn get(&self, address: Address) -> Option<T> {
         self.slot(address)?

@@ -7,6 +7,12 @@ use std::ffi::c_int;
 use crate::error::{Error, Number, Origin};
 use crate::printable::printable;
 
+/// VIR_FROM_QEMU: what the work itself finds, on embedded connections, too.
+pub(super) const QEMU_DRIVER: c_int = 10;
+
+/// VIR_FROM_TEST.
+pub(super) const TEST_DRIVER: c_int = 12;
+
 /// What a virError says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
@@ -27,11 +33,29 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Says an error as libvirt would.
+    /// Says an error as libvirt's QEMU driver would.
+    #[cfg(test)]
     pub(super) fn of(error: &Error) -> Message {
+        Message::of_driver(error, QEMU_DRIVER)
+    }
+
+    /// Says an error as the driver of libvirt's would that has this number among error domains.
+    pub(super) fn of_driver(error: &Error, driver: c_int) -> Message {
+        if let Some(saved) = error.of_libvirt() {
+            let detail = error.to_string();
+            return Message {
+                code: saved.code(),
+                domain: saved.domain(),
+                text: detail.clone(),
+                str1: "%s".to_owned(),
+                str2: Some(detail),
+                int1: -1,
+                int2: -1,
+            };
+        }
         let number = error.number();
         let code = number as c_int;
-        let domain = error_domain(error.origin());
+        let domain = error_domain(error.origin(), driver);
         let detail = printable(&error.to_string(), kept(error));
         if let Some((function, argument)) = argument_check(error) {
             return Message {
@@ -137,12 +161,12 @@ fn format(number: Number) -> &'static str {
 }
 
 /// virErrorDomain.
-fn error_domain(origin: Origin) -> c_int {
+fn error_domain(origin: Origin, driver: c_int) -> c_int {
     match origin {
         Origin::None => 0,
         Origin::Xml => 5,
         Origin::Domain => 6,
-        Origin::Driver => 10,
+        Origin::Driver => driver,
         Origin::Storage => 18,
         Origin::DomainConfig => 20,
         Origin::DomainSnapshot => 35,

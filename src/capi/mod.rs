@@ -3,6 +3,8 @@
 //! * `boundary`, `panics`: what every export does: the thread's last error, handles, arguments,
 //!   panics.
 //! * `handles`, `objects`: the pointers that C holds, and what stands behind them.
+//! * `forward`, `snapshot_domain`: what belongs to the real libvirt, and its domains whose snapshots
+//!   are kept here.
 //! * `strings`: texts and arrays in and out. What C frees comes from `malloc`.
 //! * `message`, `last_error`, `dispatch`: an error's words and numbers, where it is kept, who is
 //!   told.
@@ -34,6 +36,7 @@ mod domain_facts;
 #[allow(dead_code, reason = "most numbers are for C only")]
 mod error_constants;
 mod errors;
+mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 #[allow(
     clippy::indexing_slicing,
@@ -44,10 +47,12 @@ mod handles;
 mod last_error;
 mod message;
 mod objects;
+mod opening;
 mod panics;
 #[allow(dead_code, reason = "the flags are for C only")]
 mod problem;
 mod snapshot;
+mod snapshot_domain;
 mod snapshot_handle;
 mod snapshot_list;
 mod strings;

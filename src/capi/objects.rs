@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::dispatch::ConnectionErrors;
 use super::handles::{Address, Owner, Table};
+use super::snapshot_domain::SnapshotDomain;
 use super::strings::nul_terminated;
 use super::types::{virConnect, virDomain, virDomainSnapshot};
 use crate::error::{Error, Family, Result};
@@ -112,7 +113,7 @@ impl Kind for DomainObject {
 /// Behind a virDomainSnapshotPtr.
 pub(super) struct SnapshotObject {
     /// Kept by this snapshot.
-    pub(super) domain: Held<DomainObject>,
+    pub(super) domain: SnapshotDomain,
     name: Name,
 }
 
@@ -169,6 +170,11 @@ pub(super) struct Handle<K: Kind> {
     object: Arc<K>,
 }
 
+/// Whether a pointer is, was or may become one of our handles: no other library has it.
+pub(super) fn is_ours<T>(pointer: *const T) -> bool {
+    OBJECTS.covers(Address::of(pointer))
+}
+
 /// The object that C means by a pointer.
 pub(super) fn find<K: Kind>(pointer: *const K::C) -> Option<Handle<K>> {
     let address = Address::of(pointer);
@@ -198,7 +204,7 @@ impl<K: Kind> Handle<K> {
     }
 
     /// Keeps the handle valid; `None` if it was freed meanwhile.
-    fn hold(&self) -> Option<Held<K>> {
+    pub(super) fn hold(&self) -> Option<Held<K>> {
         OBJECTS.reference(self.address, Owner::Handle, |object| self.is(object))?;
         Some(Held(Handle {
             address: self.address,
@@ -309,11 +315,11 @@ pub(super) fn new_domain(
 
 /// A handle for a snapshot name.
 pub(super) fn new_snapshot(
-    domain: &Handle<DomainObject>,
+    domain: &SnapshotDomain,
     name: Arc<str>,
     function: &'static str,
 ) -> Result<New<SnapshotObject>> {
-    let domain = domain.hold().ok_or(Error::InvalidDomain { function })?;
+    let domain = domain.again(function)?;
     New::insert(
         SnapshotObject {
             domain,

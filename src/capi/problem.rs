@@ -91,9 +91,9 @@ pub unsafe extern "C" fn virSnapDomainListProblems(
 ) -> c_int {
     const FUNCTION: &str = "virSnapDomainListProblems";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
-        let domain = call.domain(domain)?;
+        let domain = call.snapshot_domain(domain)?;
         call.known_flags(flags, 0)?;
-        let found = domain.now()?.problems()?;
+        let found = domain.to_change()?.problems()?;
         // SAFETY: NULL or writable by this function's contract.
         unsafe { give(call, &found, problems) }
     })
@@ -159,9 +159,9 @@ pub unsafe extern "C" fn virSnapDomainRepair(
 ) -> c_int {
     const FUNCTION: &str = "virSnapDomainRepair";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
-        let domain = call.domain(domain)?;
-        call.writable(&domain.connection)?;
-        let done = domain.now()?.repair(Repairs::new(flags, FUNCTION)?)?;
+        let domain = call.snapshot_domain(domain)?;
+        call.may_change(&domain)?;
+        let done = domain.to_change()?.repair(Repairs::new(flags, FUNCTION)?)?;
         // SAFETY: NULL or writable by this function's contract.
         unsafe { give(call, &done, mended) }
     })

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_int, c_uint};
 
 use super::boundary;
 use super::constants::virDomainSnapshotXMLFlags;
+use super::forward::{self, forward};
 use super::objects;
 use super::strings::MallocString;
 use super::types::{virDomainPtr, virDomainSnapshotPtr};
@@ -44,15 +45,16 @@ pub unsafe extern "C" fn virDomainSnapshotCreateXML(
     xmlDesc: *const c_char,
     flags: c_uint,
 ) -> virDomainSnapshotPtr {
+    forward!(forward::domain_with_snapshots(domain) => virDomainSnapshotCreateXML(domain, xmlDesc, flags));
     const FUNCTION: &str = "virDomainSnapshotCreateXML";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
-        let domain = call.domain(domain)?;
+        let domain = call.snapshot_domain(domain)?;
         // SAFETY: NULL or NUL-terminated by this function's contract.
         let xml = unsafe { call.text(xmlDesc, "xmlDesc") }?;
-        call.writable(&domain.connection)?;
+        call.may_change(&domain)?;
         let flags = CreateFlags::new(flags, FUNCTION)?;
-        let redefine_current = domain.connection.connection.redefine_current();
-        let name = domain.now()?.create(&xml, flags, redefine_current)?;
+        let redefine_current = domain.redefine_current()?;
+        let name = domain.to_change()?.create(&xml, flags, redefine_current)?;
         Ok(objects::new_snapshot(&domain, name, FUNCTION)?.give())
     })
 }
@@ -78,12 +80,13 @@ pub extern "C" fn virDomainSnapshotGetXMLDesc(
     snapshot: virDomainSnapshotPtr,
     flags: c_uint,
 ) -> *mut c_char {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotGetXMLDesc(snapshot, flags));
     const FUNCTION: &str = "virDomainSnapshotGetXMLDesc";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
         let snapshot = call.snapshot(snapshot)?;
         let is_secure = flags & SECURE != 0;
         if is_secure {
-            call.may_see_secrets(&snapshot.domain.connection)?;
+            call.may_see_secrets_of(&snapshot.domain)?;
         }
         call.known_flags(flags, SECURE)?;
         let document = snapshot
@@ -117,9 +120,10 @@ pub unsafe extern "C" fn virDomainSnapshotLookupByName(
     name: *const c_char,
     flags: c_uint,
 ) -> virDomainSnapshotPtr {
+    forward!(forward::domain_with_snapshots(domain) => virDomainSnapshotLookupByName(domain, name, flags));
     const FUNCTION: &str = "virDomainSnapshotLookupByName";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
-        let domain = call.domain(domain)?;
+        let domain = call.snapshot_domain(domain)?;
         // SAFETY: NULL or NUL-terminated by this function's contract.
         let name = unsafe { call.text(name, "name") }?;
         call.known_flags(flags, 0)?;
@@ -141,9 +145,10 @@ pub unsafe extern "C" fn virDomainSnapshotLookupByName(
 /// Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainHasCurrentSnapshot(domain: virDomainPtr, flags: c_uint) -> c_int {
+    forward!(forward::domain_with_snapshots(domain) => virDomainHasCurrentSnapshot(domain, flags));
     const FUNCTION: &str = "virDomainHasCurrentSnapshot";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
-        let domain = call.domain(domain)?;
+        let domain = call.snapshot_domain(domain)?;
         call.known_flags(flags, 0)?;
         Ok(c_int::from(domain.now()?.current()?.is_some()))
     })
@@ -165,9 +170,10 @@ pub extern "C" fn virDomainSnapshotCurrent(
     domain: virDomainPtr,
     flags: c_uint,
 ) -> virDomainSnapshotPtr {
+    forward!(forward::domain_with_snapshots(domain) => virDomainSnapshotCurrent(domain, flags));
     const FUNCTION: &str = "virDomainSnapshotCurrent";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
-        let domain = call.domain(domain)?;
+        let domain = call.snapshot_domain(domain)?;
         call.known_flags(flags, 0)?;
         let name = domain.now()?.current()?.ok_or(Error::NoCurrent)?;
         Ok(objects::new_snapshot(&domain, name, FUNCTION)?.give())
@@ -190,6 +196,7 @@ pub extern "C" fn virDomainSnapshotGetParent(
     snapshot: virDomainSnapshotPtr,
     flags: c_uint,
 ) -> virDomainSnapshotPtr {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotGetParent(snapshot, flags));
     const FUNCTION: &str = "virDomainSnapshotGetParent";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
         let snapshot = call.snapshot(snapshot)?;
@@ -215,6 +222,7 @@ pub extern "C" fn virDomainSnapshotIsCurrent(
     snapshot: virDomainSnapshotPtr,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotIsCurrent(snapshot, flags));
     const FUNCTION: &str = "virDomainSnapshotIsCurrent";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let snapshot = call.snapshot(snapshot)?;
@@ -241,6 +249,7 @@ pub extern "C" fn virDomainSnapshotHasMetadata(
     snapshot: virDomainSnapshotPtr,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotHasMetadata(snapshot, flags));
     const FUNCTION: &str = "virDomainSnapshotHasMetadata";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let snapshot = call.snapshot(snapshot)?;
@@ -274,12 +283,14 @@ pub extern "C" fn virDomainRevertToSnapshot(
     snapshot: virDomainSnapshotPtr,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainRevertToSnapshot(snapshot, flags));
     const FUNCTION: &str = "virDomainRevertToSnapshot";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let snapshot = call.snapshot(snapshot)?;
-        call.writable(&snapshot.domain.connection)?;
+        call.may_change(&snapshot.domain)?;
         let flags = RevertFlags::new(flags, FUNCTION)?;
-        snapshot.domain.now()?.revert(snapshot.name(), flags)?;
+        let domain = snapshot.domain.to_change()?;
+        domain.revert(snapshot.name(), flags)?;
         Ok(0)
     })
 }
@@ -304,12 +315,14 @@ pub extern "C" fn virDomainRevertToSnapshot(
 /// Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainSnapshotDelete(snapshot: virDomainSnapshotPtr, flags: c_uint) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotDelete(snapshot, flags));
     const FUNCTION: &str = "virDomainSnapshotDelete";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let snapshot = call.snapshot(snapshot)?;
-        call.writable(&snapshot.domain.connection)?;
+        call.may_change(&snapshot.domain)?;
         let flags = DeleteFlags::new(flags, FUNCTION)?;
-        snapshot.domain.now()?.delete(snapshot.name(), flags)?;
+        let domain = snapshot.domain.to_change()?;
+        domain.delete(snapshot.name(), flags)?;
         Ok(0)
     })
 }

@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_int};
 
 use super::boundary::{self, Call};
+use super::forward::{self, forward};
 use super::types::{virConnectPtr, virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Error, Family, Result};
 
@@ -18,6 +19,7 @@ use crate::error::{Error, Family, Result};
 /// Since: 0.9.5. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainSnapshotGetName(snapshot: virDomainSnapshotPtr) -> *const c_char {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotGetName(snapshot));
     const FUNCTION: &str = "virDomainSnapshotGetName";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null(), |call| {
         Ok(call.snapshot(snapshot)?.c_name())
@@ -36,6 +38,7 @@ pub extern "C" fn virDomainSnapshotGetName(snapshot: virDomainSnapshotPtr) -> *c
 /// Since: 0.9.5. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainSnapshotGetDomain(snapshot: virDomainSnapshotPtr) -> virDomainPtr {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotGetDomain(snapshot));
     const FUNCTION: &str = "virDomainSnapshotGetDomain";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
         Ok(call.snapshot(snapshot)?.domain.pointer())
@@ -54,9 +57,10 @@ pub extern "C" fn virDomainSnapshotGetDomain(snapshot: virDomainSnapshotPtr) -> 
 /// Since: 0.9.5. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainSnapshotGetConnect(snapshot: virDomainSnapshotPtr) -> virConnectPtr {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotGetConnect(snapshot));
     const FUNCTION: &str = "virDomainSnapshotGetConnect";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
-        Ok(call.snapshot(snapshot)?.domain.connection.pointer())
+        Ok(call.snapshot(snapshot)?.domain.connection())
     })
 }
 
@@ -71,6 +75,7 @@ pub extern "C" fn virDomainSnapshotGetConnect(snapshot: virDomainSnapshotPtr) ->
 /// Since: 0.9.13. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainSnapshotRef(snapshot: virDomainSnapshotPtr) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotRef(snapshot));
     const FUNCTION: &str = "virDomainSnapshotRef";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let reference = call.snapshot(snapshot)?.reference();
@@ -89,6 +94,7 @@ pub extern "C" fn virDomainSnapshotRef(snapshot: virDomainSnapshotPtr) -> c_int 
 /// Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainSnapshotFree(snapshot: virDomainSnapshotPtr) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotFree(snapshot));
     const FUNCTION: &str = "virDomainSnapshotFree";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let left = call.snapshot(snapshot)?.release();

@@ -4,7 +4,9 @@ use std::ffi::{c_char, c_int, c_uint};
 use std::sync::Arc;
 
 use super::boundary::{self, Call, count};
-use super::objects::{self, DomainObject, Handle};
+use super::forward::{self, forward};
+use super::objects;
+use super::snapshot_domain::SnapshotDomain;
 use super::strings::{self, MallocString};
 use super::types::{virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Family, Result};
@@ -23,9 +25,10 @@ use crate::ops::ListFlags;
 /// Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainSnapshotNum(domain: virDomainPtr, flags: c_uint) -> c_int {
+    forward!(forward::domain_with_snapshots(domain) => virDomainSnapshotNum(domain, flags));
     const FUNCTION: &str = "virDomainSnapshotNum";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
-        let domain = call.domain(domain)?;
+        let domain = call.snapshot_domain(domain)?;
         let flags = ListFlags::new(flags, FUNCTION)?;
         domain.now()?.count(flags).map(count)
     })
@@ -58,9 +61,10 @@ pub unsafe extern "C" fn virDomainSnapshotListNames(
     nameslen: c_int,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::domain_with_snapshots(domain) => virDomainSnapshotListNames(domain, names, nameslen, flags));
     const FUNCTION: &str = "virDomainSnapshotListNames";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
-        let domain = call.domain(domain)?;
+        let domain = call.snapshot_domain(domain)?;
         let slots = call.array(names, "names", nameslen, "nameslen")?;
         let flags = ListFlags::new(flags, FUNCTION)?;
         let found = domain.now()?.list(flags)?;
@@ -92,11 +96,12 @@ pub unsafe extern "C" fn virDomainListAllSnapshots(
     snaps: *mut *mut virDomainSnapshotPtr,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::domain_with_snapshots(domain) => virDomainListAllSnapshots(domain, snaps, flags));
     const FUNCTION: &str = "virDomainListAllSnapshots";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         // SAFETY: NULL or writable by this function's contract.
         unsafe { forget(snaps) };
-        let domain = call.domain(domain)?;
+        let domain = call.snapshot_domain(domain)?;
         let flags = ListFlags::new(flags, FUNCTION)?;
         if snaps.is_null() {
             return domain.now()?.count(flags).map(count);
@@ -125,6 +130,7 @@ pub extern "C" fn virDomainSnapshotNumChildren(
     snapshot: virDomainSnapshotPtr,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotNumChildren(snapshot, flags));
     const FUNCTION: &str = "virDomainSnapshotNumChildren";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let snapshot = call.snapshot(snapshot)?;
@@ -166,6 +172,7 @@ pub unsafe extern "C" fn virDomainSnapshotListChildrenNames(
     nameslen: c_int,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotListChildrenNames(snapshot, names, nameslen, flags));
     const FUNCTION: &str = "virDomainSnapshotListChildrenNames";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let snapshot = call.snapshot(snapshot)?;
@@ -206,6 +213,7 @@ pub unsafe extern "C" fn virDomainSnapshotListAllChildren(
     snaps: *mut *mut virDomainSnapshotPtr,
     flags: c_uint,
 ) -> c_int {
+    forward!(forward::snapshot(snapshot) => virDomainSnapshotListAllChildren(snapshot, snaps, flags));
     const FUNCTION: &str = "virDomainSnapshotListAllChildren";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         // SAFETY: NULL or writable by this function's contract.
@@ -268,7 +276,7 @@ unsafe fn give_names(
 /// `snaps` is writable.
 unsafe fn give_snapshots(
     call: &Call,
-    domain: &Handle<DomainObject>,
+    domain: &SnapshotDomain,
     found: Vec<Arc<str>>,
     snaps: *mut *mut virDomainSnapshotPtr,
 ) -> Result<c_int> {

@@ -4,6 +4,8 @@ use std::ffi::{c_char, c_int, c_ulong};
 
 use super::boundary;
 use super::constants::LIBVIR_VERSION_NUMBER;
+use super::dispatch;
+use super::forward::forward;
 use crate::error::Family;
 
 /// The version of virsnap that this header belongs to: major * 1000000 + minor * 1000 + micro.
@@ -17,6 +19,7 @@ pub const VIRSNAP_VERSION_NUMBER: c_ulong = 1000;
 /// Since: 0.1.0. Source: libvirt-host.h of libvirt 9.0.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virInitialize() -> c_int {
+    forward!(dispatch::libvirt() => virInitialize());
     0
 }
 
@@ -41,6 +44,7 @@ pub unsafe extern "C" fn virGetVersion(
     r#type: *const c_char,
     typeVer: *mut c_ulong,
 ) -> c_int {
+    forward!(dispatch::libvirt() => virGetVersion(libVer, r#type, typeVer));
     const FUNCTION: &str = "virGetVersion";
     let _ = r#type;
     boundary::enter(FUNCTION, Family::Core, -1, |call| {

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 
+mod executor;
+mod libvirt;
 pub mod qcow2;
 mod qemu_img;
+pub use executor::{Executor, Secrets};
+pub use libvirt::Libvirt;
 pub use qemu_img::QemuImg;
 
 /// One image that takes part in an operation.
@@ -62,4 +66,9 @@ pub trait Data: Send + Sync {
 
     /// How many places hold data of the snapshot.
     fn count(&self, point: &Point<'_>) -> Result<usize>;
+
+    /// The driver that carries whole requests out itself, where there is one.
+    fn executor(&self) -> Option<&dyn Executor> {
+        None
+    }
 }

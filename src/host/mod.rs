@@ -6,7 +6,9 @@ use crate::error::Result;
 use crate::snapshot::State;
 
 mod embedded;
+mod libvirt;
 pub use embedded::Embedded;
+pub use libvirt::Libvirt;
 
 /// One domain, as the world around its snapshots knows it.
 pub trait Host: Send + Sync {

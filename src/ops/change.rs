@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::companion;
 use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
@@ -23,7 +24,7 @@ impl Domain {
     /// Becomes the domain's writer. Work that a crash or an error cut off is finished or undone
     /// first, and what could not be read is read again: it may have been a passing fault.
     pub(super) fn write(&self) -> Result<Writing<'_>> {
-        let lock = self.store().lock(self.name())?;
+        let lock = self.store().lock(self.key())?;
         let writing = Writing { domain: self, lock };
         if !self.hierarchy()?.problems.is_empty() {
             self.forget();
@@ -39,7 +40,7 @@ impl Domain {
             definition: DefinitionChange::Write(stored::definition(&definition)?),
             ..Change::default()
         };
-        self.store().commit(self.name(), &change)?;
+        self.store().commit(self.key(), &change)?;
         self.host.set_definition(definition);
         Ok(())
     }
@@ -83,7 +84,7 @@ impl Writing<'_> {
     /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
     /// must be refused while there is nothing to undo.
     pub fn change(&self, plan: &Plan) -> Result<Change> {
-        documents(&*self.domain.tree()?, plan)
+        documents(self.domain, &*self.domain.tree()?, plan)
     }
 
     /// As [`Writing::change`], together with the domain's new definition.
@@ -102,8 +103,9 @@ impl Writing<'_> {
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
-        self.domain.store().commit(self.domain.name(), change)?;
-        self.domain.change_tree(|tree| tree.apply(plan));
+        let before = self.domain.store().generation(self.domain.key());
+        self.domain.store().commit(self.domain.key(), change)?;
+        self.domain.change_tree(before, |tree| tree.apply(plan));
         if let DefinitionChange::Write(definition) = &change.definition {
             self.domain.host.set_definition(definition.as_str().into());
         }
@@ -114,12 +116,12 @@ impl Writing<'_> {
     pub fn intend(&self, intent: &Intent) -> Result<()> {
         self.domain
             .store()
-            .intend(self.domain.name(), &intent.encode())
+            .intend(self.domain.key(), &intent.encode())
     }
 
     /// Guest data is as it was before the intent.
     pub fn withdraw(&self) -> Result<()> {
-        self.domain.store().withdraw(self.domain.name())
+        self.domain.store().withdraw(self.domain.key())
     }
 
     /// Takes a captured snapshot back after a later step failed. If that fails too the intent
@@ -167,12 +169,13 @@ impl Writing<'_> {
 
     fn resolve_pending(&self) -> Result<()> {
         let domain = self.domain;
-        let Some(text) = domain.store().pending(domain.name())? else {
+        let Some(text) = domain.store().pending(domain.key())? else {
             return Ok(());
         };
         let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
-        domain.store().commit(domain.name(), &resolved.change)?;
-        domain.change_tree(|tree| tree.apply(&resolved.plan));
+        let before = domain.store().generation(domain.key());
+        domain.store().commit(domain.key(), &resolved.change)?;
+        domain.change_tree(before, |tree| tree.apply(&resolved.plan));
         resolved.tell_host(domain);
         Ok(())
     }
@@ -180,12 +183,12 @@ impl Writing<'_> {
 
 /// Finishes or undoes what a crash cut off, before anybody has seen the tree.
 pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) -> Result<()> {
-    let Some(text) = domain.store().pending(domain.name())? else {
+    let Some(text) = domain.store().pending(domain.key())? else {
         return Ok(());
     };
     let resolved = Resolved::of(domain, &loaded.tree, &text, lock)?;
-    domain.store().commit(domain.name(), &resolved.change)?;
-    loaded.generation = domain.store().generation(domain.name());
+    domain.store().commit(domain.key(), &resolved.change)?;
+    loaded.generation = domain.store().generation(domain.key());
     loaded.tree.apply(&resolved.plan);
     resolved.tell_host(domain);
     Ok(())
@@ -193,7 +196,11 @@ pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) 
 
 /// What an intent that cannot be resolved now will end in, if that is certain.
 pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
-    let text = domain.store().pending(domain.name()).ok()??;
+    // What libvirt has done can only be asked of libvirt.
+    if domain.data.executor().is_some() {
+        return None;
+    }
+    let text = domain.store().pending(domain.key()).ok()??;
     match Intent::decode(&text)? {
         Intent::Delete { name, deletion } => tree.plan_delete(&name, deletion).ok(),
         Intent::Revert { name, .. } => tree.plan_current(&name).ok(),
@@ -211,10 +218,16 @@ impl Resolved {
     /// Settles guest data. An intent is undone while nothing is lost by that, else finished.
     fn of(domain: &Domain, tree: &Tree, text: &str, lock: &dyn Lock) -> Result<Resolved> {
         let unreadable = || Error::Damaged {
-            path: domain.store().journal_path(domain.name()),
+            path: domain.store().journal_path(domain.key()),
             reason: "its journal holds an intent that cannot be read".to_owned(),
         };
-        match Intent::decode(text).ok_or_else(unreadable)? {
+        let intent = Intent::decode(text).ok_or_else(unreadable)?;
+        if let Some(executor) = domain.data.executor() {
+            let plan = companion::settled(domain, executor, tree, &intent)?;
+            let change = documents(domain, tree, &plan)?;
+            return Ok(Resolved { plan, change });
+        }
+        match intent {
             Intent::Create { document } => {
                 let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
                 let point = OwnedPoint::of(&snapshot)?;
@@ -234,7 +247,7 @@ impl Resolved {
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;
                 }
-                let change = documents(tree, &plan)?;
+                let change = documents(domain, tree, &plan)?;
                 Ok(Resolved { plan, change })
             }
             Intent::Tidy { names } => {
@@ -262,7 +275,7 @@ impl Resolved {
                 domain.data.revert(&point, flags)?;
                 domain.data.tidy(&point)?;
                 let plan = tree.plan_current(&name)?;
-                let mut change = documents(tree, &plan)?;
+                let mut change = documents(domain, tree, &plan)?;
                 change.definition = DefinitionChange::Write(definition);
                 Ok(Resolved { plan, change })
             }
@@ -277,10 +290,10 @@ impl Resolved {
 }
 
 /// The stored form of a plan.
-fn documents(tree: &Tree, plan: &Plan) -> Result<Change> {
+fn documents(domain: &Domain, tree: &Tree, plan: &Plan) -> Result<Change> {
     let change = tree.change(plan);
     let write = change.write.iter().map(|(snapshot, active)| {
-        let text = stored::document(snapshot, *active)?;
+        let text = stored::document(snapshot, *active, &domain.definitions())?;
         Ok((snapshot.name.to_string(), text))
     });
     Ok(Change {

@@ -24,6 +24,9 @@ impl Domain {
         flags: CreateFlags,
         redefine_current: RedefineCurrent,
     ) -> Result<Arc<str>> {
+        if let Some(executor) = self.data.executor() {
+            return self.create_elsewhere(executor, xml, flags, redefine_current);
+        }
         flags.check_driver()?;
         if flags.has(CreateFlags::REDEFINE) {
             return self.redefine(xml, flags, redefine_current);
@@ -107,7 +110,7 @@ impl Domain {
         point: &OwnedPoint,
         flags: CreateFlags,
     ) -> Result<()> {
-        let document = stored::document(snapshot, false)?;
+        let document = stored::document(snapshot, false, &self.definitions())?;
         writing.intend(&Intent::Create { document })?;
         self.data
             .create(&writing.point(point), flags.bits())
@@ -129,7 +132,7 @@ pub(super) fn is_regular_file(path: &str) -> bool {
 }
 
 /// Seconds since 1970-01-01 UTC.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let elapsed = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -11,6 +11,9 @@ use crate::tree::Plan;
 impl Domain {
     /// Deletes the snapshots that the flags select.
     pub fn delete(&self, name: &str, flags: DeleteFlags) -> Result<()> {
+        if let Some(executor) = self.data.executor() {
+            return self.delete_elsewhere(executor, name, flags);
+        }
         flags.check_driver()?;
         let writing = self.write()?;
         writing.check_name(name)?;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{
+    MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use super::flags::ListFlags;
 use super::load;
@@ -19,6 +21,7 @@ use crate::xml;
 /// A domain. Any call may come from any thread.
 pub struct Domain {
     records: Arc<Records>,
+    name: Arc<str>,
     pub(super) host: Arc<dyn Host>,
     pub(super) data: Arc<dyn Data>,
 }
@@ -34,6 +37,10 @@ pub(super) struct Records {
     hierarchy: RwLock<Hierarchy>,
     /// Held while it is filled, so that many threads do not all do the same.
     loading: Mutex<()>,
+    /// The problems that the log knows.
+    told: Mutex<Vec<Problem>>,
+    /// Definitions that snapshots have, for those that come.
+    definitions: Mutex<xml::Definitions>,
 }
 
 /// The loaded snapshots of a domain.
@@ -60,17 +67,36 @@ impl Records {
             store,
             hierarchy: RwLock::default(),
             loading: Mutex::default(),
+            told: Mutex::default(),
+            definitions: Mutex::default(),
         }
     }
 }
 
 impl Domain {
     pub(super) fn new(records: Arc<Records>, host: Arc<dyn Host>, data: Arc<dyn Data>) -> Domain {
+        let name = Arc::clone(&records.name);
+        Domain::called(name, records, host, data)
+    }
+
+    /// A domain whose records stand under another name than its own.
+    pub(super) fn called(
+        name: Arc<str>,
+        records: Arc<Records>,
+        host: Arc<dyn Host>,
+        data: Arc<dyn Data>,
+    ) -> Domain {
         Domain {
             records,
+            name,
             host,
             data,
         }
+    }
+
+    /// The name under which the store knows it.
+    pub(super) fn key(&self) -> &str {
+        &self.records.name
     }
 
     /// The same domain, with the definition that was found stored.
@@ -89,9 +115,21 @@ impl Domain {
         &*self.records.store
     }
 
+    /// The definitions that its snapshots were seen to have. Held for the reading of a document.
+    pub(super) fn definitions(&self) -> MutexGuard<'_, xml::Definitions> {
+        self.records.definitions.lock()
+    }
+
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
-        &self.records.name
+        &self.name
+    }
+
+    /// Whether what a crash cut off may be settled now: not by who may change nothing.
+    pub(super) fn may_settle(&self) -> bool {
+        self.data
+            .executor()
+            .is_none_or(|executor| executor.may_change())
     }
 
     /// Its UUID.
@@ -115,23 +153,27 @@ impl Domain {
 
     /// The snapshots as they are stored now, loaded if they are not yet or not any more.
     pub(super) fn hierarchy(&self) -> Result<Reading<'_, Hierarchy>> {
-        let generation = self.store().generation(self.name());
+        let generation = self.store().generation(self.key());
         if let Some(known) = self.known(generation) {
             return Ok(known);
         }
         let loading = self.records.loading.try_lock_for(LOADING_WAIT);
-        if let Some(known) = self.known(self.store().generation(self.name())) {
+        if let Some(known) = self.known(self.store().generation(self.key())) {
             return Ok(known);
         }
         let loaded = load::hierarchy(self)?;
-        let found = loaded.problems.clone();
-        let before = std::mem::replace(&mut *self.records.hierarchy.write(), loaded);
         drop(loading);
-        problem::tell(&found, &before.problems);
-        Ok(RwLockReadGuard::map(
-            self.records.hierarchy.read(),
-            |hierarchy| hierarchy,
-        ))
+        let told = std::mem::replace(&mut *self.records.told.lock(), loaded.problems.clone());
+        problem::tell(&loaded.problems, &told);
+        let mut place = self.records.hierarchy.write();
+        let now = self.store().generation(self.key());
+        // Another may have loaded faster what is newer; and nobody comes between the two steps
+        // below with what is older.
+        if now.is_none() || place.generation != now {
+            *place = loaded;
+        }
+        let place = RwLockWriteGuard::downgrade(place);
+        Ok(RwLockReadGuard::map(place, |hierarchy| hierarchy))
     }
 
     /// The snapshots in memory, if they are those of that generation.
@@ -153,11 +195,18 @@ impl Domain {
 
     /// Changes the tree as the store was just changed. Only the domain's writer may: as long as it
     /// has the lock, nothing else can have changed what is in memory.
-    pub(super) fn change_tree(&self, change: impl FnOnce(&mut Tree)) {
-        let generation = self.store().generation(self.name());
+    ///
+    /// `before` is the store's generation from before the change. What is in memory may be older: a
+    /// reader may have put it there that began to load long ago. Then it is loaded anew.
+    pub(super) fn change_tree(&self, before: Option<u64>, change: impl FnOnce(&mut Tree)) {
+        let generation = self.store().generation(self.key());
         let mut hierarchy = self.records.hierarchy.write();
-        change(&mut hierarchy.tree);
-        hierarchy.generation = generation;
+        if before.is_some() && hierarchy.generation == before {
+            change(&mut hierarchy.tree);
+            hierarchy.generation = generation;
+        } else {
+            hierarchy.generation = None;
+        }
     }
 
     /// A snapshot's document. Nothing waits: a change under way is not seen until it is done.

@@ -5,6 +5,7 @@
 //! found the domain, by `check_driver`.
 
 use crate::error::{Error, Layer, Result};
+use crate::libvirt::Driver;
 use crate::tree::{Deletion, Filter, States};
 
 /// A flag's value and its name in C.
@@ -37,6 +38,7 @@ impl CreateFlags {
     /// Check the document against the schema.
     pub const VALIDATE: Flag = (512, "VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE");
     const MASK: u32 = 0x3ff;
+    const TEST_MASK: u32 = 0x3cb;
 
     /// A flag word of C, after the checks of libvirt's public function.
     pub fn new(bits: u32, function: &'static str) -> Result<CreateFlags> {
@@ -64,7 +66,19 @@ impl CreateFlags {
 
     /// The checks of libvirt's driver.
     pub(super) fn check_driver(self) -> Result<()> {
-        known(self.bits, Self::MASK, self.function)?;
+        self.check_driver_of(Driver::Qemu)
+    }
+
+    /// The checks of that driver of libvirt's.
+    pub(super) fn check_driver_of(self, driver: Driver) -> Result<()> {
+        known(
+            self.bits,
+            mask(driver, Self::MASK, Self::TEST_MASK),
+            self.function,
+        )?;
+        if driver == Driver::Test {
+            return Ok(());
+        }
         requires(
             self.bits,
             Self::QUIESCE,
@@ -95,6 +109,7 @@ impl RevertFlags {
     /// Leave the guest paused afterwards.
     pub const PAUSED: Flag = (2, "VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED");
     const MASK: u32 = 0xf;
+    const TEST_MASK: u32 = 0x7;
 
     /// A flag word of C, after the checks of libvirt's public function.
     pub fn new(bits: u32, function: &'static str) -> Result<RevertFlags> {
@@ -114,7 +129,16 @@ impl RevertFlags {
 
     /// The checks of libvirt's driver.
     pub(super) fn check_driver(self) -> Result<()> {
-        known(self.bits, Self::MASK, self.function)
+        self.check_driver_of(Driver::Qemu)
+    }
+
+    /// The checks of that driver of libvirt's.
+    pub(super) fn check_driver_of(self, driver: Driver) -> Result<()> {
+        known(
+            self.bits,
+            mask(driver, Self::MASK, Self::TEST_MASK),
+            self.function,
+        )
     }
 }
 
@@ -133,6 +157,7 @@ impl DeleteFlags {
     /// Everything below the snapshot.
     pub const CHILDREN_ONLY: Flag = (4, "VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY");
     const MASK: u32 = 0x7;
+    const TEST_MASK: u32 = 0x5;
 
     /// A flag word of C, after the checks of libvirt's public function.
     pub fn new(bits: u32, function: &'static str) -> Result<DeleteFlags> {
@@ -164,7 +189,16 @@ impl DeleteFlags {
 
     /// The checks of libvirt's driver.
     pub(super) fn check_driver(self) -> Result<()> {
-        known(self.bits, Self::MASK, self.function)
+        self.check_driver_of(Driver::Qemu)
+    }
+
+    /// The checks of that driver of libvirt's.
+    pub(super) fn check_driver_of(self, driver: Driver) -> Result<()> {
+        known(
+            self.bits,
+            mask(driver, Self::MASK, Self::TEST_MASK),
+            self.function,
+        )
     }
 }
 
@@ -234,6 +268,14 @@ impl ListFlags {
 /// Refuses any bit: for functions whose flags are reserved.
 pub fn no_flags(bits: u32, function: &'static str) -> Result<()> {
     known(bits, 0, function)
+}
+
+/// The bits that a driver of libvirt 9.0's knows: of QEMU's, and of its test driver.
+fn mask(driver: Driver, qemu: u32, test: u32) -> u32 {
+    match driver {
+        Driver::Test => test,
+        Driver::Qemu | Driver::Other => qemu,
+    }
 }
 
 fn known(bits: u32, mask: u32, function: &'static str) -> Result<()> {

@@ -5,6 +5,7 @@
 //! intent, work on guest data, commit the plan as one transaction, change the tree.
 
 mod change;
+pub mod companion;
 mod connection;
 mod create;
 mod delete;

@@ -19,11 +19,25 @@ pub(super) struct OwnedPoint {
 impl OwnedPoint {
     /// The images are those of the snapshot's own definition: the domain's may have changed since.
     pub fn of(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        Ok(OwnedPoint {
+        Ok(OwnedPoint::new(snapshot, images(snapshot)?))
+    }
+
+    /// As [`OwnedPoint::of`], with a document that names no parent: for who does not know it.
+    pub fn alone(snapshot: &Snapshot) -> Result<OwnedPoint> {
+        let alone = Snapshot {
+            parent: None,
+            ..snapshot.clone()
+        };
+        OwnedPoint::of(&alone)
+    }
+
+    /// A snapshot in these images.
+    pub fn new(snapshot: &Snapshot, images: Vec<Image>) -> OwnedPoint {
+        OwnedPoint {
             name: snapshot.name.to_string(),
             document: xml::format(snapshot, xml::Form::Public { secure: true }),
-            images: images(snapshot)?,
-        })
+            images,
+        }
     }
 
     /// With the lock that programs inherit which work on it.
@@ -71,4 +85,19 @@ fn internal_disks<'a>(
         .disks
         .iter()
         .filter(move |disk| disk.device == "disk" && is_internal(&disk.target))
+}
+
+/// The images of a domain that internal snapshots can be in.
+pub(super) fn images_of_disks(disks: &[DomainDisk]) -> Vec<Image> {
+    let local = disks
+        .iter()
+        .filter(|disk| disk.device == "disk" && !disk.read_only);
+    local
+        .filter_map(|disk| {
+            Some(Image {
+                disk: disk.target.clone(),
+                path: disk.source.as_ref()?.into(),
+            })
+        })
+        .collect()
 }

@@ -77,7 +77,7 @@ impl Domain {
         }
         self.rewrite(&mended, &mut change)?;
         if !change.write.is_empty() {
-            self.store().commit(self.name(), &change)?;
+            self.store().commit(self.key(), &change)?;
         }
         self.forget();
         drop(writing);
@@ -86,7 +86,7 @@ impl Domain {
 
     fn set_aside(&self, problem: &Problem) -> Result<()> {
         match problem.file.file_name() {
-            Some(file) => self.store().set_aside(self.name(), file),
+            Some(file) => self.store().set_aside(self.key(), file),
             None => Err(problem.refusal()),
         }
     }

@@ -11,6 +11,9 @@ use crate::xml;
 impl Domain {
     /// Makes the domain what it was when the snapshot was taken.
     pub fn revert(&self, name: &str, flags: RevertFlags) -> Result<()> {
+        if let Some(executor) = self.data.executor() {
+            return self.revert_elsewhere(executor, name, flags);
+        }
         flags.check_driver()?;
         let writing = self.write()?;
         writing.check_name(name)?;

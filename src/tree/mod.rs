@@ -164,6 +164,11 @@ impl Tree {
         }
     }
 
+    /// All snapshots, parents before their descendants.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        Preorder::below(self, None).map(|id| &self.node(id).snapshot)
+    }
+
     /// The snapshots of a list, parents before their descendants.
     pub fn list<'a>(
         &'a self,

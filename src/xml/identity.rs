@@ -6,6 +6,7 @@ use std::fmt::Write;
 use roxmltree::Node;
 
 use super::document::{self, Kind, child};
+use super::element::{Element, scalar};
 use super::escape::Escape;
 use super::verbatim::{Edit, edited, tag_name_end};
 use crate::error::{Error, Result};
@@ -42,6 +43,22 @@ pub fn named_and_identified(text: &str, name: &str, uuid: &[u8; 16]) -> Result<S
         edits.push(at_front(text, root, &inserted));
     }
     Ok(edited(text, edits))
+}
+
+/// The request for a snapshot, a `<domainsnapshot>` document, with that `<name>` if it has none.
+/// Everything else stays verbatim.
+pub fn named_request<'a>(text: &'a str, name: &str) -> Result<Cow<'a, str>> {
+    let document = document::read(text, Kind::Snapshot)?;
+    let root = document.root_element();
+    if scalar(Element::Full(root), "name").is_some() {
+        return Ok(text.into());
+    }
+    let name = element("name", |out| Escape::Text.push(out, name));
+    let edit = match child(root, "name") {
+        Some(empty) => (empty.range(), name.as_str().into()),
+        None => at_front(text, root, &name),
+    };
+    Ok(edited(text, vec![edit]).into())
 }
 
 /// An element with text.
@@ -103,6 +120,22 @@ fn at_front<'a>(text: &str, element: Node<'_, '_>, inserted: &'a str) -> Edit<'a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_gets_a_name_only_if_it_has_none() {
+        let named = |text: &str| named_request(text, "a<b").unwrap().into_owned();
+        let kept = "<domainsnapshot><name>x</name></domainsnapshot>";
+        assert_eq!(named(kept), kept);
+        let expected = "<domainsnapshot><name>a&lt;b</name></domainsnapshot>";
+        assert_eq!(named("<domainsnapshot/>"), expected);
+        assert_eq!(named("<domainsnapshot></domainsnapshot>"), expected);
+        assert_eq!(named("<domainsnapshot><name/></domainsnapshot>"), expected);
+        assert_eq!(
+            named("<domainsnapshot>\n  <disks/>\n</domainsnapshot>"),
+            "<domainsnapshot><name>a&lt;b</name>\n  <disks/>\n</domainsnapshot>"
+        );
+        assert!(named_request("<domainsnapshot>", "a").is_err());
+    }
 
     const UUID: [u8; 16] = [
         0xc7, 0xa5, 0xfd, 0xbd, 0xed, 0xaf, 0x94, 0x55, 0x92, 0x6a, 0xd6, 0x5c, 0x16, 0xdb, 0x18,

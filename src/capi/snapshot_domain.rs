@@ -1,0 +1,135 @@
+//! The domain of a snapshot: one of ours, or one of the real libvirt's whose snapshots are kept
+//! here.
+
+use std::sync::Arc;
+
+use super::boundary::Call;
+use super::dispatch::Told;
+use super::objects::{DomainObject, Held};
+use super::types::{virConnectPtr, virDomainPtr};
+use crate::error::{Error, Result};
+use crate::libvirt;
+use crate::ops::companion;
+use crate::ops::{self, Access, RedefineCurrent};
+
+/// A domain, kept valid.
+pub(super) enum SnapshotDomain {
+    /// Of an embedded connection.
+    Ours(Held<DomainObject>),
+    /// Of libvirt's.
+    Libvirt(libvirt::Domain),
+}
+
+impl SnapshotDomain {
+    /// Keeps it valid once more.
+    pub(super) fn again(&self, function: &'static str) -> Result<SnapshotDomain> {
+        match self {
+            SnapshotDomain::Ours(domain) => domain
+                .hold()
+                .map(SnapshotDomain::Ours)
+                .ok_or(Error::InvalidDomain { function }),
+            SnapshotDomain::Libvirt(domain) => domain.again().map(SnapshotDomain::Libvirt),
+        }
+    }
+
+    /// The domain as it is now, for a call that changes nothing; or that it is gone.
+    pub(super) fn now(&self) -> Result<Arc<ops::Domain>> {
+        match self {
+            SnapshotDomain::Ours(domain) => domain.now(),
+            SnapshotDomain::Libvirt(domain) => companion::to_read(domain.again()?).map(Arc::new),
+        }
+    }
+
+    /// As [`SnapshotDomain::now`], for a call that changes snapshots.
+    pub(super) fn to_change(&self) -> Result<Arc<ops::Domain>> {
+        match self {
+            SnapshotDomain::Ours(domain) => domain.now(),
+            SnapshotDomain::Libvirt(domain) => companion::to_change(domain.again()?).map(Arc::new),
+        }
+    }
+
+    /// Who becomes current by REDEFINE.
+    pub(super) fn redefine_current(&self) -> Result<RedefineCurrent> {
+        match self {
+            SnapshotDomain::Ours(domain) => Ok(domain.connection.connection.redefine_current()),
+            SnapshotDomain::Libvirt(_) => companion::redefine_current(),
+        }
+    }
+
+    /// What its connection allows.
+    pub(super) fn access(&self) -> Result<Access> {
+        match self {
+            SnapshotDomain::Ours(domain) => Ok(domain.connection.connection.access()),
+            SnapshotDomain::Libvirt(domain) => Ok(if domain.is_read_only()? {
+                Access::ReadOnly
+            } else {
+                Access::ReadWrite
+            }),
+        }
+    }
+
+    /// What C calls it.
+    pub(super) fn pointer(&self) -> virDomainPtr {
+        match self {
+            SnapshotDomain::Ours(domain) => domain.pointer(),
+            SnapshotDomain::Libvirt(domain) => domain.pointer().cast(),
+        }
+    }
+
+    /// What C calls its connection.
+    pub(super) fn connection(&self) -> virConnectPtr {
+        match self {
+            SnapshotDomain::Ours(domain) => domain.connection.pointer(),
+            SnapshotDomain::Libvirt(domain) => domain.connection().cast(),
+        }
+    }
+
+    /// Who is told of an error.
+    pub(super) fn told(&self) -> Option<Told> {
+        match self {
+            SnapshotDomain::Ours(domain) => {
+                Some(Told::Ours(Arc::clone(domain.connection.object())))
+            }
+            // Of a domain that libvirt does not hold any more the handler of the process is told.
+            SnapshotDomain::Libvirt(domain) => domain.again().ok().map(Told::Libvirt),
+        }
+    }
+}
+
+impl Call {
+    /// The domain that C means, for a function of snapshots.
+    pub(super) fn snapshot_domain(&mut self, pointer: virDomainPtr) -> Result<SnapshotDomain> {
+        let domain = match super::forward::guest_of(pointer)? {
+            Some(guest) => SnapshotDomain::Libvirt(guest),
+            None => {
+                let function = self.function;
+                let held = self.domain(pointer)?.hold();
+                SnapshotDomain::Ours(held.ok_or(Error::InvalidDomain { function })?)
+            }
+        };
+        self.tell(domain.told());
+        Ok(domain)
+    }
+
+    /// Refuses a connection that reads only.
+    pub(super) fn may_change(&self, domain: &SnapshotDomain) -> Result<()> {
+        match domain.access()? {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::ReadOnly {
+                function: self.function,
+                family: self.family,
+            }),
+        }
+    }
+
+    /// Refuses to show secrets on a connection that reads only.
+    pub(super) fn may_see_secrets_of(&self, domain: &SnapshotDomain) -> Result<()> {
+        match domain.access()? {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::SecureOnReadOnly {
+                function: self.function,
+                family: self.family,
+            }),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! libvirt does the work. It keeps a snapshot's metadata while it works on its data, and no longer.
+
+use std::sync::Arc;
+
+use super::executor::{Executor, Secrets};
+use super::qcow2::{Facts, ImageFile};
+use super::{Data, Image, Point};
+use crate::error::{Error, Result};
+use crate::libvirt::{self, Driver, Rights};
+
+/// virDomainSnapshotCreateFlags and virDomainSnapshotDeleteFlags.
+const CREATE_REDEFINE: u32 = 1;
+const CREATE_NO_METADATA: u32 = 4;
+const DELETE_METADATA_ONLY: u32 = 2;
+
+/// The data of one domain of libvirt's.
+pub struct Libvirt {
+    domain: Arc<libvirt::Domain>,
+    driver: Driver,
+    /// Whether the images are files of this host.
+    is_local: bool,
+}
+
+impl Libvirt {
+    /// For that domain.
+    pub fn new(domain: Arc<libvirt::Domain>, driver: Driver) -> Result<Libvirt> {
+        let is_local = driver == Driver::Qemu && domain.is_local()?;
+        Ok(Libvirt {
+            domain,
+            driver,
+            is_local,
+        })
+    }
+
+    /// What an image says of itself; `None` where it cannot be looked into: it is elsewhere, may
+    /// not be read, or is of another format.
+    fn facts(&self, image: &Image) -> Option<Facts> {
+        if !self.is_local {
+            return None;
+        }
+        ImageFile::open(&image.path).ok()?.facts().ok()
+    }
+
+    /// The images that hold data of that name.
+    fn holders<'a>(&self, point: &Point<'a>) -> impl Iterator<Item = &'a Image> {
+        point.images.iter().filter(|image| {
+            self.facts(image)
+                .is_some_and(|facts| facts.named(point.name).next().is_some())
+        })
+    }
+}
+
+impl Data for Libvirt {
+    fn check_create(&self, point: &Point<'_>) -> Result<()> {
+        for image in point.images {
+            let count = self
+                .facts(image)
+                .map_or(0, |facts| facts.named(point.name).count());
+            if count > 0 {
+                return Err(Error::ImageHoldsName {
+                    snapshot: point.name.to_owned(),
+                    disk: image.disk.clone(),
+                    image: image.path.clone(),
+                    count,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, point: &Point<'_>, flags: u32) -> Result<()> {
+        self.take(point.document, flags | CREATE_NO_METADATA)
+            .map(|_| ())
+    }
+
+    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
+        for image in point.images {
+            let Some(facts) = self.facts(image) else {
+                continue;
+            };
+            let unusable = |reason: &str| Error::ImageUnusable {
+                disk: image.disk.clone(),
+                image: image.path.clone(),
+                reason: reason.to_owned(),
+            };
+            check_holds(point, image, &facts)?;
+            if facts.named(point.name).count() > 1 {
+                return Err(unusable("it holds several snapshots of that name"));
+            }
+            // qemu-img takes a name for an id first (docs/differences.md, D10).
+            let by_id = facts
+                .snapshots
+                .iter()
+                .find(|entry| *entry.id == *point.name.as_bytes());
+            if by_id.is_some_and(|entry| *entry.name != *point.name.as_bytes()) {
+                return Err(unusable("the name is the id of another snapshot in it"));
+            }
+        }
+        Ok(())
+    }
+
+    fn revert(&self, point: &Point<'_>, flags: u32) -> Result<()> {
+        self.check_revert(point)?;
+        self.lend(point.document)?;
+        let reverted = self.revert_kept(point.name, flags);
+        let forgotten = self.forget(point.name);
+        reverted.and(forgotten)
+    }
+
+    fn delete(&self, point: &Point<'_>) -> Result<()> {
+        self.lend(point.document)?;
+        if let Err(cause) = self.delete_kept(point.name) {
+            return Err(match self.forget(point.name) {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            });
+        }
+        // libvirt calls it a success, too, when no image could be changed (docs/differences.md, D19).
+        match self.holders(point).next() {
+            None => Ok(()),
+            Some(image) => Err(Error::ImageOperation {
+                action: "delete",
+                snapshot: point.name.to_owned(),
+                disk: image.disk.clone(),
+                image: image.path.clone(),
+                reason: "libvirt reports success, but the image still holds it".to_owned(),
+                undo: Vec::new(),
+            }),
+        }
+    }
+
+    fn count(&self, point: &Point<'_>) -> Result<usize> {
+        Ok(self.holders(point).count())
+    }
+
+    fn executor(&self) -> Option<&dyn Executor> {
+        Some(self)
+    }
+}
+
+impl Executor for Libvirt {
+    fn driver(&self) -> Driver {
+        self.driver
+    }
+
+    fn may_change(&self) -> bool {
+        self.domain.rights() != Some(Rights::ReadOnly)
+    }
+
+    fn check_taken(&self, point: &Point<'_>) -> Result<()> {
+        for image in point.images {
+            if let Some(facts) = self.facts(image) {
+                check_holds(point, image, &facts)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_data(&self) -> bool {
+        self.driver != Driver::Test
+    }
+
+    fn kept(&self) -> Result<Vec<String>> {
+        if self.domain.snapshot_count()? == 0 {
+            return Ok(Vec::new());
+        }
+        self.domain
+            .snapshots()?
+            .iter()
+            .map(libvirt::Snapshot::name)
+            .collect()
+    }
+
+    fn kept_document(&self, name: &str, secrets: Secrets) -> Result<String> {
+        self.domain.snapshot(name)?.xml(secrets == Secrets::Shown)
+    }
+
+    fn kept_current(&self) -> Result<Option<String>> {
+        let current = self.domain.current_snapshot()?;
+        current.map(|current| current.name()).transpose()
+    }
+
+    fn take(&self, request: &str, flags: u32) -> Result<Option<String>> {
+        let snapshot = self.domain.create_snapshot(request, flags)?;
+        if flags & CREATE_NO_METADATA != 0 {
+            return Ok(None);
+        }
+        snapshot.xml(true).map(Some)
+    }
+
+    fn lend(&self, document: &str) -> Result<()> {
+        self.domain
+            .create_snapshot(document, CREATE_REDEFINE)
+            .map(|_| ())
+    }
+
+    fn revert_kept(&self, name: &str, flags: u32) -> Result<()> {
+        self.domain.snapshot(name)?.revert(flags)
+    }
+
+    fn delete_kept(&self, name: &str) -> Result<()> {
+        self.domain.snapshot(name)?.delete(0)
+    }
+
+    fn forget(&self, name: &str) -> Result<()> {
+        // The test driver has no data and does not know the flag.
+        let flags = if self.has_data() {
+            DELETE_METADATA_ONLY
+        } else {
+            0
+        };
+        self.domain.snapshot(name)?.delete(flags)
+    }
+}
+
+fn check_holds(point: &Point<'_>, image: &Image, facts: &Facts) -> Result<()> {
+    if facts.named(point.name).next().is_some() {
+        return Ok(());
+    }
+    Err(Error::ImageLacksSnapshot {
+        snapshot: point.name.to_owned(),
+        disk: image.disk.clone(),
+        image: image.path.clone(),
+    })
+}

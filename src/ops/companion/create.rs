@@ -1,0 +1,169 @@
+//! Creates snapshots: libvirt prepares, captures and describes them, and forgets them again once
+//! they are stored here.
+
+use std::sync::Arc;
+
+use super::adopt;
+use crate::data::Executor;
+use crate::error::{Error, Result};
+use crate::ops::RedefineCurrent;
+use crate::ops::change::Writing;
+use crate::ops::create::{check_snapshot_name, now};
+use crate::ops::domain::Domain;
+use crate::ops::flags::CreateFlags;
+use crate::ops::intent::Intent;
+use crate::ops::point::{OwnedPoint, images_of_disks};
+use crate::snapshot::{DiskMode, Memory, Snapshot, State};
+use crate::xml;
+
+impl Domain {
+    /// Has a snapshot created, or takes its metadata in; answers its name.
+    pub(in crate::ops) fn create_elsewhere(
+        &self,
+        executor: &dyn Executor,
+        xml: &str,
+        flags: CreateFlags,
+        rule: RedefineCurrent,
+    ) -> Result<Arc<str>> {
+        flags.check_driver_of(executor.driver())?;
+        match self.create_or_redefine(executor, xml, flags, rule) {
+            // libvirt's parser says it in its own words. It has nothing to do for that.
+            Err(cause @ Error::NotWellFormed { .. }) => {
+                Err(executor.lend(xml).err().unwrap_or(cause))
+            }
+            done => done,
+        }
+    }
+
+    fn create_or_redefine(
+        &self,
+        executor: &dyn Executor,
+        xml: &str,
+        flags: CreateFlags,
+        rule: RedefineCurrent,
+    ) -> Result<Arc<str>> {
+        if flags.has(CreateFlags::REDEFINE) {
+            super::redefine_check()?;
+            {
+                let writing = self.write()?;
+                adopt::adopt(self, executor, &writing)?;
+            }
+            return self.redefine(xml, flags, rule);
+        }
+        let request = requested(xml)?;
+        let document = xml::named_request(xml, &request.name)?;
+        let writing = self.write()?;
+        if flags.has(CreateFlags::NO_METADATA) {
+            executor.take(&document, flags.bits())?;
+            return Ok(request.name);
+        }
+        check_snapshot_name(&request.name)?;
+        adopt::adopt(self, executor, &writing)?;
+        writing.check_name(&request.name)?;
+        writing.check_current()?;
+        self.check_new(executor, &request, &document, flags)?;
+        writing.intend(&Intent::Create {
+            document: document.to_string(),
+        })?;
+        match executor.take(&document, flags.bits()) {
+            Ok(full) => self.keep(executor, &writing, full.as_deref()),
+            Err(cause) => Err(match writing.withdraw() {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            }),
+        }
+    }
+
+    /// Refuses a name that a snapshot has, here or in an image that would take the new one.
+    fn check_new(
+        &self,
+        executor: &dyn Executor,
+        request: &Snapshot,
+        document: &str,
+        flags: CreateFlags,
+    ) -> Result<()> {
+        let known = self.tree()?.get(&request.name).ok().cloned();
+        if let Some(known) = known {
+            return Err(refusal(executor, &known, document, flags));
+        }
+        if flags.has(CreateFlags::DISK_ONLY)
+            || !executor.has_data()
+            || is_external(request)
+            || self.host.state()? != State::Shutoff
+        {
+            return Ok(());
+        }
+        let facts = xml::domain_facts(&self.host.definition()?)?;
+        let point = OwnedPoint::new(request, images_of_disks(&facts.disks));
+        self.data.check_create(&point.borrow(None))
+    }
+
+    /// Stores what libvirt has taken.
+    fn keep(
+        &self,
+        executor: &dyn Executor,
+        writing: &Writing<'_>,
+        full: Option<&str>,
+    ) -> Result<Arc<str>> {
+        let snapshot = xml::parse(full.unwrap_or_default(), xml::Mode::Redefine)?.snapshot;
+        let name = Arc::clone(&snapshot.name);
+        let stored = OwnedPoint::of(&snapshot)
+            .and_then(|point| executor.check_taken(&point.borrow(None)))
+            .and_then(|()| self.tree()?.plan_create(snapshot))
+            .and_then(|plan| writing.commit(&plan));
+        if let Err(cause) = stored {
+            let undone = executor
+                .delete_kept(&name)
+                .and_then(|()| writing.withdraw());
+            return Err(match undone {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            });
+        }
+        // The snapshot is safe. What libvirt still keeps if this fails, the next change takes away.
+        let _ = executor.forget(&name);
+        Ok(name)
+    }
+}
+
+/// The snapshot that a document asks for, as far as that can be said without the domain.
+pub(super) fn requested(xml: &str) -> Result<Snapshot> {
+    let mode = xml::Mode::Create {
+        now: now(),
+        offline: false,
+    };
+    xml::parse(xml, mode).map(|parsed| parsed.snapshot)
+}
+
+fn is_external(request: &Snapshot) -> bool {
+    let is_external = |mode| mode == Some(DiskMode::External);
+    matches!(request.memory, Some(Memory::External { .. }))
+        || request.disks.iter().any(|disk| is_external(disk.mode))
+}
+
+/// What libvirt says to a name that is taken. It finds other faults of the request first, so it is
+/// asked, with the snapshot of that name in its hands.
+fn refusal(executor: &dyn Executor, known: &Snapshot, request: &str, flags: CreateFlags) -> Error {
+    let exists = Error::SnapshotExists {
+        name: known.name.to_string(),
+    };
+    if executor.lend(&lendable(known)).is_err() {
+        return exists;
+    }
+    let refused = executor.take(request, flags.bits());
+    let forgotten = executor.forget(&known.name);
+    match (refused, forgotten) {
+        (Ok(_), _) => exists,
+        (Err(cause), Ok(())) => cause,
+        (Err(cause), Err(undo)) => cause.with_failed_undo(&undo),
+    }
+}
+
+/// A snapshot as libvirt is to keep it for a while: without a parent, which it does not know.
+pub(super) fn lendable(snapshot: &Snapshot) -> String {
+    let alone = Snapshot {
+        parent: None,
+        ..snapshot.clone()
+    };
+    xml::format(&alone, xml::Form::Public { secure: true })
+}

@@ -1,0 +1,78 @@
+//! Companion mode: domains of the real libvirt, whose snapshots are kept here.
+//!
+//! A [`Domain`] is made for each call, from what this process knows of the domain's snapshots and
+//! from libvirt, which is asked each time whether the domain is still there. libvirt works on guest
+//! data, by
+//! [`crate::data::Executor`]; it keeps metadata of a snapshot only while it does so.
+
+use std::sync::Arc;
+
+use crate::data::Libvirt as Data;
+use crate::error::Result;
+use crate::host::Libvirt as Host;
+use crate::libvirt;
+
+use super::domain::Domain;
+use super::uri::RedefineCurrent;
+
+mod adopt;
+mod create;
+mod delete;
+mod place;
+mod revert;
+mod settings;
+mod settle;
+mod undefine;
+
+pub use settings::RedefineCheck;
+pub(super) use settle::settled;
+pub use undefine::undefine;
+
+use place::Place;
+use settings::settings;
+
+/// The domain, for calls that change nothing. Snapshots that libvirt itself keeps are seen, too.
+pub fn to_read(guest: libvirt::Domain) -> Result<Domain> {
+    let (place, domain) = open(guest)?;
+    let Some(executor) = domain.data.executor() else {
+        return Ok(domain);
+    };
+    let kept = executor.kept()?;
+    if kept.is_empty() {
+        return Ok(domain);
+    }
+    adopt::view(&place, domain, kept)
+}
+
+/// The domain, for a call that changes its snapshots.
+pub fn to_change(guest: libvirt::Domain) -> Result<Domain> {
+    let (_, domain) = open(guest)?;
+    if let Some(executor) = domain.data.executor() {
+        executor.kept()?;
+    }
+    Ok(domain)
+}
+
+/// Who becomes current by REDEFINE of a domain of libvirt's.
+pub fn redefine_current() -> Result<RedefineCurrent> {
+    Ok(settings()?.redefine_current)
+}
+
+/// Whether a redefined snapshot is checked against the data that should be there.
+pub fn redefine_check() -> Result<RedefineCheck> {
+    Ok(settings()?.redefine_check)
+}
+
+fn open(guest: libvirt::Domain) -> Result<(Arc<Place>, Domain)> {
+    let driver = guest.driver()?;
+    let place = Place::of(&guest, driver)?;
+    let guest = Arc::new(guest);
+    let records = place.records(guest.uuid()?);
+    let domain = Domain::called(
+        guest.name()?.into(),
+        records,
+        Arc::new(Host::new(Arc::clone(&guest))),
+        Arc::new(Data::new(guest, driver)?),
+    );
+    Ok((place, domain))
+}

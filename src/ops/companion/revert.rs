@@ -1,0 +1,58 @@
+//! Reverts a domain of libvirt's: libvirt gets the snapshot for as long as it takes.
+
+use super::adopt;
+use super::create::lendable;
+use crate::data::Executor;
+use crate::error::Result;
+use crate::ops::domain::Domain;
+use crate::ops::flags::RevertFlags;
+use crate::ops::intent::Intent;
+use crate::ops::point::OwnedPoint;
+
+impl Domain {
+    /// Has the domain made what it was when the snapshot was taken.
+    pub(in crate::ops) fn revert_elsewhere(
+        &self,
+        executor: &dyn Executor,
+        name: &str,
+        flags: RevertFlags,
+    ) -> Result<()> {
+        flags.check_driver_of(executor.driver())?;
+        let writing = self.write()?;
+        adopt::adopt(self, executor, &writing)?;
+        writing.check_name(name)?;
+        let snapshot = self.tree()?.get(name)?.clone();
+        let plan = self.tree()?.plan_current(name)?;
+        let change = writing.change(&plan)?;
+        if !snapshot.is_external() {
+            self.data
+                .check_revert(&OwnedPoint::of(&snapshot)?.borrow(None))?;
+        }
+        adopt::check_free(self, executor, name)?;
+        writing.intend(&Intent::Revert {
+            name: name.to_owned(),
+            flags: flags.bits(),
+            // libvirt's own definition is the one that counts.
+            definition: String::new(),
+        })?;
+        let reverted = executor.lend(&lendable(&snapshot)).and_then(|()| {
+            match executor.revert_kept(name, flags.bits()) {
+                Ok(()) => Ok(()),
+                Err(cause) => Err(match executor.forget(name) {
+                    Ok(()) => cause,
+                    Err(undo) => cause.with_failed_undo(&undo),
+                }),
+            }
+        });
+        if let Err(cause) = reverted {
+            return Err(match writing.withdraw() {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            });
+        }
+        writing.commit_change(&plan, &change)?;
+        // What libvirt still keeps if this fails, the next change takes away.
+        let _ = executor.forget(name);
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! Undefines a domain of libvirt's: snapshots are a reason to refuse, or go with it.
+
+use crate::error::{Error, Result};
+use crate::libvirt;
+
+/// VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA, and all flags of virDomainUndefineFlags().
+const SNAPSHOTS_METADATA: u32 = 2;
+const KNOWN: u32 = 0x7f;
+
+/// virDomainUndefine(), or with flags virDomainUndefineFlags(), of a domain of libvirt's.
+///
+/// As in libvirt the snapshots of a running domain are no reason to refuse: it goes on without a
+/// definition. They stay here, unless the flags say otherwise (docs/differences.md, D25).
+pub fn undefine(guest: libvirt::Domain, flags: Option<u32>) -> Result<()> {
+    let bits = flags.unwrap_or_default();
+    if bits & !KNOWN != 0 || guest.rights() == Some(libvirt::Rights::ReadOnly) {
+        return guest.undefine(flags);
+    }
+    let count = super::to_read(guest.again()?)?.tree()?.len();
+    let drops = bits & SNAPSHOTS_METADATA != 0;
+    if count > 0 && !drops && !guest.is_active()? {
+        return Err(Error::DomainHasSnapshots { count });
+    }
+    if count == 0 || !drops {
+        return guest.undefine(flags);
+    }
+    let (_, domain) = super::open(guest.again()?)?;
+    let writing = domain.write()?;
+    writing.check_whole()?;
+    guest.undefine(flags)?;
+    let plan = domain.tree()?.plan_clear();
+    writing.commit(&plan)
+}

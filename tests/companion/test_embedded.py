@@ -1,0 +1,71 @@
+"""virsh on a connection of ours: all snapshot commands; what we do not have is refused politely."""
+
+import unittest
+
+from world import World, masked, snapshots_in
+
+# Commands whose functions only libvirt has.
+FOREIGN = [
+    "suspend guest", "resume guest", "start guest", "destroy guest", "reboot guest", "shutdown guest",
+    "save guest FILE", "managedsave guest", "dommemstat guest", "domblklist guest --details",
+    "domblkstat guest vda", "domblkinfo guest vda", "vcpuinfo guest", "vcpucount guest",
+    "setmem guest 1M", "setvcpus guest 1", "autostart guest", "schedinfo guest", "domjobinfo guest",
+    "domiflist guest", "attach-disk guest FILE vdz", "blockcommit guest vda", "blockpull guest vda",
+    "migrate guest test:///default", "domtime guest", "domhostname guest", "metadata guest x",
+    "checkpoint-list guest", "checkpoint-create-as guest c", "qemu-monitor-command guest x",
+    "domcapabilities", "capabilities", "nodeinfo", "nodecpustats", "net-list", "pool-list",
+    "iface-list", "nwfilter-list", "secret-list", "nodedev-list", "sysinfo", "maxvcpus", "freecell",
+    "domstats", "event --list", "cpu-stats guest", "dump guest FILE", "screenshot guest",
+    "send-key guest 1", "inject-nmi guest", "console guest", "ttyconsole guest", "vncdisplay guest",
+    "iothreadinfo guest", "guestinfo guest", "domfsinfo guest", "perf guest", "numatune guest",
+]
+
+
+class Embedded(World):
+    def setUp(self):
+        super().setUp()
+        self.uri = f"virsnap://{self.path('own')}"
+        self.file = self.domain_file(".")
+
+    def test_the_snapshot_commands(self):
+        output, errors = self.virsh(
+            self.uri, f"define {self.file}", "list --all", "domstate guest", "domuuid guest",
+            "dumpxml guest", "snapshot-create-as guest r 'the first'", "snapshot-create-as guest a",
+            "snapshot-list guest --tree", "snapshot-info guest a", "snapshot-current guest --name",
+            "snapshot-parent guest a", "snapshot-dumpxml guest r", "snapshot-revert guest r",
+            "snapshot-list guest --parent", "snapshot-delete guest a",
+            "snapshot-list guest --roots --name", "snapshot-create-as guest r")
+        self.assertEqual(errors.strip(), "error: operation failed: domain moment r already exists")
+        output = masked(output)
+        for expected in (
+                " -    guest   shut off\n", "r\n  |\n  +- a\n", "Parent:         r\n",
+                "<description>the first</description>", "Domain snapshot r reverted\n",
+                " r      TIME   shutoff   \n", "Domain snapshot a deleted\n"):
+            self.assertIn(expected, output)
+        self.assertEqual(snapshots_in(self.path(".", "guest-vda.qcow2")), ["r"])
+
+    def test_what_we_do_not_have_is_refused(self):
+        self.virsh(self.uri, f"define {self.file}")
+        for command in FOREIGN:
+            with self.subTest(command=command):
+                # virsh() fails the test if virsh dies of a signal.
+                _, errors = self.virsh(self.uri, command.replace("FILE", self.path("file")))
+                if command != "event --list":
+                    self.assertIn("error: ", errors)
+        output, errors = self.virsh(self.uri, "list --all --name")
+        self.assertEqual((output.split(), errors), (["guest"], ""))
+
+    def test_both_libraries_in_one_process(self):
+        output, errors = self.virsh(
+            self.uri, f"define {self.file}", "snapshot-create-as guest a", "connect test:///default",
+            "snapshot-create-as test b", "snapshot-list test --name", f"connect {self.uri}",
+            "snapshot-list guest --name", "snapshot-info guest nope", "connect test:///default",
+            "snapshot-info test nope")
+        self.assertIn("b\n", output)
+        self.assertIn("a\n", output)
+        missing = "error: Domain snapshot not found: no domain snapshot with matching name 'nope'"
+        self.assertEqual(errors.count(missing), 2)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
