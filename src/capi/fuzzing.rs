@@ -109,6 +109,9 @@ fn silence() {
 
 #[cfg(not(test))]
 fn silence() {
+    /// # Safety
+    ///
+    /// None is needed: it looks at nothing.
     unsafe extern "C" fn ignore(_data: *mut c_void, _error: super::types::virErrorPtr) {}
     super::errors::virSetErrorFunc(ptr::null_mut(), Some(ignore));
 }
