@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo check crash stress install clean header help set-up simulate fuzz \
+.PHONY: build demo check crash stress sanitize install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -39,6 +39,11 @@ stress: ## 8 processes of 8 threads on one domain for a minute
 		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
 	meson compile -C build-check stress
 	build-check/c-tests/stress 60
+
+sanitize: ## the C harness under AddressSanitizer and ThreadSanitizer; needs a nightly toolchain
+	$(call step,sanitize)
+	tools/sanitize address
+	tools/sanitize thread
 
 install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 	meson install -C build --no-rebuild

@@ -28,6 +28,7 @@ pub mod tree;
 pub mod xml;
 
 mod capi;
+mod printable;
 mod sys;
 mod uuid;
 

@@ -5,7 +5,7 @@
 use std::ffi::c_int;
 
 use crate::error::{Error, Number, Origin};
-use crate::limits;
+use crate::printable::printable;
 
 /// VIR_FROM_QEMU: what the work itself finds, on embedded connections, too.
 pub(super) const QEMU_DRIVER: c_int = 10;
@@ -96,24 +96,6 @@ fn kept(error: &Error) -> &'static [char] {
     }
 }
 
-/// A text for logs and terminals, whatever names and values it quotes: control characters as
-/// escapes, so that none is a line of its own or a command to the terminal, and not without end.
-fn printable(text: &str, kept: &[char]) -> String {
-    let mut printable = String::with_capacity(text.len().min(limits::ERROR_TEXT_BYTES));
-    for character in text.chars() {
-        if printable.len() > limits::ERROR_TEXT_BYTES {
-            printable.push('…');
-            break;
-        }
-        if character.is_control() && !kept.contains(&character) {
-            printable.extend(character.escape_default());
-        } else {
-            printable.push(character);
-        }
-    }
-    printable
-}
-
 /// Function and argument, if the error is a check that libvirt raises without a prefix.
 fn argument_check(error: &Error) -> Option<(&'static str, &'static str)> {
     match error {
@@ -198,6 +180,7 @@ mod tests {
 
     use super::*;
     use crate::error::{Family, Layer};
+    use crate::limits;
 
     fn message(
         code: c_int,

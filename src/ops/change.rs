@@ -84,7 +84,7 @@ impl Writing<'_> {
     /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
     /// must be refused while there is nothing to undo.
     pub fn change(&self, plan: &Plan) -> Result<Change> {
-        documents(&*self.domain.tree()?, plan)
+        documents(self.domain, &*self.domain.tree()?, plan)
     }
 
     /// As [`Writing::change`], together with the domain's new definition.
@@ -103,8 +103,9 @@ impl Writing<'_> {
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
+        let before = self.domain.store().generation(self.domain.key());
         self.domain.store().commit(self.domain.key(), change)?;
-        self.domain.change_tree(|tree| tree.apply(plan));
+        self.domain.change_tree(before, |tree| tree.apply(plan));
         if let DefinitionChange::Write(definition) = &change.definition {
             self.domain.host.set_definition(definition.as_str().into());
         }
@@ -172,8 +173,9 @@ impl Writing<'_> {
             return Ok(());
         };
         let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
+        let before = domain.store().generation(domain.key());
         domain.store().commit(domain.key(), &resolved.change)?;
-        domain.change_tree(|tree| tree.apply(&resolved.plan));
+        domain.change_tree(before, |tree| tree.apply(&resolved.plan));
         resolved.tell_host(domain);
         Ok(())
     }
@@ -222,7 +224,7 @@ impl Resolved {
         let intent = Intent::decode(text).ok_or_else(unreadable)?;
         if let Some(executor) = domain.data.executor() {
             let plan = companion::settled(domain, executor, tree, &intent)?;
-            let change = documents(tree, &plan)?;
+            let change = documents(domain, tree, &plan)?;
             return Ok(Resolved { plan, change });
         }
         match intent {
@@ -245,7 +247,7 @@ impl Resolved {
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;
                 }
-                let change = documents(tree, &plan)?;
+                let change = documents(domain, tree, &plan)?;
                 Ok(Resolved { plan, change })
             }
             Intent::Tidy { names } => {
@@ -273,7 +275,7 @@ impl Resolved {
                 domain.data.revert(&point, flags)?;
                 domain.data.tidy(&point)?;
                 let plan = tree.plan_current(&name)?;
-                let mut change = documents(tree, &plan)?;
+                let mut change = documents(domain, tree, &plan)?;
                 change.definition = DefinitionChange::Write(definition);
                 Ok(Resolved { plan, change })
             }
@@ -288,10 +290,10 @@ impl Resolved {
 }
 
 /// The stored form of a plan.
-fn documents(tree: &Tree, plan: &Plan) -> Result<Change> {
+fn documents(domain: &Domain, tree: &Tree, plan: &Plan) -> Result<Change> {
     let change = tree.change(plan);
     let write = change.write.iter().map(|(snapshot, active)| {
-        let text = stored::document(snapshot, *active)?;
+        let text = stored::document(snapshot, *active, &domain.definitions())?;
         Ok((snapshot.name.to_string(), text))
     });
     Ok(Change {

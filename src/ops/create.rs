@@ -110,7 +110,7 @@ impl Domain {
         point: &OwnedPoint,
         flags: CreateFlags,
     ) -> Result<()> {
-        let document = stored::document(snapshot, false)?;
+        let document = stored::document(snapshot, false, &self.definitions())?;
         writing.intend(&Intent::Create { document })?;
         self.data
             .create(&writing.point(point), flags.bits())

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{
+    MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use super::flags::ListFlags;
 use super::load;
@@ -35,6 +37,10 @@ pub(super) struct Records {
     hierarchy: RwLock<Hierarchy>,
     /// Held while it is filled, so that many threads do not all do the same.
     loading: Mutex<()>,
+    /// The problems that the log knows.
+    told: Mutex<Vec<Problem>>,
+    /// Definitions that snapshots have, for those that come.
+    definitions: Mutex<xml::Definitions>,
 }
 
 /// The loaded snapshots of a domain.
@@ -61,6 +67,8 @@ impl Records {
             store,
             hierarchy: RwLock::default(),
             loading: Mutex::default(),
+            told: Mutex::default(),
+            definitions: Mutex::default(),
         }
     }
 }
@@ -107,6 +115,11 @@ impl Domain {
         &*self.records.store
     }
 
+    /// The definitions that its snapshots were seen to have. Held for the reading of a document.
+    pub(super) fn definitions(&self) -> MutexGuard<'_, xml::Definitions> {
+        self.records.definitions.lock()
+    }
+
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
@@ -149,14 +162,18 @@ impl Domain {
             return Ok(known);
         }
         let loaded = load::hierarchy(self)?;
-        let found = loaded.problems.clone();
-        let before = std::mem::replace(&mut *self.records.hierarchy.write(), loaded);
         drop(loading);
-        problem::tell(&found, &before.problems);
-        Ok(RwLockReadGuard::map(
-            self.records.hierarchy.read(),
-            |hierarchy| hierarchy,
-        ))
+        let told = std::mem::replace(&mut *self.records.told.lock(), loaded.problems.clone());
+        problem::tell(&loaded.problems, &told);
+        let mut place = self.records.hierarchy.write();
+        let now = self.store().generation(self.key());
+        // Another may have loaded faster what is newer; and nobody comes between the two steps
+        // below with what is older.
+        if now.is_none() || place.generation != now {
+            *place = loaded;
+        }
+        let place = RwLockWriteGuard::downgrade(place);
+        Ok(RwLockReadGuard::map(place, |hierarchy| hierarchy))
     }
 
     /// The snapshots in memory, if they are those of that generation.
@@ -178,11 +195,18 @@ impl Domain {
 
     /// Changes the tree as the store was just changed. Only the domain's writer may: as long as it
     /// has the lock, nothing else can have changed what is in memory.
-    pub(super) fn change_tree(&self, change: impl FnOnce(&mut Tree)) {
+    ///
+    /// `before` is the store's generation from before the change. What is in memory may be older: a
+    /// reader may have put it there that began to load long ago. Then it is loaded anew.
+    pub(super) fn change_tree(&self, before: Option<u64>, change: impl FnOnce(&mut Tree)) {
         let generation = self.store().generation(self.key());
         let mut hierarchy = self.records.hierarchy.write();
-        change(&mut hierarchy.tree);
-        hierarchy.generation = generation;
+        if before.is_some() && hierarchy.generation == before {
+            change(&mut hierarchy.tree);
+            hierarchy.generation = generation;
+        } else {
+            hierarchy.generation = None;
+        }
     }
 
     /// A snapshot's document. Nothing waits: a change under way is not seen until it is done.

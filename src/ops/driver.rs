@@ -34,6 +34,8 @@ pub(crate) struct Driver {
     known: RwLock<Known>,
     /// Held while a domain comes or goes.
     defining: Mutex<()>,
+    /// Held while the domains are read.
+    refreshing: Mutex<()>,
 }
 
 /// What this process knows of the domains.
@@ -71,6 +73,7 @@ impl Driver {
             data,
             known: RwLock::default(),
             defining: Mutex::default(),
+            refreshing: Mutex::default(),
         };
         driver.refresh()?;
         Ok(driver)
@@ -90,6 +93,8 @@ impl Driver {
 
     /// Takes in definitions that came, changed or went, by other processes too.
     fn refresh(&self) -> Result<()> {
+        // One after the other: who begins later puts the newer state in place.
+        let refreshing = self.refreshing.lock();
         let generation = self.store.definitions_generation();
         let listing = self.store.domains()?;
         let mut place = self.known.write();
@@ -131,6 +136,7 @@ impl Driver {
         // What could not be read may be readable next time.
         place.generation = generation.filter(|_| problems.is_empty());
         drop(place);
+        drop(refreshing);
         problem::tell(&problems, &known);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Brings a domain's stored snapshots into memory, and resolves what a crash cut off.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::change;
@@ -8,7 +8,7 @@ use super::domain::{Domain, Hierarchy};
 use super::problem::{Problem, ProblemKind};
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
-use crate::store::Damage;
+use crate::store::{Damage, Documents};
 use crate::tree::Tree;
 use crate::xml;
 
@@ -47,29 +47,26 @@ fn interrupted(domain: &Domain, cause: &Error) -> Problem {
 }
 
 fn read(domain: &Domain, generation: Option<u64>) -> Result<Hierarchy> {
-    let listing = domain.store().snapshots(domain.key())?;
-    let mut damaged = listing.damaged;
-    let mut snapshots = Vec::with_capacity(listing.documents.len());
-    let mut active: Vec<Arc<Snapshot>> = Vec::new();
-    for (name, text) in listing.documents {
-        let file = domain.store().document_path(domain.key(), &name);
-        match parse(domain, &name, &file, &text) {
-            Ok(parsed) => {
-                let snapshot = Arc::new(parsed.snapshot);
-                if parsed.active {
-                    active.push(Arc::clone(&snapshot));
-                }
-                snapshots.push(snapshot);
-            }
-            Err(cause) => damaged.push(Damage { name, file, cause }),
-        }
-    }
+    let mut read = Read {
+        domain,
+        snapshots: Vec::new(),
+        active: Vec::new(),
+        damaged: Vec::new(),
+    };
+    let mut damaged = domain.store().read_snapshots(domain.key(), &mut read)?;
+    let Read {
+        snapshots,
+        active,
+        damaged: refused,
+        ..
+    } = read;
+    damaged.extend(refused);
     let current = active.iter().cloned().reduce(newest);
     let mut problems: Vec<Problem> = damaged.into_iter().map(Problem::unreadable).collect();
     let problem = |kind, snapshot: &Snapshot, text| Problem {
         kind,
         name: snapshot.name.to_string(),
-        file: domain.store().document_path(domain.key(), &snapshot.name),
+        file: file_of(domain, &snapshot.name),
         text,
     };
     let tree = Tree::load(snapshots, current.as_ref().map(|current| &*current.name));
@@ -101,6 +98,44 @@ fn read(domain: &Domain, generation: Option<u64>) -> Result<Hierarchy> {
     })
 }
 
+/// What the documents say that were read so far.
+struct Read<'a> {
+    domain: &'a Domain,
+    snapshots: Vec<Arc<Snapshot>>,
+    /// Those that claim to be the current one.
+    active: Vec<Arc<Snapshot>>,
+    damaged: Vec<Damage>,
+}
+
+impl Documents for Read<'_> {
+    fn restart(&mut self) {
+        self.snapshots.clear();
+        self.active.clear();
+        self.damaged.clear();
+    }
+
+    fn document(&mut self, name: &str, text: &str) {
+        match parse(self.domain, name, text) {
+            Ok(parsed) => {
+                let snapshot = Arc::new(parsed.snapshot);
+                if parsed.active {
+                    self.active.push(Arc::clone(&snapshot));
+                }
+                self.snapshots.push(snapshot);
+            }
+            Err(cause) => self.damaged.push(Damage {
+                name: name.to_owned(),
+                file: file_of(self.domain, name),
+                cause,
+            }),
+        }
+    }
+}
+
+fn file_of(domain: &Domain, name: &str) -> PathBuf {
+    domain.store().document_path(domain.key(), name)
+}
+
 /// Several documents that claim to be current can only come from elsewhere: libvirt leaves the
 /// deleted snapshot and its parent so. The newest is the one the others lead to.
 fn newest(one: Arc<Snapshot>, other: Arc<Snapshot>) -> Arc<Snapshot> {
@@ -113,10 +148,11 @@ fn newest(one: Arc<Snapshot>, other: Arc<Snapshot>) -> Arc<Snapshot> {
 
 /// Reads one document and refuses what would lead writes astray: a name that is not the file's,
 /// another domain's definition.
-fn parse(domain: &Domain, name: &str, file: &Path, text: &str) -> Result<xml::Parsed> {
-    let parsed = xml::parse(text, xml::Mode::Load)?;
+fn parse(domain: &Domain, name: &str, text: &str) -> Result<xml::Parsed> {
+    let mut definitions = domain.definitions();
+    let parsed = xml::parse_with(text, xml::Mode::Load, &definitions)?;
     let damaged = |reason: String| Error::Damaged {
-        path: file.to_owned(),
+        path: file_of(domain, name),
         reason,
     };
     if parsed.snapshot.name.as_ref() != name {
@@ -126,7 +162,7 @@ fn parse(domain: &Domain, name: &str, file: &Path, text: &str) -> Result<xml::Pa
         )));
     }
     if let Some(definition) = &parsed.snapshot.domain {
-        let uuid = xml::domain_facts(definition)?.uuid;
+        let uuid = definitions.facts(definition)?.uuid;
         if uuid.is_some_and(|uuid| uuid != *domain.uuid()) {
             return Err(damaged(
                 "it belongs to a domain with another uuid".to_owned(),

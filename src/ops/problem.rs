@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::printable::printable;
 use crate::store::Damage;
 
 /// Kinds of problems.
@@ -61,7 +62,8 @@ impl Problem {
 
     /// For a log.
     pub fn line(&self) -> String {
-        format!("'{}' ('{}'): {}", self.file.display(), self.name, self.text)
+        let line = format!("'{}' ('{}'): {}", self.file.display(), self.name, self.text);
+        printable(&line, &[])
     }
 }
 

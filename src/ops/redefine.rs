@@ -20,7 +20,8 @@ impl Domain {
         flags: CreateFlags,
         rule: RedefineCurrent,
     ) -> Result<Arc<str>> {
-        let mut snapshot = xml::parse(xml, xml::Mode::Redefine)?.snapshot;
+        let parsed = xml::parse_with(xml, xml::Mode::Redefine, &self.definitions())?;
+        let mut snapshot = parsed.snapshot;
         check_snapshot_name(&snapshot.name)?;
         check_state(snapshot.state)?;
         let writing = self.write()?;
@@ -57,7 +58,7 @@ impl Domain {
             return Err(Error::DiskOnlyState { name: name() });
         }
         if let Some(definition) = &snapshot.domain
-            && xml::domain_facts(definition)?.uuid != Some(*self.uuid())
+            && self.definitions().facts(definition)?.uuid != Some(*self.uuid())
         {
             let uuid = uuid::format(self.uuid());
             return Err(Error::ForeignDefinition { name: name(), uuid });
@@ -72,7 +73,7 @@ impl Domain {
         } else {
             (DiskMode::Internal, Participation::Uniform)
         };
-        let facts = xml::domain_facts(&definition)?;
+        let facts = self.definitions().facts(&definition)?;
         xml::align(snapshot, &facts, default, participation, &is_regular_file)
     }
 }

@@ -6,13 +6,13 @@
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::Snapshot;
-use crate::xml;
+use crate::xml::{self, Definitions};
 
 /// A snapshot's document as it is stored.
-pub(super) fn document(snapshot: &Snapshot, active: bool) -> Result<String> {
+pub(super) fn document(snapshot: &Snapshot, active: bool, known: &Definitions) -> Result<String> {
     let text = xml::format(snapshot, xml::Form::Stored { active });
     check_size("snapshot document", &text, limits::STATE_FILE_BYTES)?;
-    xml::parse(&text, xml::Mode::Load)?;
+    xml::parse_with(&text, xml::Mode::Load, known)?;
     Ok(text)
 }
 

@@ -183,7 +183,10 @@ impl<F: FileSystem + 'static> Rooms<F> {
         if done.is_err() && !has_folder {
             self.remove_folder(domain);
         }
-        done.map(|_| ())
+        if let Decided::Unproven(_) = done? {
+            self.set_owing(domain, true);
+        }
+        Ok(())
     }
 
     fn commit_many(
@@ -213,6 +216,9 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 self.remove_folder(domain);
             }
             return Err(error);
+        }
+        if let Ok(Decided::Unproven(_)) = decided {
+            self.set_owing(domain, true);
         }
         // The change is made. What cannot be carried out now, every reader sees through the journal,
         // and the next one who can write carries it out.
@@ -365,7 +371,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
 
     fn take_intent(&self, domain: &str) -> Result<()> {
         if let Decided::Unproven(_) = self.take(domain, &self.journal, domain)? {
-            self.distrust_journal();
+            self.distrust_journal(domain);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::fs::{FileSystem, Machine};
 use super::rooms::{Rooms, check_domain, check_trust, document_file};
-use super::{Change, Listing, Lock, Store};
+use super::{Change, Damage, Documents, Listing, Lock, Store};
 use crate::error::{Error, Result};
 
 /// The lock of those who define and undefine. No domain's name begins with a dot.
@@ -76,6 +76,9 @@ where
     }
     fn snapshots(&self, domain: &str) -> Result<Listing> {
         self.rooms.snapshots(domain)
+    }
+    fn read_snapshots(&self, domain: &str, documents: &mut dyn Documents) -> Result<Vec<Damage>> {
+        self.rooms.read_snapshots(domain, documents)
     }
     fn lock(&self, domain: &str) -> Result<Box<dyn Lock>> {
         check_domain(domain)?;

@@ -63,6 +63,12 @@ impl Disk {
         self.0 = Simulated::new(world.compacted());
     }
 
+    /// Everything written so far reaches the disk.
+    pub(crate) fn settle(&mut self) {
+        let world = self.0.0.lock().settled();
+        self.0 = Simulated::new(world.compacted());
+    }
+
     /// The power goes. `choose` picks what became of whatever was not synced, below a bound.
     pub(crate) fn cut_power(&mut self, choose: impl FnMut(usize) -> usize) {
         let world = self.0.0.lock().power_cut(choose);

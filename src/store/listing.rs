@@ -4,7 +4,7 @@
 //! may keep it for as long as the guest's data takes. They look whether anything has changed while
 //! they read, and read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,52 @@ use rustix::io::Errno;
 use super::fs::{Content, Entry, FileSystem, Kind};
 use super::journal::{Journal, Step};
 use super::rooms::{Room, Rooms, check_domain, document_file, if_there, staged_file};
-use super::{Damage, Listing, check_name};
+use super::{Damage, Documents, Listing, check_name};
 use crate::error::{Error, Result};
 use crate::limits;
 
+impl Documents for Vec<(String, String)> {
+    fn restart(&mut self) {
+        self.clear();
+    }
+
+    fn document(&mut self, name: &str, text: &str) {
+        self.push((name.to_owned(), text.to_owned()));
+    }
+}
+
+/// What a committed change does to the snapshots' documents.
+#[derive(Default)]
+struct Committed<'a> {
+    /// The number of the staged file that a document becomes.
+    written: HashMap<&'a str, usize>,
+    removed: HashSet<&'a str>,
+}
+
+impl<'a> Committed<'a> {
+    fn of(journal: &'a Journal) -> Committed<'a> {
+        let mut committed = Committed::default();
+        let steps = match journal {
+            Journal::Commit(steps) => steps.as_slice(),
+            _ => &[],
+        };
+        for step in steps {
+            match step {
+                Step::Write { staged, name } => {
+                    committed.written.insert(name, *staged);
+                }
+                Step::Remove { name } => {
+                    committed.removed.insert(name);
+                }
+                Step::Define { .. } | Step::Undefine => {}
+            }
+        }
+        committed
+    }
+}
+
 /// Documents by name: the text, or why there is none. Names alone do not tell a document from a
 /// stray file, so those are kept apart.
-#[derive(Default)]
 struct Found {
     /// The directory.
     path: PathBuf,
@@ -76,25 +115,46 @@ impl<F: FileSystem + 'static> Rooms<F> {
 
     /// [`super::Store::snapshots`].
     pub(super) fn snapshots(self: &Arc<Self>, domain: &str) -> Result<Listing> {
+        let mut listing = Listing::default();
+        listing.damaged = self.read_snapshots(domain, &mut listing.documents)?;
+        Ok(listing)
+    }
+
+    /// [`super::Store::read_snapshots`].
+    pub(super) fn read_snapshots(
+        self: &Arc<Self>,
+        domain: &str,
+        documents: &mut dyn Documents,
+    ) -> Result<Vec<Damage>> {
         check_domain(domain)?;
         self.recover(Some(domain))?;
         if self.is_held_here(domain) {
-            let journal = self.read_journal(domain)?;
-            let folder = self.folder(domain)?;
-            return self.read_snapshots(domain, folder.as_ref(), &journal);
+            return self.read_folder(domain, documents);
         }
         for _ in 0..ATTEMPTS {
-            if let Some(listing) = self.try_snapshots(domain)? {
-                return Ok(listing);
+            documents.restart();
+            if let Some(damaged) = self.try_snapshots(domain, documents)? {
+                return Ok(damaged);
             }
         }
         let _guard = self.wait_lock(domain)?;
+        documents.restart();
+        self.read_folder(domain, documents)
+    }
+
+    /// Reads while nobody else can change anything.
+    fn read_folder(&self, domain: &str, documents: &mut dyn Documents) -> Result<Vec<Damage>> {
         let journal = self.read_journal(domain)?;
-        self.read_snapshots(domain, self.folder(domain)?.as_ref(), &journal)
+        let folder = self.folder(domain)?;
+        self.read_documents(domain, folder.as_ref(), &journal, documents)
     }
 
     /// Reads without the lock; `None` if somebody changed something meanwhile, or may have.
-    fn try_snapshots(&self, domain: &str) -> Result<Option<Listing>> {
+    fn try_snapshots(
+        &self,
+        domain: &str,
+        documents: &mut dyn Documents,
+    ) -> Result<Option<Vec<Damage>>> {
         let journal = self.read_journal(domain)?;
         let folder = self.folder(domain)?;
         let stamp = |room: &Room<F::Dir>| {
@@ -103,44 +163,75 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 .map_err(room.failed_here("look up directory"))
         };
         let Some(folder) = folder else {
-            let listing = self.read_snapshots(domain, None, &journal)?;
+            let damaged = self.read_documents(domain, None, &journal, documents)?;
             let is_same = self.folder(domain)?.is_none() && self.read_journal(domain)? == journal;
-            return Ok(is_same.then_some(listing));
+            return Ok(is_same.then_some(damaged));
         };
         let before = stamp(&folder)?;
         if before.age < TICK {
             self.fs.pause(TICK - before.age);
             return Ok(None);
         }
-        let listing = self.read_snapshots(domain, Some(&folder), &journal)?;
+        let damaged = self.read_documents(domain, Some(&folder), &journal, documents)?;
         let after = stamp(&folder)?;
         let is_same = (before.inode, before.changed_ns) == (after.inode, after.changed_ns)
             && self.read_journal(domain)? == journal;
-        Ok(is_same.then_some(listing))
+        Ok(is_same.then_some(damaged))
     }
 
-    fn read_snapshots(
+    fn read_documents(
         &self,
         domain: &str,
         folder: Option<&Room<F::Dir>>,
         journal: &Journal,
-    ) -> Result<Listing> {
-        let mut found = match folder {
-            Some(folder) => self.read_room(folder, limits::SNAPSHOT_NAME_BYTES)?,
-            None => Found::default(),
+        documents: &mut dyn Documents,
+    ) -> Result<Vec<Damage>> {
+        let (mut names, mut damaged) = match folder {
+            Some(folder) => self.names(folder, limits::SNAPSHOT_NAME_BYTES)?,
+            None => Default::default(),
         };
-        if let Journal::Commit(steps) = journal {
-            for step in steps {
-                match step {
-                    Step::Write { staged, name } => {
-                        self.see_staged(domain, *staged, name, &mut found)?;
-                    }
-                    Step::Remove { name } => drop(found.documents.remove(name)),
-                    Step::Define { .. } | Step::Undefine => {}
+        let committed = Committed::of(journal);
+        names.extend(committed.written.keys().map(|name| (*name).to_owned()));
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| !committed.removed.contains(name.as_str()));
+        for name in names {
+            let staged = match committed.written.get(name.as_str()) {
+                Some(number) => self.read_document(&self.stage, &staged_file(domain, *number))?,
+                None => None,
+            };
+            let document = match (staged, folder) {
+                // One that is staged no more is in place already.
+                (None, Some(folder)) => self.read_document(folder, &document_file(&name))?,
+                (staged, _) => staged,
+            };
+            match document {
+                Some(Ok(text)) => documents.document(&name, &text),
+                Some(Err(cause)) => {
+                    let folder = self.snapshot.path.join(domain);
+                    let file = folder.join(document_file(&name));
+                    damaged.push(Damage { name, file, cause });
                 }
+                None => {}
             }
         }
-        Ok(found.into_listing())
+        damaged.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(damaged)
+    }
+
+    /// The names of a room's documents, and what there is without such a name.
+    fn names(&self, room: &Room<F::Dir>, limit: usize) -> Result<(Vec<String>, Vec<Damage>)> {
+        let entries = self.fs.entries(&room.dir);
+        let entries = entries.map_err(room.failed_here("read directory"))?;
+        let mut names = Vec::with_capacity(entries.len());
+        let mut strays = Vec::new();
+        for entry in entries {
+            match document_name(&entry, limit, &room.path) {
+                Ok(name) => names.push(name),
+                Err(stray) => strays.push(stray),
+            }
+        }
+        Ok((names, strays))
     }
 
     /// Puts a committed text in its place; one that is staged no more is in place already.
@@ -153,22 +244,15 @@ impl<F: FileSystem + 'static> Rooms<F> {
     }
 
     fn read_room(&self, room: &Room<F::Dir>, name_limit: usize) -> Result<Found> {
+        let (names, strays) = self.names(room, name_limit)?;
         let mut found = Found {
             path: room.path.clone(),
-            ..Found::default()
+            documents: BTreeMap::new(),
+            strays,
         };
-        let entries = self
-            .fs
-            .entries(&room.dir)
-            .map_err(room.failed_here("read directory"))?;
-        for entry in entries {
-            match document_name(&entry, name_limit, &room.path) {
-                Err(stray) => found.strays.push(stray),
-                Ok(name) => {
-                    if let Some(document) = self.read_document(room, &document_file(&name))? {
-                        found.documents.insert(name, document);
-                    }
-                }
+        for name in names {
+            if let Some(document) = self.read_document(room, &document_file(&name))? {
+                found.documents.insert(name, document);
             }
         }
         Ok(found)

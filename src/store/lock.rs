@@ -11,7 +11,7 @@ use rustix::thread::Pid;
 
 use super::Lock;
 use super::fs::{Content, FileSystem};
-use super::rooms::Rooms;
+use super::rooms::{Room, Rooms};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -22,8 +22,18 @@ pub(super) struct Holder {
     thread: Pid,
     /// The domain went while it was held: its lock file goes too.
     domain_gone: bool,
-    /// Not every process could be told of a change: the next owner does it.
+    /// A change could not be made durable for certain, or not every process could be told of it:
+    /// the next owner does it.
     pub owes_word: bool,
+}
+
+impl<F: FileSystem> Rooms<F> {
+    /// Notes that the next owner of the lock has to prove and to tell what this one could not.
+    pub(super) fn set_owing(&self, domain: &str, owing: bool) {
+        if let Some(holder) = self.held.lock().get_mut(domain) {
+            holder.owes_word = owing;
+        }
+    }
 }
 
 impl<F: FileSystem + 'static> Rooms<F> {
@@ -83,21 +93,40 @@ impl<F: FileSystem + 'static> Rooms<F> {
         let Some(locked) = locked else {
             return Ok(None);
         };
+        let had_owner = self.fs.had_owner(&locked);
         let holder = Holder {
             thread: rustix::thread::gettid(),
             domain_gone: false,
-            owes_word: false,
+            owes_word: had_owner,
         };
         self.held.lock().insert(domain.to_owned(), holder);
-        if self.fs.had_owner(&locked) {
-            // It died between a commit and telling the others, perhaps.
-            self.tell(domain, true);
-        }
-        Ok(Some(Held {
+        let held = Held {
             rooms: Arc::clone(self),
             domain: domain.to_owned(),
             locked: Some(locked),
-        }))
+        };
+        if had_owner {
+            // It died before it had made its last change durable, perhaps, or had told the others.
+            self.prove(domain)?;
+            self.set_owing(domain, false);
+            self.tell(domain, true);
+        }
+        Ok(Some(held))
+    }
+
+    /// Makes durable whatever can be seen of a domain: names that came or went, and of a journal
+    /// that it went, before anything is built on that. The journal last: its change comes first.
+    fn prove(&self, domain: &str) -> Result<()> {
+        let sync = |room: &Room<F::Dir>| {
+            let failed = room.failed_here("sync directory");
+            self.fs.sync_dir(&room.dir).map_err(failed)
+        };
+        if let Some(folder) = self.folder(domain)? {
+            sync(&folder)?;
+        }
+        sync(&self.snapshot)?;
+        sync(&self.domain)?;
+        sync(&self.journal)
     }
 
     /// Whether the last owner of a domain's lock died with it, or lives: nobody can say without
@@ -139,9 +168,10 @@ impl<F: FileSystem> Drop for Held<F> {
         let Some(locked) = self.locked.take() else {
             return;
         };
-        if !holder.as_ref().is_some_and(|holder| holder.owes_word) {
-            self.rooms.fs.disown(&locked);
+        if holder.as_ref().is_some_and(|holder| holder.owes_word) {
+            return;
         }
+        self.rooms.fs.disown(&locked);
         if holder.is_some_and(|holder| holder.domain_gone) {
             // Before it is released, so that nobody can have locked a file that goes.
             let _ = self.rooms.fs.unlink(&self.rooms.lock.dir, &self.domain);

@@ -55,6 +55,16 @@ pub trait Store: Send + Sync {
     /// for a writer that is busy with the guest's data.
     fn snapshots(&self, domain: &str) -> Result<Listing>;
 
+    /// As [`Store::snapshots`], each document handed over as soon as it is read, so that they are
+    /// never all in memory as texts. Answers those that could not be read.
+    fn read_snapshots(&self, domain: &str, documents: &mut dyn Documents) -> Result<Vec<Damage>> {
+        let listing = self.snapshots(domain)?;
+        for (name, text) in &listing.documents {
+            documents.document(name, text);
+        }
+        Ok(listing.damaged)
+    }
+
     /// Where a snapshot's document is or would be, for messages.
     fn document_path(&self, domain: &str, name: &str) -> PathBuf;
 
@@ -108,6 +118,15 @@ pub trait Lock: Send {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+}
+
+/// Takes documents in while a store reads them.
+pub trait Documents {
+    /// Forget all that came so far: they have changed meanwhile, and come again.
+    fn restart(&mut self);
+
+    /// The next one by name.
+    fn document(&mut self, name: &str, text: &str);
 }
 
 /// What a store answers when asked for many documents.

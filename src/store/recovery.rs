@@ -115,13 +115,14 @@ impl<F: FileSystem> Rooms<F> {
         again(|| if_there(self.fs.unlink(dir, domain)))
             .map_err(self.journal.failed("remove", domain))?;
         if again(|| self.fs.sync_dir(dir)).is_err() {
-            self.distrust_journal();
+            self.distrust_journal(domain);
         }
         Ok(())
     }
 
     /// Notes that a journal is gone, but perhaps not durably.
-    pub(super) fn distrust_journal(&self) {
+    pub(super) fn distrust_journal(&self, domain: &str) {
+        self.set_owing(domain, true);
         self.journal_unsynced.store(true, Ordering::Release);
     }
 

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::definitions::Definitions;
 use super::disk::image_path;
-use super::document::{self, Kind};
+use super::document::Kind;
 use super::domain::{DomainDisk, DomainFacts};
+use super::element;
 use crate::error::{Error, Result};
 use crate::snapshot::{Disk, DiskMode, ExternalImage, Snapshot};
 
@@ -150,8 +152,9 @@ fn path_of(image: &ExternalImage) -> Option<String> {
     if let Some(path) = &image.path {
         return Some(path.to_string());
     }
-    let document = document::read(image.source.as_deref()?, Kind::Snapshot).ok()?;
-    image_path(document.root_element(), &image.source_type).map(str::to_owned)
+    let source = image.source.as_deref()?;
+    let document = element::read(source, Kind::Snapshot, &Definitions::default()).ok()?;
+    image_path(document.root(), &image.source_type).map(str::to_owned)
 }
 
 /// A disk that the snapshot does not list.

@@ -1,10 +1,7 @@
 //! Reads one `<disk>` of a snapshot.
 
-use roxmltree::Node;
-
-use super::document::{attribute, child, children, string};
 use super::domain::{bad_value, disk_mode};
-use super::verbatim::keep;
+use super::element::{Element, attribute, child, children, string};
 use crate::error::{Error, Result};
 use crate::snapshot::{Disk, DiskMode, ExternalImage};
 
@@ -24,7 +21,7 @@ const FORMATS: [&str; 16] = [
 ];
 
 /// Reads a disk, with libvirt's errors in libvirt's order.
-pub(super) fn read_disk(node: Node<'_, '_>, origin: Origin) -> Result<Disk> {
+pub(super) fn read_disk(node: Element<'_, '_>, origin: Origin) -> Result<Disk> {
     let name = attribute(node, "name").ok_or(Error::DiskNameMissing)?;
     let mode = attribute(node, "snapshot").map(disk_mode).transpose()?;
     let source_type = read_source_type(node)?;
@@ -42,7 +39,7 @@ pub(super) fn read_disk(node: Node<'_, '_>, origin: Origin) -> Result<Disk> {
     })
 }
 
-fn read_source_type<'a>(node: Node<'a, '_>) -> Result<&'a str> {
+fn read_source_type<'a>(node: Element<'a, '_>) -> Result<&'a str> {
     match attribute(node, "type").unwrap_or("file") {
         known @ ("file" | "block" | "network" | "nvme" | "vhostuser") => Ok(known),
         kind @ ("volume" | "dir") => Err(Error::DiskType {
@@ -53,7 +50,7 @@ fn read_source_type<'a>(node: Node<'a, '_>) -> Result<&'a str> {
 }
 
 /// The image; `None` if the disk says nothing about one.
-fn read_image(node: Node<'_, '_>, source_type: &str) -> Result<Option<ExternalImage>> {
+fn read_image(node: Element<'_, '_>, source_type: &str) -> Result<Option<ExternalImage>> {
     let source = child(node, "source");
     let path = source.and_then(|source| image_path(source, source_type));
     let format = children(node, "driver").find_map(|driver| attribute(driver, "type"));
@@ -79,7 +76,7 @@ fn read_image(node: Node<'_, '_>, source_type: &str) -> Result<Option<ExternalIm
         format: format.map(Into::into),
         cache_bytes,
         path: path.filter(|_| local_name.is_some()).map(Into::into),
-        source: verbatim.map(|source| keep(source).into()),
+        source: verbatim.map(|source| source.keep().into()),
     }))
 }
 
@@ -93,7 +90,7 @@ pub(super) fn local_attribute(source_type: &str) -> Option<&'static str> {
 }
 
 /// What libvirt takes for the path of an image; for a remote one it is the name over there.
-pub(super) fn image_path<'a>(source: Node<'a, '_>, source_type: &str) -> Option<&'a str> {
+pub(super) fn image_path<'a>(source: Element<'a, '_>, source_type: &str) -> Option<&'a str> {
     match (local_attribute(source_type), source_type) {
         (Some(name), _) => attribute(source, name),
         (None, "network") => attribute(source, "name"),
@@ -103,15 +100,15 @@ pub(super) fn image_path<'a>(source: Node<'a, '_>, source_type: &str) -> Option<
 }
 
 /// Whether a `<source>` holds more than a local path.
-fn says_more(source: Node<'_, '_>, local: Option<&str>) -> bool {
+fn says_more(source: Element<'_, '_>, local: Option<&str>) -> bool {
     let only_path = source
-        .attributes()
-        .all(|attribute| attribute.namespace().is_none() && Some(attribute.name()) == local);
-    !only_path || source.first_element_child().is_some()
+        .attribute_names()
+        .all(|name| name.is_some() && name == local);
+    !only_path || source.elements().next().is_some()
 }
 
 /// `driver/metadata_cache/max_size` in bytes; 0 is none.
-fn read_cache_bytes(node: Node<'_, '_>) -> Result<Option<u64>> {
+fn read_cache_bytes(node: Element<'_, '_>) -> Result<Option<u64>> {
     let size = children(node, "driver")
         .flat_map(|driver| children(driver, "metadata_cache"))
         .find_map(|cache| child(cache, "max_size"));
@@ -155,12 +152,14 @@ fn factor(unit: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::{Kind, read};
+    use super::super::definitions::Definitions;
+    use super::super::document::Kind;
+    use super::super::element::read;
     use super::*;
 
     fn disk(text: &str) -> Result<Disk> {
-        let document = read(text, Kind::Snapshot).expect("well-formed");
-        read_disk(document.root_element(), Origin::Metadata)
+        let document = read(text, Kind::Snapshot, &Definitions::default()).expect("well-formed");
+        read_disk(document.root(), Origin::Metadata)
     }
 
     // Texts: libvirt 9.0.0's answers to the same disks.

@@ -279,6 +279,18 @@ fn position(text: &str, offset: usize) -> TextPos {
     )
 }
 
+/// Whether a document's element may stand in another document's root: a level deeper.
+pub(super) fn nests(text: &str) -> bool {
+    let Ok(document) = read(text, Kind::Domain) else {
+        return false;
+    };
+    let depth = |node: Node<'_, '_>| node.ancestors().filter(Node::is_element).count();
+    let depths = document.descendants().map(depth);
+    depths
+        .max()
+        .is_some_and(|depth| depth < limits::DOCUMENT_DEPTH)
+}
+
 /// Whether a node is the element of that name. libvirt's look-ups know no namespace, so an
 /// element that is in one is another element.
 pub(super) fn is(node: Node<'_, '_>, name: &str) -> bool {
@@ -311,13 +323,6 @@ pub(super) fn string(node: Node<'_, '_>) -> String {
         .filter(Node::is_text)
         .filter_map(|text| text.text())
         .collect()
-}
-
-/// The text of the first child of that name; an empty one counts as absent.
-pub(super) fn scalar(node: Node<'_, '_>, name: &'static str) -> Option<String> {
-    child(node, name)
-        .map(string)
-        .filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use roxmltree::Node;
-
-use super::document::{self, Kind, attribute, child, children};
+use super::definitions::Definitions;
+use super::document::Kind;
+use super::element::{self, Element, attribute, child, children, scalar};
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
 
@@ -69,9 +69,9 @@ const DEVICES: [&str; 4] = ["disk", "cdrom", "floppy", "lun"];
 
 /// Reads the facts of a `<domain>` (or `<inactiveDomain>`) text.
 pub fn domain_facts(text: &str) -> Result<DomainFacts> {
-    let document = document::read(text, Kind::Domain)?;
-    let root = document.root_element();
-    match root.tag_name().name() {
+    let document = element::read(text, Kind::Domain, &Definitions::default())?;
+    let root = document.root();
+    match root.local_name() {
         "domain" | "inactiveDomain" => facts_of(root),
         found => Err(Error::DomainRoot {
             found: found.to_owned(),
@@ -80,9 +80,9 @@ pub fn domain_facts(text: &str) -> Result<DomainFacts> {
 }
 
 /// Reads the facts of a `<domain>` element, with libvirt's errors in libvirt's order.
-pub(super) fn facts_of(domain: Node<'_, '_>) -> Result<DomainFacts> {
-    let name = document::scalar(domain, "name").ok_or(Error::DomainWithoutName)?;
-    let uuid = document::scalar(domain, "uuid")
+pub(super) fn facts_of(domain: Element<'_, '_>) -> Result<DomainFacts> {
+    let name = scalar(domain, "name").ok_or(Error::DomainWithoutName)?;
+    let uuid = scalar(domain, "uuid")
         .map(|text| parse_uuid(&text))
         .transpose()?;
     if attribute(domain, "type").is_none_or(str::is_empty) {
@@ -91,7 +91,7 @@ pub(super) fn facts_of(domain: Node<'_, '_>) -> Result<DomainFacts> {
         });
     }
     let os = child(domain, "os");
-    let os_type = os.and_then(|os| document::scalar(os, "type"));
+    let os_type = os.and_then(|os| scalar(os, "type"));
     if os_type.is_none() && child(domain, "bootloader").is_none() {
         return Err(domain_xml("an os <type> must be specified"));
     }
@@ -140,12 +140,12 @@ fn parse_uuid(text: &str) -> Result<[u8; 16]> {
     }
 }
 
-fn is_pflash(os: Node<'_, '_>) -> bool {
+fn is_pflash(os: Element<'_, '_>) -> bool {
     attribute(os, "firmware") == Some("efi")
         || child(os, "loader").and_then(|loader| attribute(loader, "type")) == Some("pflash")
 }
 
-fn read_disk(disk: Node<'_, '_>) -> Result<DomainDisk> {
+fn read_disk(disk: Element<'_, '_>) -> Result<DomainDisk> {
     let source_type = word(disk, "type", "file", &STORAGE_TYPES)?;
     let device = word(disk, "device", "disk", &DEVICES)?;
     let mode = attribute(disk, "snapshot").map(disk_mode).transpose()?;
@@ -170,7 +170,7 @@ fn read_disk(disk: Node<'_, '_>) -> Result<DomainDisk> {
 
 /// An attribute that must be one of some words.
 fn word<'a>(
-    disk: Node<'a, '_>,
+    disk: Element<'a, '_>,
     name: &'static str,
     default: &'a str,
     words: &[&str],
@@ -197,7 +197,7 @@ pub(super) fn bad_value(attribute: &'static str, value: &str) -> Error {
     }
 }
 
-fn local_source(disk: Node<'_, '_>, source_type: &str) -> Option<String> {
+fn local_source(disk: Element<'_, '_>, source_type: &str) -> Option<String> {
     let name = match source_type {
         "file" => "file",
         "block" => "dev",
@@ -207,7 +207,7 @@ fn local_source(disk: Node<'_, '_>, source_type: &str) -> Option<String> {
     child(disk, "source").and_then(|source| non_empty(source, name))
 }
 
-fn non_empty(node: Node<'_, '_>, name: &str) -> Option<String> {
+fn non_empty(node: Element<'_, '_>, name: &str) -> Option<String> {
     attribute(node, name)
         .filter(|value| !value.is_empty())
         .map(str::to_owned)

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use roxmltree::Node;
 
 use super::document::{self, Kind, child};
+use super::element::{Element, scalar};
 use super::escape::Escape;
 use super::verbatim::{Edit, edited, tag_name_end};
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub fn named_and_identified(text: &str, name: &str, uuid: &[u8; 16]) -> Result<S
 pub fn named_request<'a>(text: &'a str, name: &str) -> Result<Cow<'a, str>> {
     let document = document::read(text, Kind::Snapshot)?;
     let root = document.root_element();
-    if document::scalar(root, "name").is_some() {
+    if scalar(Element::Full(root), "name").is_some() {
         return Ok(text.into());
     }
     let name = element("name", |out| Escape::Text.push(out, name));

@@ -3,21 +3,25 @@
 //! Texts only: no files, no hierarchy. Rules, defaults, errors and layout are libvirt 9.0.0's.
 
 mod align;
+mod definitions;
 mod disk;
 mod document;
 mod domain;
+mod element;
 mod escape;
 mod format;
 mod identity;
 mod parse;
+mod plain;
 mod verbatim;
 
 #[cfg(test)]
 mod properties;
 
 pub use align::{Participation, align};
+pub use definitions::Definitions;
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::{named_and_identified, named_request};
-pub use parse::{Mode, Parsed, parse};
+pub use parse::{Mode, Parsed, parse, parse_with};
 pub use verbatim::{nested, unnested, without_secrets};

@@ -3,12 +3,11 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use roxmltree::Node;
-
+use super::definitions::Definitions;
 use super::disk::{Origin, read_disk};
-use super::document::{self, Kind, attribute, child, children, scalar};
+use super::document::Kind;
 use super::domain::facts_of;
-use super::verbatim::keep;
+use super::element::{self, Element, attribute, child, children, scalar};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::{Disk, Memory, Snapshot, State};
@@ -59,11 +58,16 @@ const KNOWN: [&str; 12] = [
 
 /// Reads a document. The order of checks is libvirt's: the first fault is the one that is told.
 pub fn parse(text: &str, mode: Mode) -> Result<Parsed> {
-    let document = document::read(text, Kind::Snapshot)?;
-    let root = document.root_element();
-    if root.tag_name().name() != "domainsnapshot" {
+    parse_with(text, mode, &Definitions::default())
+}
+
+/// Reads a document, as [`parse`] does; a definition that is known is neither read nor kept again.
+pub fn parse_with(text: &str, mode: Mode, known: &Definitions) -> Result<Parsed> {
+    let document = element::read(text, Kind::Snapshot, known)?;
+    let root = document.root();
+    if root.local_name() != "domainsnapshot" {
         return Err(Error::WrongRoot {
-            found: root.tag_name().name().to_owned(),
+            found: root.local_name().to_owned(),
         });
     }
     match mode {
@@ -72,11 +76,11 @@ pub fn parse(text: &str, mode: Mode) -> Result<Parsed> {
             active: false,
         }),
         Mode::Redefine => Ok(Parsed {
-            snapshot: read_metadata(root, Definitions::Checked)?,
+            snapshot: read_metadata(root, Look::Into, known)?,
             active: false,
         }),
         Mode::Load => Ok(Parsed {
-            snapshot: read_metadata(root, Definitions::Trusted)?,
+            snapshot: read_metadata(root, Look::Over, known)?,
             active: number::<i32>(root, "active").ok_or(Error::ActiveMissing)? != 0,
         }),
     }
@@ -84,13 +88,13 @@ pub fn parse(text: &str, mode: Mode) -> Result<Parsed> {
 
 /// Whether the domain definitions in a document are looked into.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Definitions {
-    Checked,
-    Trusted,
+enum Look {
+    Into,
+    Over,
 }
 
 /// A snapshot that is to be made.
-fn read_request(root: Node<'_, '_>, now: i64, offline: bool) -> Result<Snapshot> {
+fn read_request(root: Element<'_, '_>, now: i64, offline: bool) -> Result<Snapshot> {
     let name = scalar(root, "name").unwrap_or_else(|| now.to_string());
     Ok(Snapshot {
         name: name.into(),
@@ -109,15 +113,16 @@ fn read_request(root: Node<'_, '_>, now: i64, offline: bool) -> Result<Snapshot>
 }
 
 /// A snapshot that exists.
-fn read_metadata(root: Node<'_, '_>, definitions: Definitions) -> Result<Snapshot> {
+fn read_metadata(root: Element<'_, '_>, look: Look, known: &Definitions) -> Result<Snapshot> {
     let name = scalar(root, "name").ok_or(Error::NameMissing)?;
     let creation_time = number(root, "creationTime").ok_or(Error::CreationTimeMissing)?;
     let state = read_state(root)?;
     let domain = child(root, "domain")
         .filter(|domain| attribute(*domain, "type").is_some_and(|kind| !kind.is_empty()));
     let inactive_domain = child(root, "inactiveDomain");
-    if definitions == Definitions::Checked {
-        for definition in [domain, inactive_domain].into_iter().flatten() {
+    if look == Look::Into {
+        let definitions = [domain, inactive_domain].into_iter().flatten();
+        for definition in definitions.filter(|definition| definition.known().is_none()) {
             facts_of(definition)?;
         }
     }
@@ -127,7 +132,10 @@ fn read_metadata(root: Node<'_, '_>, definitions: Definitions) -> Result<Snapsho
         Memory::Internal
     };
     let cookie = child(root, "cookie").filter(|_| !state.is_offline());
-    let verbatim = |node: Node<'_, '_>| -> Arc<str> { keep(node).into() };
+    let definition = |element: Element<'_, '_>| match element.known() {
+        Some(text) => Arc::clone(text),
+        None => known.shared(&element.keep()),
+    };
     Ok(Snapshot {
         name: name.into(),
         description: scalar(root, "description").map(Into::into),
@@ -137,28 +145,28 @@ fn read_metadata(root: Node<'_, '_>, definitions: Definitions) -> Result<Snapsho
         memory: read_memory(root, state.is_offline(), Some(by_state))?,
         disks: read_disks(root, "disks", Origin::Metadata)?,
         revert_disks: read_disks(root, "revertDisks", Origin::Metadata)?,
-        domain: domain.map(verbatim),
-        inactive_domain: inactive_domain.map(verbatim),
-        cookie: cookie.map(verbatim),
+        domain: domain.map(definition),
+        inactive_domain: inactive_domain.map(definition),
+        cookie: cookie.map(|cookie| cookie.keep().into()),
         other: read_other(root)?,
     })
 }
 
-fn read_state(root: Node<'_, '_>) -> Result<State> {
+fn read_state(root: Element<'_, '_>) -> Result<State> {
     let word = scalar(root, "state").ok_or(Error::StateMissing)?;
     State::from_word(&word).ok_or(Error::StateUnknown { word })
 }
 
 /// The first `<name>` of any `<parent>`.
-fn read_parent(root: Node<'_, '_>) -> Option<String> {
+fn read_parent(root: Element<'_, '_>) -> Option<String> {
     children(root, "parent")
         .find_map(|parent| child(parent, "name"))
-        .map(document::string)
+        .map(element::string)
         .filter(|name| !name.is_empty())
 }
 
 /// A decimal number as C's `strtoll` reads it, with nothing behind it.
-fn number<T: FromStr>(root: Node<'_, '_>, name: &'static str) -> Option<T> {
+fn number<T: FromStr>(root: Element<'_, '_>, name: &'static str) -> Option<T> {
     let text = scalar(root, name)?;
     text.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}'])
         .parse()
@@ -166,7 +174,11 @@ fn number<T: FromStr>(root: Node<'_, '_>, name: &'static str) -> Option<T> {
 }
 
 /// `<memory>`; `unset` is what a document without it means.
-fn read_memory(root: Node<'_, '_>, offline: bool, unset: Option<Memory>) -> Result<Option<Memory>> {
+fn read_memory(
+    root: Element<'_, '_>,
+    offline: bool,
+    unset: Option<Memory>,
+) -> Result<Option<Memory>> {
     let memory = child(root, "memory");
     let file = memory.and_then(|memory| attribute(memory, "file"));
     let memory = match (
@@ -204,10 +216,10 @@ fn read_memory(root: Node<'_, '_>, offline: bool, unset: Option<Memory>) -> Resu
 }
 
 /// The disks in all elements of that name. Any element in there is a disk, as it is for libvirt.
-fn read_disks(root: Node<'_, '_>, name: &'static str, origin: Origin) -> Result<Vec<Disk>> {
+fn read_disks(root: Element<'_, '_>, name: &'static str, origin: Origin) -> Result<Vec<Disk>> {
     let mut kept_bytes = 0;
     children(root, name)
-        .flat_map(|disks| disks.children().filter(Node::is_element))
+        .flat_map(|disks| disks.elements())
         .map(|node| {
             let disk = read_disk(node, origin)?;
             let source = disk
@@ -220,15 +232,12 @@ fn read_disks(root: Node<'_, '_>, name: &'static str, origin: Origin) -> Result<
         .collect()
 }
 
-fn read_other(root: Node<'_, '_>) -> Result<Vec<Box<str>>> {
+fn read_other(root: Element<'_, '_>) -> Result<Vec<Box<str>>> {
     let mut kept_bytes = 0;
-    root.children()
-        .filter(Node::is_element)
-        .filter(|node| {
-            node.tag_name().namespace().is_some() || !KNOWN.contains(&node.tag_name().name())
-        })
-        .map(|node| {
-            let text = keep(node);
+    root.elements()
+        .filter(|element| element.name().is_none_or(|name| !KNOWN.contains(&name)))
+        .map(|element| {
+            let text = element.keep();
             check_kept(&mut kept_bytes, &text)?;
             Ok(text.into())
         })

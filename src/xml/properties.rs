@@ -173,7 +173,64 @@ fn markup() -> impl Strategy<Value = String> {
     })
 }
 
+/// All that the readers of a document can ask of an element.
+fn described(element: element::Element<'_, '_>) -> String {
+    let attributes: Vec<_> = element
+        .attribute_names()
+        .map(|name| {
+            (
+                name,
+                name.and_then(|name| element::attribute(element, name)),
+            )
+        })
+        .collect();
+    let inside: String = element.elements().map(described).collect();
+    format!(
+        "[{} {:?} {attributes:?} {:?} {:?} {inside}]",
+        element.local_name(),
+        element.name(),
+        element::string(element),
+        element.keep(),
+    )
+}
+
+/// Fails where the plain reader takes a document that the full one refuses or reads otherwise.
+fn check_plain(text: &str) -> std::result::Result<(), TestCaseError> {
+    if let Some(plain) = plain::read(text, &Definitions::default()) {
+        let full = document::read(text, document::Kind::Snapshot);
+        prop_assert!(full.is_ok(), "{text:?}");
+        let full = full.expect("checked");
+        prop_assert_eq!(
+            described(element::Element::Plain(plain.root())),
+            described(element::Element::Full(full.root_element()))
+        );
+    }
+    Ok(())
+}
+
 proptest! {
+    #[test]
+    fn what_is_plain_is_read_as_the_full_parser_reads_it(
+        text in prop_oneof!["[<>/&;!?\\[\\]'\"= a-c\n\u{e9}:-]*", markup()],
+        snapshot in snapshot(),
+    ) {
+        check_plain(&text)?;
+        check_plain(&format!("<a>{text}</a>"))?;
+        check_plain(&format!("<a b='1'><c/>{text}x</a>\n"))?;
+        check_plain(&format(&snapshot, Form::Stored { active: true }))?;
+    }
+
+    #[test]
+    fn a_known_definition_is_read_as_if_it_were_not(snapshot in snapshot(), active in any::<bool>()) {
+        let mut known = Definitions::default();
+        for text in [&snapshot.domain, &snapshot.inactive_domain].into_iter().flatten() {
+            known.facts(text).expect("good");
+        }
+        let stored = format(&snapshot, Form::Stored { active });
+        let parsed = parse_with(&stored, Mode::Load, &known).expect("readable");
+        prop_assert_eq!(parsed, Parsed { snapshot, active });
+    }
+
     #[test]
     fn a_stored_snapshot_is_read_back_as_it_was(snapshot in snapshot(), active in any::<bool>()) {
         let stored = format(&snapshot, Form::Stored { active });
