@@ -20,6 +20,13 @@ static char *names[1];
 static int ids[1];
 static int number;
 
+static void closed(virConnectPtr conn, int reason, void *opaque)
+{
+    (void)conn;
+    (void)reason;
+    (void)opaque;
+}
+
 /* Each calls one export and tells whether it failed. */
 #define CALL(name, kind, origin, failure, arguments) \
     static bool fails_##name(void *handle, unsigned int flags) \
@@ -314,6 +321,7 @@ static void reader_may_not_write(void **state)
     assert_denied(virDomainUndefine(domain), -1, VIR_FROM_DOMAIN, "virDomainUndefine");
     assert_denied(virDomainUndefineFlags(domain, 2), -1, VIR_FROM_DOMAIN,
                   "virDomainUndefineFlags");
+    assert_denied(virDomainRename(domain, "other", 0), -1, VIR_FROM_DOMAIN, "virDomainRename");
     assert_denied(virDomainSnapshotCreateXML(domain, "<domainsnapshot/>", 0), NULL,
                   VIR_FROM_DOMAIN_SNAPSHOT, "virDomainSnapshotCreateXML");
     assert_denied(virDomainRevertToSnapshot(snapshot, 0), -1, VIR_FROM_DOMAIN_SNAPSHOT,

@@ -19,6 +19,9 @@
     CALL(virConnectNumOfDefinedDomains, CONNECTION, VIR_FROM_DOMAIN, -1, (handle)) \
     CALL(virConnectNumOfDomains, CONNECTION, VIR_FROM_DOMAIN, -1, (handle)) \
     CALL(virConnectRef, CONNECTION, VIR_FROM_DOMAIN, -1, (handle)) \
+    CALL(virConnectRegisterCloseCallback, CONNECTION, VIR_FROM_DOMAIN, -1, \
+         (handle, closed, NULL, NULL)) \
+    CALL(virConnectUnregisterCloseCallback, CONNECTION, VIR_FROM_DOMAIN, -1, (handle, closed)) \
     CALL(virDomainDefineXML, CONNECTION, VIR_FROM_DOMAIN, NULL, (handle, "<domain/>")) \
     CALL(virDomainLookupByID, CONNECTION, VIR_FROM_DOMAIN, NULL, (handle, 1)) \
     CALL(virDomainLookupByName, CONNECTION, VIR_FROM_DOMAIN, NULL, (handle, "n")) \
@@ -43,6 +46,7 @@
     FLAGGED(virDomainGetXMLDesc, DOMAIN, 0, NULL, 0xf, (handle, flags)) \
     FLAGGED(virDomainHasCurrentSnapshot, DOMAIN, 0, -1, 0, (handle, flags)) \
     FLAGGED(virDomainListAllSnapshots, DOMAIN, 0, -1, 0x7ff, (handle, &snapshots, flags)) \
+    FLAGGED(virDomainRename, DOMAIN, 0, -1, 0, (handle, "n", flags)) \
     FLAGGED(virDomainSnapshotCreateXML, DOMAIN, 0, NULL, 0x3ff, \
             (handle, "<domainsnapshot/>", flags)) \
     FLAGGED(virDomainSnapshotCurrent, DOMAIN, 0, NULL, 0, (handle, flags)) \

@@ -1033,6 +1033,22 @@ typedef virError *virErrorPtr;
 typedef void (*virErrorFunc)(void *userData, virErrorPtr error);
 
 /**
+ * Told when a connection is closed by anybody but the program.
+ *
+ * @conn: the connection
+ * @reason: a virConnectCloseReason
+ * @opaque: what was registered with it
+ */
+typedef void (*virConnectCloseFunc)(virConnectPtr conn, int reason, void *opaque);
+
+/**
+ * Frees what a program has registered.
+ *
+ * @opaque: what was registered
+ */
+typedef void (*virFreeCallback)(void *opaque);
+
+/**
  * How a program authenticates. This library asks nobody and does not look inside.
  */
 typedef struct _virConnectAuth virConnectAuth;
@@ -1443,6 +1459,40 @@ int virConnectListDefinedDomains(virConnectPtr conn, char **names, int maxnames)
 int virConnectListAllDomains(virConnectPtr conn, virDomainPtr **domains, unsigned int flags);
 
 /**
+ * Asks to be told when a connection is closed by anybody but the program. There is nobody at the
+ * other end who could: nothing is ever told.
+ *
+ * @conn: a connection
+ * @cb: the function to tell
+ * @opaque: handed to the function
+ * @freecb: ignored, as by libvirt for its drivers without a daemon; may be NULL
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (cb is NULL).
+ * Threads: any. Ownership: opaque stays the caller's.
+ * Since: 0.10.0. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+int virConnectRegisterCloseCallback(virConnectPtr conn,
+                                    virConnectCloseFunc cb,
+                                    void *opaque,
+                                    virFreeCallback freecb);
+
+/**
+ * Takes back what virConnectRegisterCloseCallback() has asked for.
+ *
+ * @conn: a connection
+ * @cb: the function that was registered
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (cb is NULL).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.10.0. Source: libvirt-host.h of libvirt 9.0.0.
+ */
+int virConnectUnregisterCloseCallback(virConnectPtr conn, virConnectCloseFunc cb);
+
+/**
  * Defines a domain, or replaces the definition of the one with the same name and UUID.
  *
  * @conn: a connection
@@ -1513,6 +1563,25 @@ int virDomainUndefine(virDomainPtr domain);
  * Since: 0.9.4. Source: libvirt-domain.h of libvirt 9.0.0.
  */
 int virDomainUndefineFlags(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Gives a domain another name. Domains of this library keep theirs; those of the real libvirt, in
+ * front of which this library may be, are renamed, and keep their snapshots.
+ *
+ * @domain: a domain
+ * @new_name: the name
+ * @flags: 0
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+ * VIR_ERR_INVALID_ARG (new_name is NULL), VIR_ERR_NO_SUPPORT.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 1.2.19. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: new_name is NULL or NUL-terminated.
+ */
+int virDomainRename(virDomainPtr domain, const char *new_name, unsigned int flags);
 
 /**
  * Finds a domain by its name.

@@ -180,6 +180,40 @@ fn refuse_contradictions(flags: c_uint) -> Result<()> {
     Ok(())
 }
 
+/// Gives a domain another name. Domains of this library keep theirs; those of the real libvirt, in
+/// front of which this library may be, are renamed, and keep their snapshots.
+///
+/// @domain: a domain
+/// @new_name: the name
+/// @flags: 0
+///
+/// Returns 0, or -1 in case of error.
+///
+/// Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+/// VIR_ERR_INVALID_ARG (new_name is NULL), VIR_ERR_NO_SUPPORT.
+/// Threads: any. Ownership: nothing changes hands.
+/// Since: 1.2.19. Source: libvirt-domain.h of libvirt 9.0.0.
+///
+/// # Safety
+///
+/// new_name is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn virDomainRename(
+    domain: virDomainPtr,
+    new_name: *const c_char,
+    flags: c_uint,
+) -> c_int {
+    forward!(forward::domain(domain) => virDomainRename(domain, new_name, flags));
+    const FUNCTION: &str = "virDomainRename";
+    boundary::enter(FUNCTION, Family::Domain, -1, |call| {
+        let domain = call.domain(domain)?;
+        call.writable(&domain.connection)?;
+        call.not_null(new_name, "new_name")?;
+        call.known_flags(flags, 0)?;
+        Err(Error::NoSupport { function: FUNCTION })
+    })
+}
+
 /// Finds a domain by its name.
 ///
 /// @conn: a connection

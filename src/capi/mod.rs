@@ -9,7 +9,7 @@
 //! * `message`, `last_error`, `dispatch`: an error's words and numbers, where it is kept, who is
 //!   told.
 //! * `types`, `constants`, `error_constants`: libvirt's declarations.
-//! * one file a family of exports: `connection`, `connection_domains`, `domain`, `domain_facts`,
+//! * one file a family of exports: `connection`, `connection_domains`, `close_callback`, `domain`, `domain_facts`,
 //!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `version`.
 //!
 //! include/virsnap.h is made from this room (tests/header.rs); the exports' comments are its text.
@@ -26,6 +26,7 @@
 
 mod boundary;
 mod capacity;
+mod close_callback;
 mod connection;
 mod connection_domains;
 #[allow(dead_code, reason = "most constants are for C only")]

@@ -76,6 +76,19 @@ pub type virErrorPtr = *mut virError;
 /// @error: the error, valid during the call
 pub type virErrorFunc = Option<unsafe extern "C" fn(userData: *mut c_void, error: virErrorPtr)>;
 
+/// Told when a connection is closed by anybody but the program.
+///
+/// @conn: the connection
+/// @reason: a virConnectCloseReason
+/// @opaque: what was registered with it
+pub type virConnectCloseFunc =
+    Option<unsafe extern "C" fn(conn: virConnectPtr, reason: c_int, opaque: *mut c_void)>;
+
+/// Frees what a program has registered.
+///
+/// @opaque: what was registered
+pub type virFreeCallback = Option<unsafe extern "C" fn(opaque: *mut c_void)>;
+
 /// One question of an authentication dialogue.
 #[repr(C)]
 pub struct _virConnectCredential {

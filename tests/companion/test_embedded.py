@@ -4,19 +4,20 @@ import unittest
 
 from world import World, masked, snapshots_in
 
-# Commands whose functions only libvirt has.
+# Commands whose functions only libvirt has. Not save and managedsave: virsh 9.0 waits for ever where
+# those fail at once, with libvirt alone, too.
 FOREIGN = [
     "suspend guest", "resume guest", "start guest", "destroy guest", "reboot guest", "shutdown guest",
-    "save guest FILE", "managedsave guest", "dommemstat guest", "domblklist guest --details",
+    "dommemstat guest",
     "domblkstat guest vda", "domblkinfo guest vda", "vcpuinfo guest", "vcpucount guest",
     "setmem guest 1M", "setvcpus guest 1", "autostart guest", "schedinfo guest", "domjobinfo guest",
-    "domiflist guest", "attach-disk guest FILE vdz", "blockcommit guest vda", "blockpull guest vda",
+    "attach-disk guest FILE vdz", "blockcommit guest vda", "blockpull guest vda",
     "migrate guest test:///default", "domtime guest", "domhostname guest", "metadata guest x",
     "checkpoint-list guest", "checkpoint-create-as guest c", "qemu-monitor-command guest x",
     "domcapabilities", "capabilities", "nodeinfo", "nodecpustats", "net-list", "pool-list",
     "iface-list", "nwfilter-list", "secret-list", "nodedev-list", "sysinfo", "maxvcpus", "freecell",
-    "domstats", "event --list", "cpu-stats guest", "dump guest FILE", "screenshot guest",
-    "send-key guest 1", "inject-nmi guest", "console guest", "ttyconsole guest", "vncdisplay guest",
+    "domstats", "cpu-stats guest", "dump guest FILE", "screenshot guest",
+    "send-key guest 1", "inject-nmi guest", "console guest", "vncdisplay guest",
     "iothreadinfo guest", "guestinfo guest", "domfsinfo guest", "perf guest", "numatune guest",
 ]
 
@@ -30,7 +31,7 @@ class Embedded(World):
     def test_the_snapshot_commands(self):
         output, errors = self.virsh(
             self.uri, f"define {self.file}", "list --all", "domstate guest", "domuuid guest",
-            "dumpxml guest", "snapshot-create-as guest r 'the first'", "snapshot-create-as guest a",
+            "dumpxml guest", "domblklist guest", "snapshot-create-as guest r 'the first'", "snapshot-create-as guest a",
             "snapshot-list guest --tree", "snapshot-info guest a", "snapshot-current guest --name",
             "snapshot-parent guest a", "snapshot-dumpxml guest r", "snapshot-revert guest r",
             "snapshot-list guest --parent", "snapshot-delete guest a",
@@ -50,8 +51,7 @@ class Embedded(World):
             with self.subTest(command=command):
                 # virsh() fails the test if virsh dies of a signal.
                 _, errors = self.virsh(self.uri, command.replace("FILE", self.path("file")))
-                if command != "event --list":
-                    self.assertIn("error: ", errors)
+                self.assertIn("error: ", errors)
         output, errors = self.virsh(self.uri, "list --all --name")
         self.assertEqual((output.split(), errors), (["guest"], ""))
 
