@@ -53,8 +53,7 @@ impl Domain {
                 ),
             });
         };
-        let definition = xml::unnested(kept) + "\n";
-        xml::named_and_identified(&definition, self.name(), self.uuid())
+        xml::named_and_identified(&xml::unnested(kept), self.name(), self.uuid())
     }
 }
 
