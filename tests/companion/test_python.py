@@ -17,7 +17,7 @@ class Python(World):
     def run_program(self, uri, *arguments):
         environment = {**self.environment, "LD_PRELOAD": PRELOAD}
         done = subprocess.run(
-            [sys.executable, PROGRAM, uri, *arguments], check=False, capture_output=True,
+            [sys.executable, PROGRAM, uri, *arguments], stdin=subprocess.DEVNULL, check=False, capture_output=True,
             text=True, env=environment, timeout=180,
         )
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

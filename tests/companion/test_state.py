@@ -105,7 +105,7 @@ exec /usr/bin/qemu-img "$@"
     def virsh_killed(self, commands, killer):
         environment = {**self.environment, "LD_PRELOAD": os.environ["VIRSNAP_PRELOAD"],
                        "PATH": f"{os.path.dirname(killer)}:{os.environ['PATH']}"}
-        done = subprocess.run(["virsh", "-c", self.uri, commands], check=False, env=environment,
+        done = subprocess.run(["virsh", "-c", self.uri, commands], stdin=subprocess.DEVNULL, check=False, env=environment,
                               capture_output=True, timeout=120)
         self.assertEqual(done.returncode, -9, done.stderr)
 

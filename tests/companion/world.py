@@ -109,7 +109,7 @@ class World(unittest.TestCase):
             environment["LD_PRELOAD"] = PRELOAD
         done = subprocess.run(
             ["virsh", *options, "-c", uri, "; ".join(commands)],
-            check=False, capture_output=True, text=True, env=environment, timeout=180,
+            stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True, env=environment, timeout=180,
         )
         self.assertGreaterEqual(done.returncode, 0, f"virsh died: {done.stderr}")
         # What the embedded driver logs is about the host.
