@@ -24,6 +24,9 @@ static void make(struct world *world, unsigned int step, char *document, unsigne
     struct line line;
 
     flags = common(world, flags, DIFFERENT_CREATE);
+    /* libvirt then captures nothing (empty-disk-only). */
+    if (document && strstr(document, "'internal'"))
+        flags &= ~(unsigned int)VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
     line = line_begin(world, step, "virDomainSnapshotCreateXML(%s, %s, %#x)", domain.label,
                       document ? "document" : "NULL", flags);
     if (document) {
@@ -126,12 +129,15 @@ void revert(struct world *world, unsigned int step)
 
 static void define(struct world *world, unsigned int step)
 {
+    static const unsigned int usual[] = {0, 0, 0, 2};
+    unsigned int flags = random_word(&world->random, usual);
     char *xml = domain_document(world);
-    struct line line = line_begin(world, step, "virDomainDefineXML(connection, document)");
+    struct line line =
+        line_begin(world, step, "virDomainDefineXMLFlags(connection, document, %#x)", flags);
     virDomainPtr domain;
 
     line.input = format("%s", xml);
-    domain = virDomainDefineXML(world->setting->connection, xml);
+    domain = virDomainDefineXMLFlags(world->setting->connection, xml, flags);
     line_end_text(&line, domain ? virDomainGetName(domain) : NULL);
     if (domain)
         virDomainFree(domain);

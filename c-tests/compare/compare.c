@@ -3,10 +3,11 @@
  * usage: compare URI ROOT DEFINITIONS SEED FIRST LAST [external] [test]
  *        compare --definitions URI ROOT DEFINITIONS TYPE
  *
- * ROOT is a directory of this process alone; sequences FIRST to LAST are run, each on a domain of its
- * own. The first form needs the definitions that the second writes with the real libvirt. Which call
- * is made with which arguments depends on the seed alone, except for handles and documents that
- * earlier calls gave: so two libraries are asked the same as long as they answer the same. */
+ * ROOT is a directory of this process alone; sequences FIRST to LAST are run, each on a domain
+ * of its own. The first form needs the definitions that the second writes with the real libvirt.
+ * Which call is made with which arguments depends on the seed alone, except for handles and
+ * documents that earlier calls gave: so two libraries are asked the same as long as they answer
+ * the same. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,29 +15,6 @@
 #include "step.h"
 
 enum { STEPS = 30 };
-
-static void ignore_error(void *user_data, virErrorPtr error)
-{
-    (void)user_data;
-    (void)error;
-}
-
-static void open_connections(struct setting *setting)
-{
-    int (*register_loop)(void) = NULL;
-    void *address = api_find("virEventRegisterDefaultImpl");
-
-    memcpy(&register_loop, &address, sizeof(address));
-    if (register_loop)
-        register_loop();
-    setting->connection = virConnectOpen(setting->uri);
-    if (setting->connection)
-        setting->read_only = virConnectOpenReadOnly(setting->uri);
-    if (!setting->read_only) {
-        fprintf(stderr, "%s: %s\n", setting->uri, virGetLastErrorMessage());
-        exit(EXIT_FAILURE);
-    }
-}
 
 /* Whether the step may have changed something. */
 static bool make_step(struct world *world, unsigned int step)
@@ -99,7 +77,6 @@ int main(int argc, char **argv)
     api_load();
     if (virInitialize() != 0)
         return EXIT_FAILURE;
-    virSetErrorFunc(NULL, ignore_error);
     open_connections(&setting);
     if (is_writing) {
         write_definitions(&setting, argv[5]);

@@ -194,19 +194,15 @@ static void make_disks(struct world *world, size_t kind, const char *directory)
     }
 }
 
-void world_open(struct world *world, const struct setting *setting, uint64_t seed,
-                unsigned int number)
+static void open_as(struct world *world, const struct setting *setting, size_t kind,
+                    unsigned int number)
 {
-    size_t kinds = setting->is_test_driver ? TEST_KINDS : sizeof(disks) / sizeof(disks[0]);
     char *directory = format("%s/images-%u", setting->root, number);
     char *path;
-    size_t kind;
 
-    *world = (struct world){.setting = setting, .number = number};
-    world->random = random_from(seed, number);
-    kind = random_below(&world->random, (unsigned int)kinds);
+    world->setting = setting;
+    world->number = number;
     world->kind = domain_kinds[kind];
-    world->has_external = setting->has_external && random_chance(&world->random, 25);
     snprintf(world->name, sizeof(world->name), "d%u", number);
     snprintf(world->uuid, sizeof(world->uuid), "b9a1e3c4-0d52-4f6e-8c70-%012x", number + 1);
     make_disks(world, kind, directory);
@@ -225,6 +221,48 @@ void world_open(struct world *world, const struct setting *setting, uint64_t see
     }
     free(path);
     free(directory);
+}
+
+void world_open(struct world *world, const struct setting *setting, uint64_t seed,
+                unsigned int number)
+{
+    size_t kinds = setting->is_test_driver ? TEST_KINDS : sizeof(disks) / sizeof(disks[0]);
+    unsigned int kind;
+
+    *world = (struct world){.random = random_from(seed, number)};
+    kind = random_below(&world->random, (unsigned int)kinds);
+    world->has_external = setting->has_external && random_chance(&world->random, 25);
+    open_as(world, setting, kind, number);
+}
+
+void world_open_simple(struct world *world, const struct setting *setting, unsigned int number)
+{
+    *world = (struct world){.number = number};
+    open_as(world, setting, 0, number);
+}
+
+static void ignore_error(void *user_data, virErrorPtr error)
+{
+    (void)user_data;
+    (void)error;
+}
+
+void open_connections(struct setting *setting)
+{
+    int (*register_loop)(void) = NULL;
+    void *address = api_find("virEventRegisterDefaultImpl");
+
+    virSetErrorFunc(NULL, ignore_error);
+    memcpy(&register_loop, &address, sizeof(address));
+    if (register_loop)
+        register_loop();
+    setting->connection = virConnectOpen(setting->uri);
+    if (setting->connection)
+        setting->read_only = virConnectOpenReadOnly(setting->uri);
+    if (!setting->read_only) {
+        fprintf(stderr, "%s: %s\n", setting->uri, virGetLastErrorMessage());
+        exit(EXIT_FAILURE);
+    }
 }
 
 /* A revert may have started one, which would outlive the program. */

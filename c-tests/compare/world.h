@@ -55,6 +55,12 @@ extern const char *const domain_kinds[];
 void world_open(struct world *world, const struct setting *setting, uint64_t seed,
                 unsigned int number);
 
+/* The same on the first kind of domain: one qcow2 disk. */
+void world_open_simple(struct world *world, const struct setting *setting, unsigned int number);
+
+/* Opens both connections of a setting; ends the program if it cannot. */
+void open_connections(struct setting *setting);
+
 /* Frees every handle, removes the domain and its images. */
 void world_close(struct world *world);
 
