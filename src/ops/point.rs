@@ -29,13 +29,10 @@ impl OwnedPoint {
         Ok(OwnedPoint::new(snapshot, images(snapshot, can_hold)?))
     }
 
-    /// As [`OwnedPoint::of`], with a document that names no parent: for who does not know it.
-    pub fn alone(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        let alone = Snapshot {
-            parent: None,
-            ..snapshot.clone()
-        };
-        OwnedPoint::of(&alone)
+    /// Only what has a path here: libvirt also captures disks that are elsewhere.
+    pub fn local(snapshot: &Snapshot) -> Result<OwnedPoint> {
+        let has_path = |disk: &DomainDisk| disk.source.is_some();
+        Ok(OwnedPoint::new(snapshot, images(snapshot, has_path)?))
     }
 
     /// A snapshot in these images.
