@@ -226,7 +226,7 @@ static void open_as(struct world *world, const struct setting *setting, size_t k
 void world_open(struct world *world, const struct setting *setting, uint64_t seed,
                 unsigned int number)
 {
-    size_t kinds = setting->is_test_driver ? TEST_KINDS : sizeof(disks) / sizeof(disks[0]);
+    size_t kinds = setting->has_common_flags ? TEST_KINDS : sizeof(disks) / sizeof(disks[0]);
     unsigned int kind;
 
     *world = (struct world){.random = random_from(seed, number)};
@@ -265,17 +265,6 @@ void open_connections(struct setting *setting)
     }
 }
 
-/* A revert may have started one, which would outlive the program. */
-static void stop_guest(struct world *world)
-{
-    int (*destroy)(virDomainPtr) = NULL;
-    void *address = api_find("virDomainDestroy");
-
-    memcpy(&destroy, &address, sizeof(address));
-    if (destroy)
-        destroy(world->domain);
-}
-
 void world_close(struct world *world)
 {
     char *directory = format("%s/images-%u", world->setting->root, world->number);
@@ -285,7 +274,8 @@ void world_close(struct world *world)
     for (size_t i = 0; i < SLOTS; i++)
         if (world->slots[i].snapshot)
             virDomainSnapshotFree(world->slots[i].snapshot);
-    stop_guest(world);
+    /* One that runs would outlive the program. */
+    guest_stop(world);
     virDomainUndefineFlags(world->domain, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA);
     virDomainFree(world->domain);
     virDomainFree(world->read_only);
@@ -293,12 +283,4 @@ void world_close(struct world *world)
     free(output);
     free(directory);
     free(world->definition);
-}
-
-void guest_writes(struct world *world)
-{
-    world->pattern++;
-    for (size_t i = 0; i < world->disk_count; i++)
-        if (world->disks[i].path[0] && world->disks[i].is_qcow2)
-            image_write(world->disks[i].path, world->pattern);
 }
