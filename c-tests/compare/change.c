@@ -58,6 +58,25 @@ void redefine(struct world *world, unsigned int step)
     make(world, step, redefine_document(world), flags | VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE);
 }
 
+/* Nothing that libvirt could object to, in most domains. */
+void grow(struct world *world, unsigned int step)
+{
+    struct chosen_snapshot chosen;
+    struct line line;
+
+    if (random_chance(&world->random, 50)) {
+        make(world, step, plain_redefine_document(world), VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE);
+        return;
+    }
+    if (random_chance(&world->random, 70)) {
+        make(world, step, plain_create_document(world), 0);
+        return;
+    }
+    chosen = choose_snapshot(world);
+    line = line_begin(world, step, "virDomainRevertToSnapshot(%s, 0)", chosen.label);
+    line_end_number(&line, virDomainRevertToSnapshot(chosen.snapshot, 0));
+}
+
 /* What an application does that moves a hierarchy. */
 void redefine_from_dump(struct world *world, unsigned int step)
 {
@@ -161,6 +180,24 @@ static void define_again(struct world *world, unsigned int step)
         virDomainFree(domain);
 }
 
+/* Every later step finds it under its own name again. */
+static void rename_domain(struct world *world, unsigned int step)
+{
+    static const char *const names[] = {"renamed", "renamed", "renamed", "a/b", "", "d0"};
+    const char *name = random_word(&world->random, names);
+    unsigned int flags = random_chance(&world->random, 90) ? 0 : 1;
+    struct line line =
+        line_begin(world, step, "virDomainRename(domain, '%s', %#x)", name, flags);
+    int result = virDomainRename(world->domain, name, flags);
+
+    line_end_number(&line, result);
+    report_state(world, step);
+    if (result != 0)
+        return;
+    line = line_begin(world, step, "virDomainRename(domain, own name, 0)");
+    line_end_number(&line, virDomainRename(world->domain, world->name, 0));
+}
+
 void change_domain(struct world *world, unsigned int step)
 {
     struct chosen_domain domain = choose_domain(world);
@@ -171,7 +208,7 @@ void change_domain(struct world *world, unsigned int step)
         change_guest(world, step);
         return;
     }
-    switch (random_below(&world->random, 4)) {
+    switch (random_below(&world->random, world->setting->has_rename ? 5 : 4)) {
     case 0:
         define(world, step);
         break;
@@ -184,6 +221,9 @@ void change_domain(struct world *world, unsigned int step)
         line = line_begin(world, step, "virDomainUndefineFlags(%s, %#x)", domain.label, flags);
         line_end_number(&line, virDomainUndefineFlags(domain.domain, flags));
         break;
+    case 4:
+        rename_domain(world, step);
+        return;
     default:
         line = line_begin(world, step, "the guest writes");
         guest_writes(world);
