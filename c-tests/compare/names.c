@@ -13,7 +13,7 @@ static const char *const tree_names[] = {"t0", "t1", "t2", "t3", "t4", "t5", "t6
 /* No short number: qemu-img takes it for an ID first (D10). */
 static const char *const odd_names[] = {
     "a/b", ".hidden", "..", " padded ", "two words", "&lt;tag&gt;", "\xc3\xa4\xe2\x82\xac", "%s%n",
-    "-c", "quo&quot;te", "tab&#9;", "&apos;", "new&#10;line", "back\\slash", "",
+    "-c", "quo&quot;te", "tab&#9;", "&apos;", "new&#10;line", "back\\slash",
 };
 
 char *tree_name(struct world *world)
@@ -75,9 +75,11 @@ char *create_name(struct world *world)
         return format("c%u", world->fresh_names++);
     if (kind < 88)
         return tree_name(world);
-    if (kind < 92 && !world->has_unnamed) {
+    if (kind < 92) {
+        bool is_second = world->has_unnamed;
+
         world->has_unnamed = true;
-        return NULL;
+        return is_second ? tree_name(world) : random_chance(random, 50) ? NULL : format("%s", "");
     }
     if (kind == 99 && random_chance(random, 30))
         return long_name();
