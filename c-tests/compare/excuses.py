@@ -176,8 +176,9 @@ def definition_stays_as_it_was_given(theirs, ours, run):
         kept, parsed = DEFINITION.search(right[key]), DEFINITION.search(left[key])
         if not kept or not parsed:
             continue
-        is_own = told(kept[0]) == told(own_definition(theirs, ours))
-        if told(kept[0]) not in run.given and not (is_own and is_reordered(kept[0], parsed[0])):
+        own = run.own | {told(own_definition(theirs, ours))}
+        is_own = told(kept[0]) in own and is_reordered(kept[0], parsed[0])
+        if told(kept[0]) not in run.given and not is_own:
             continue
         if PASSWORD.findall(kept[0]) != PASSWORD.findall(parsed[0]):
             continue
