@@ -8,7 +8,7 @@
 /* Without what libvirt's test driver refuses, or takes unchecked, and its QEMU driver does not. */
 static unsigned int common(const struct world *world, unsigned int flags, unsigned int different)
 {
-    return world->setting->is_test_driver ? flags & ~different : flags;
+    return world->setting->has_common_flags ? flags & ~different : flags;
 }
 
 enum {
@@ -24,6 +24,9 @@ static void make(struct world *world, unsigned int step, char *document, unsigne
     struct line line;
 
     flags = common(world, flags, DIFFERENT_CREATE);
+    /* libvirt then captures nothing (empty-disk-only). */
+    if (document && strstr(document, "'internal'"))
+        flags &= ~(unsigned int)VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
     line = line_begin(world, step, "virDomainSnapshotCreateXML(%s, %s, %#x)", domain.label,
                       document ? "document" : "NULL", flags);
     if (document) {
@@ -106,19 +109,25 @@ void delete_snapshot(struct world *world, unsigned int step)
     line_end_number(&line, virDomainSnapshotDelete(chosen.snapshot, flags));
 }
 
+/* Both flags together are refused. */
+static unsigned int without_start(struct world *world, unsigned int flags)
+{
+    const unsigned int both =
+        VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED;
+
+    if (flags & both && random_chance(&world->random, 5))
+        return flags | both;
+    return flags & ~both;
+}
+
 void revert(struct world *world, unsigned int step)
 {
     struct chosen_snapshot chosen = choose_snapshot(world);
     unsigned int flags = random_flags(&world->random, REVERT_FLAGS);
     struct line line;
 
-    /* A guest that runs is another comparison. */
-    flags &= random_chance(&world->random, 5)
-                 ? ~0u
-                 : ~(unsigned int)(VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING |
-                                   VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED);
-    if ((flags & 3) == 1 || (flags & 3) == 2)
-        flags |= 3;
+    if (!world->setting->has_guests)
+        flags = without_start(world, flags);
     flags = common(world, flags, VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM);
     line = line_begin(world, step, "virDomainRevertToSnapshot(%s, %#x)", chosen.label, flags);
     line_end_number(&line, virDomainRevertToSnapshot(chosen.snapshot, flags));
@@ -126,12 +135,15 @@ void revert(struct world *world, unsigned int step)
 
 static void define(struct world *world, unsigned int step)
 {
+    static const unsigned int usual[] = {0, 0, 0, 2};
+    unsigned int flags = random_word(&world->random, usual);
     char *xml = domain_document(world);
-    struct line line = line_begin(world, step, "virDomainDefineXML(connection, document)");
+    struct line line =
+        line_begin(world, step, "virDomainDefineXMLFlags(connection, document, %#x)", flags);
     virDomainPtr domain;
 
     line.input = format("%s", xml);
-    domain = virDomainDefineXML(world->setting->connection, xml);
+    domain = virDomainDefineXMLFlags(world->setting->connection, xml, flags);
     line_end_text(&line, domain ? virDomainGetName(domain) : NULL);
     if (domain)
         virDomainFree(domain);
@@ -155,6 +167,10 @@ void change_domain(struct world *world, unsigned int step)
     unsigned int flags = random_flags(&world->random, UNDEFINE_FLAGS);
     struct line line;
 
+    if (world->setting->has_guests && random_chance(&world->random, 60)) {
+        change_guest(world, step);
+        return;
+    }
     switch (random_below(&world->random, 4)) {
     case 0:
         define(world, step);

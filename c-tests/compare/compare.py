@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Runs the same random calls against two libraries and compares every answer.
 
-usage: compare.py --program PROGRAM --libvirt LIBRARY --virsnap LIBRARY
+usage: compare.py --program PROGRAM --preloaded PROGRAM --libvirt LIBRARY --virsnap LIBRARY
                   [--seed N] [--steps N] [--pair NAME] [--show N] [--verbose]
+
+PROGRAM loads the library that it is told of; the preloaded one is linked with libvirt.
 
 Each pair of PAIRS is compared in slices of sequences, each library in a process of its own. A line
 that differs must be excused by an entry of excuses.py, which docs/differences.md explains under the
@@ -10,13 +12,16 @@ same name; else the run fails. The seed is printed: the same one makes the same 
 """
 
 import argparse
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +31,9 @@ import excuses
 # takes a while to open, and slows down with what it has seen.
 STEPS = 30
 SLICE = 25
+
+# Slices that run at the same time.
+TOGETHER = 3
 
 QEMU_CONFIGURATION = """\
 user="root"
@@ -45,11 +53,15 @@ class Side:
 
     library: str
     uri: str
+    # In front of libvirt, in a program that is linked with that.
+    is_preloaded: bool = False
 
 
 LIBVIRT_QEMU = Side("libvirt", "qemu:///embed?root={root}/libvirt")
 LIBVIRT_TEST = Side("libvirt", "test:///default")
 EMBEDDED = Side("virsnap", "virsnap://{root}/state?redefine_current=flag")
+COMPANION_QEMU = Side("virsnap", LIBVIRT_QEMU.uri, is_preloaded=True)
+COMPANION_TEST = Side("virsnap", LIBVIRT_TEST.uri, is_preloaded=True)
 
 
 @dataclass(frozen=True)
@@ -60,13 +72,15 @@ class Pair:
     ours: Side
     domain_type: str
     options: tuple = ()
-    # Of the steps asked for, how many percent go here.
-    share: int = 50
 
 
 PAIRS = {
-    "qemu-embedded": Pair(LIBVIRT_QEMU, EMBEDDED, "qemu", ("external",), 70),
-    "test-embedded": Pair(LIBVIRT_TEST, EMBEDDED, "test", ("test",), 30),
+    "qemu-embedded": Pair(LIBVIRT_QEMU, EMBEDDED, "qemu", ("external",)),
+    "test-embedded": Pair(LIBVIRT_TEST, EMBEDDED, "test", ("common", "dataless")),
+    "qemu-companion": Pair(LIBVIRT_QEMU, COMPANION_QEMU, "qemu", ("external",)),
+    "test-companion": Pair(
+        LIBVIRT_TEST, COMPANION_TEST, "test", ("external", "guests", "dataless")
+    ),
 }
 
 
@@ -79,22 +93,24 @@ class Runner:
 
     def __init__(self, arguments, directory):
         self.program = arguments.program
+        self.preloaded = arguments.preloaded
         self.libraries = {"libvirt": arguments.libvirt, "virsnap": arguments.virsnap}
         self.directory = Path(directory)
-        self.made = 0
+        self.numbers = itertools.count(1)
 
     def root(self):
         """A new directory for one process. Both sides' have names of one length."""
-        self.made += 1
-        root = self.directory / f"{self.made:06}"
+        root = self.directory / f"{next(self.numbers):06}"
         (root / "libvirt" / "etc").mkdir(parents=True)
         (root / "libvirt" / "etc" / "qemu.conf").write_text(QEMU_CONFIGURATION)
         return root
 
     def start(self, side, root, before, after, output):
         """Starts the program: BEFORE, URI, ROOT, AFTER are its arguments."""
-        words = [self.program, *before, side.uri.format(root=root), root, *after]
-        environment = dict(os.environ, LC_ALL="C.UTF-8", VIRSNAP_TEST_LIBRARY=self.libraries[side.library])
+        program = self.preloaded if side.is_preloaded else self.program
+        words = [program, *before, side.uri.format(root=root), root, *after]
+        library = {"LD_PRELOAD" if side.is_preloaded else "VIRSNAP_TEST_LIBRARY": self.libraries[side.library]}
+        environment = dict(os.environ, LC_ALL="C.UTF-8", VIRSNAP_STATE_DIR=str(root / "companion"), **library)
         log = open(root / "stderr", "wb")
         return subprocess.Popen(
             [str(word) for word in words], stdout=output, stderr=log, env=environment, cwd="/"
@@ -129,7 +145,7 @@ class Runner:
                 tail = (root / "stdout").read_bytes()[-600:].decode(errors="replace")
                 raise Failure(f"{side.uri}: ended with status {status}\n{log}\n…{tail}")
         lines = [
-            [json.loads(line) for line in file.read_bytes().decode(errors="replace").splitlines()]
+            [json.loads(line) for line in steady(file.read_bytes().decode(errors="replace")).split("\n")[:-1]]
             for file in files
         ]
         unordered = (roots[1] / "stderr").read_text(errors="replace")
@@ -138,6 +154,26 @@ class Runner:
         if "before its parent" in unordered:
             raise Failure(unordered)
         return lines
+
+
+# What differs from run to run of one and the same library, and what is compared instead.
+UNSTEADY = (
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
+    # Counted by the process, also in sequences in which the two have gone different ways.
+    (re.compile(r"<domain type='(\w+)' id='\d+'>"), r"<domain type='\1' id='ID'>"),
+    # Who sees first that QEMU has ended.
+    (
+        re.compile(r"process exited while connecting to monitor|qemu unexpectedly closed the monitor"),
+        "QEMU ended",
+    ),
+)
+
+
+def steady(text):
+    """The text without what is not the same each time."""
+    for form, instead in UNSTEADY:
+        text = form.sub(instead, text)
+    return text
 
 
 def by_sequence(lines):
@@ -205,15 +241,18 @@ def compare_pair(runner, name, arguments):
     """Compares one pair; whether nothing differs that is not excused."""
     pair = PAIRS[name]
     definitions = runner.definitions(pair)
-    sequences = max(1, arguments.steps * pair.share // 100 // STEPS)
+    sequences = max(1, arguments.steps // STEPS)
     comparison = Comparison(name)
-    for first in range(0, sequences, SLICE):
-        last = min(first + SLICE, sequences) - 1
-        theirs, ours = map(
-            by_sequence, runner.slice(pair, definitions, arguments.seed, first, last)
-        )
-        for number in theirs:
-            comparison.sequence(theirs[number], ours[number])
+    slices = [
+        (first, min(first + SLICE, sequences) - 1) for first in range(0, sequences, SLICE)
+    ]
+    # Most of the time is spent waiting: for qemu-img, for a QEMU that libvirt starts.
+    with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
+        runs = pool.map(lambda ends: runner.slice(pair, definitions, arguments.seed, *ends), slices)
+        for lines in runs:
+            theirs, ours = map(by_sequence, lines)
+            for number in theirs:
+                comparison.sequence(theirs[number], ours.get(number, []))
     print(
         f"{name}: seed {arguments.seed}, {sequences} sequences, {comparison.calls} calls compared, "
         f"{len(comparison.differences)} unexcused; {comparison.cut} sequences cut at an excused "
@@ -232,6 +271,7 @@ def compare_pair(runner, name, arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", required=True)
+    parser.add_argument("--preloaded", required=True)
     parser.add_argument("--libvirt", required=True)
     parser.add_argument("--virsnap", required=True)
     parser.add_argument("--seed", type=int, default=1)

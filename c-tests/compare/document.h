@@ -13,6 +13,13 @@ char *redefine_document(struct world *world);
 /* A <domain> for the sequence's domain: mostly its own. Freed by the caller. */
 char *domain_document(struct world *world);
 
+/* The sequence's definition with one thing changed, or not changed at all. Freed by the caller. */
+char *changed_definition(struct world *world);
+
+/* A definition as it stands in a <domainsnapshot>, as libvirt indents it. Frees its argument; freed
+ * by the caller. */
+char *nested_definition(char *definition);
+
 /* The name of a snapshot that may exist. Freed by the caller. */
 char *some_name(struct world *world);
 

@@ -42,6 +42,7 @@ void redefine_from_dump(struct world *world, unsigned int step);
 void delete_snapshot(struct world *world, unsigned int step);
 void revert(struct world *world, unsigned int step);
 void change_domain(struct world *world, unsigned int step);
+void change_guest(struct world *world, unsigned int step);
 
 /* The whole hierarchy as the library tells it. */
 void report_state(struct world *world, unsigned int step);

@@ -242,7 +242,7 @@ impl Resolved {
             Intent::Delete { name, deletion } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
-                    let point = OwnedPoint::of(snapshot)?;
+                    let point = OwnedPoint::to_delete(snapshot)?;
                     let point = point.borrow(lock.descriptor());
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;

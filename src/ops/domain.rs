@@ -13,6 +13,7 @@ use super::problem::{self, Problem};
 use crate::data::Data;
 use crate::error::Result;
 use crate::host::Host;
+use crate::libvirt::Driver;
 use crate::snapshot::State;
 use crate::store::Store;
 use crate::tree::{Scope, Tree};
@@ -142,13 +143,24 @@ impl Domain {
         self.host.state()
     }
 
-    /// Its definition; without `secure` without passwords.
+    /// Whose rules hold: those of libvirt's driver, or its QEMU driver's.
+    pub(super) fn driver(&self) -> Driver {
+        let executor = self.data.executor();
+        executor.map_or(Driver::Qemu, |executor| executor.driver())
+    }
+
+    /// Its definition, ended by a line break as libvirt's; without `secure` without passwords.
     pub fn definition(&self, secure: bool) -> Result<String> {
         let definition = self.host.definition()?;
-        if secure {
-            return Ok(definition.to_string());
+        let mut text = if secure {
+            definition.to_string()
+        } else {
+            xml::without_secrets(&definition).into_owned()
+        };
+        if !text.ends_with('\n') {
+            text.push('\n');
         }
-        Ok(xml::without_secrets(&definition).into_owned())
+        Ok(text)
     }
 
     /// The snapshots as they are stored now, loaded if they are not yet or not any more.
