@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo check compare crash stress sanitize install clean header help set-up simulate fuzz \
+.PHONY: build demo check compare crash memory stress sanitize install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -32,6 +32,13 @@ crash: ## kill, fail and power-cut every operation at every call (hours); docs/t
 		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
 	meson compile -C build-check sweep
 	tools/crash build-check/c-tests/sweep --table docs/testing.md $(CRASH_FLAGS)
+
+memory: ## refuse each allocation of each kind of call, once and from then on
+	$(call step,memory: every allocation refused)
+	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
+		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
+	meson compile -C build-check allocations
+	build-check/c-tests/allocations
 
 stress: ## 8 processes of 8 threads on one domain for a minute
 	$(call step,stress)

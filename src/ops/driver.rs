@@ -12,7 +12,7 @@ use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
 use crate::host::Embedded;
 use crate::store::{Change, DefinitionChange, Directory, Store, check_name};
-use crate::{limits, uuid, xml};
+use crate::{limits, memory, uuid, xml};
 
 /// The drivers that connections hold, by state directory: one directory, one driver, so that
 /// every connection of the process sees the same domains.
@@ -134,9 +134,11 @@ impl Driver {
         let known = std::mem::replace(&mut place.problems, problems.clone());
         place.domains = domains;
         // What could not be read may be readable next time.
-        place.generation = generation.filter(|_| problems.is_empty());
+        let is_whole = problems.is_empty() && !memory::was_refused();
+        place.generation = generation.filter(|_| is_whole);
         drop(place);
         drop(refreshing);
+        memory::check()?;
         problem::tell(&problems, &known);
         Ok(())
     }
@@ -255,6 +257,7 @@ impl Driver {
             definition: DefinitionChange::Remove,
             ..Change::default()
         };
+        memory::check()?;
         writing.commit_change(&plan, &change)?;
         self.known.write().domains.remove(domain.uuid());
         Ok(())
