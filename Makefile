@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo check compare crash memory stress sanitize install clean header help set-up simulate fuzz \
+.PHONY: build demo bench check compare crash memory stress sanitize install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -22,6 +22,11 @@ build: ## compile the libraries into build/
 demo: set-up build ## install what is missing, build, run examples/demo.c
 	$(call step,demo)
 	build/examples/demo
+
+bench: build ## time this library beside the real libvirt, write docs/benchmarks.md
+	$(call step,bench)
+	python3 benches/compare.py build/benches/snapbench build/libvirsnap.so.0 \
+		$$(pkg-config --variable=libdir libvirt)/libvirt.so.0 $(BENCH_FLAGS)
 
 check: set-up check-format check-lint check-rust check-c check-install ## run every check
 	@printf '\ncheck: everything passed\n'

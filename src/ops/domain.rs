@@ -247,7 +247,7 @@ impl Domain {
     fn names(&self, scope: Scope<'_>, flags: ListFlags) -> Result<Vec<Arc<str>>> {
         let tree = self.tree()?;
         let listed = tree.list(scope, flags.filter())?;
-        Ok(listed.map(|snapshot| Arc::clone(&snapshot.name)).collect())
+        Ok(listed.cloned().collect())
     }
 
     /// How many [`Domain::list`] would give.

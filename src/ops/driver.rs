@@ -41,7 +41,7 @@ pub(crate) struct Driver {
 /// What this process knows of the domains.
 #[derive(Default)]
 struct Known {
-    domains: HashMap<[u8; 16], Arc<Domain>>,
+    domains: HashMap<[u8; 16], Arc<Domain>, foldhash::fast::RandomState>,
     problems: Vec<Problem>,
     /// The store's generation before they were read; `None` if they must be read anew.
     generation: Option<u64>,
@@ -104,7 +104,8 @@ impl Driver {
             .into_iter()
             .map(Problem::unreadable)
             .collect();
-        let mut domains = HashMap::with_capacity(listing.documents.len());
+        let mut domains =
+            HashMap::with_capacity_and_hasher(listing.documents.len(), Default::default());
         for (name, definition) in listing.documents {
             match identity(&name, &definition) {
                 Ok(uuid) if !domains.contains_key(&uuid) => {
