@@ -176,6 +176,18 @@ impl Call {
         Ok(())
     }
 
+    /// Refuses a text without a byte.
+    pub(super) fn not_empty(&self, text: &str, argument: &'static str) -> Result<()> {
+        if text.is_empty() {
+            return Err(Error::EmptyArgument {
+                function: self.function,
+                argument,
+                family: self.family,
+            });
+        }
+        Ok(())
+    }
+
     /// Refuses a number below zero.
     pub(super) fn not_negative(&self, value: c_int, argument: &'static str) -> Result<usize> {
         usize::try_from(value).map_err(|_| Error::NegativeArgument {
