@@ -120,17 +120,60 @@ static unsigned int without_start(struct world *world, unsigned int flags)
     return flags & ~both;
 }
 
+/* A guest that runs is another comparison; QEMU takes seconds to say that it has no such memory. */
+static bool would_start(struct world *world, virDomainSnapshotPtr snapshot)
+{
+    char *xml;
+    bool is_active;
+
+    if (world->setting->has_guests || random_chance(&world->random, 5))
+        return false;
+    xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
+    is_active = xml && (strstr(xml, "<state>running<") || strstr(xml, "<state>paused<"));
+    free(xml);
+    return is_active;
+}
+
+static void revert_to(struct world *world, unsigned int step, const struct chosen_snapshot *chosen,
+                      unsigned int flags)
+{
+    struct line line =
+        line_begin(world, step, "virDomainRevertToSnapshot(%s, %#x)", chosen->label, flags);
+
+    if (would_start(world, chosen->snapshot)) {
+        virResetLastError();
+        line_end_text(&line, "left out (running)");
+        return;
+    }
+    line_end_number(&line, virDomainRevertToSnapshot(chosen->snapshot, flags));
+}
+
 void revert(struct world *world, unsigned int step)
 {
     struct chosen_snapshot chosen = choose_snapshot(world);
     unsigned int flags = random_flags(&world->random, REVERT_FLAGS);
-    struct line line;
 
     if (!world->setting->has_guests)
         flags = without_start(world, flags);
     flags = common(world, flags, VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM);
-    line = line_begin(world, step, "virDomainRevertToSnapshot(%s, %#x)", chosen.label, flags);
-    line_end_number(&line, virDomainRevertToSnapshot(chosen.snapshot, flags));
+    revert_to(world, step, &chosen, flags);
+}
+
+/* Nothing that libvirt could object to, in most domains. */
+void grow(struct world *world, unsigned int step)
+{
+    struct chosen_snapshot chosen;
+
+    if (random_chance(&world->random, 50)) {
+        make(world, step, plain_redefine_document(world), VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE);
+        return;
+    }
+    if (random_chance(&world->random, 70)) {
+        make(world, step, plain_create_document(world), 0);
+        return;
+    }
+    chosen = choose_snapshot(world);
+    revert_to(world, step, &chosen, 0);
 }
 
 static void define(struct world *world, unsigned int step)
@@ -161,6 +204,24 @@ static void define_again(struct world *world, unsigned int step)
         virDomainFree(domain);
 }
 
+/* Every later step finds it under its own name again. */
+static void rename_domain(struct world *world, unsigned int step)
+{
+    static const char *const names[] = {"renamed", "renamed", "renamed", "a/b", "", "d0"};
+    const char *name = random_word(&world->random, names);
+    unsigned int flags = random_chance(&world->random, 90) ? 0 : 1;
+    struct line line =
+        line_begin(world, step, "virDomainRename(domain, '%s', %#x)", name, flags);
+    int result = virDomainRename(world->domain, name, flags);
+
+    line_end_number(&line, result);
+    report_state(world, step);
+    if (result != 0)
+        return;
+    line = line_begin(world, step, "virDomainRename(domain, own name, 0)");
+    line_end_number(&line, virDomainRename(world->domain, world->name, 0));
+}
+
 void change_domain(struct world *world, unsigned int step)
 {
     struct chosen_domain domain = choose_domain(world);
@@ -171,7 +232,7 @@ void change_domain(struct world *world, unsigned int step)
         change_guest(world, step);
         return;
     }
-    switch (random_below(&world->random, 4)) {
+    switch (random_below(&world->random, world->setting->has_rename ? 5 : 4)) {
     case 0:
         define(world, step);
         break;
@@ -184,6 +245,9 @@ void change_domain(struct world *world, unsigned int step)
         line = line_begin(world, step, "virDomainUndefineFlags(%s, %#x)", domain.label, flags);
         line_end_number(&line, virDomainUndefineFlags(domain.domain, flags));
         break;
+    case 4:
+        rename_domain(world, step);
+        return;
     default:
         line = line_begin(world, step, "the guest writes");
         guest_writes(world);

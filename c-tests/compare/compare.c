@@ -4,7 +4,7 @@
  *        compare --definitions URI ROOT DEFINITIONS TYPE
  *
  * Options: "external" (snapshots may be so), "common" (only what libvirt's drivers treat alike),
- * "guests" (domains may run), "dataless" (the driver touches no image).
+ * "guests" (domains may run), "rename" (and be renamed), "dataless" (the driver touches no image).
  * ROOT is a directory of this process alone; sequences FIRST to LAST are run, each on a domain
  * of its own. The first form needs the definitions that the second writes with the real libvirt.
  * Which call is made with which arguments depends on the seed alone, except for handles and
@@ -16,13 +16,16 @@
 
 #include "step.h"
 
-enum { STEPS = 30 };
+/* A sequence has so many steps; in the first of them most make the hierarchy grow. */
+enum { STEPS = 30, GROWTH = 8 };
 
 /* Whether the step may have changed something. */
 static bool make_step(struct world *world, unsigned int step)
 {
     unsigned int kind = random_below(&world->random, 100);
 
+    if (step < GROWTH && kind < 70)
+        return grow(world, step), true;
     if (kind < 12)
         ask_list(world, step);
     else if (kind < 21)
@@ -73,6 +76,7 @@ int main(int argc, char **argv)
     for (int i = 7; i < argc; i++) {
         setting.has_external |= strcmp(argv[i], "external") == 0;
         setting.has_common_flags |= strcmp(argv[i], "common") == 0;
+        setting.has_rename |= strcmp(argv[i], "rename") == 0;
         setting.has_guests |= strcmp(argv[i], "guests") == 0;
         setting.has_data &= strcmp(argv[i], "dataless") != 0;
     }

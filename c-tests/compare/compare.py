@@ -26,11 +26,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import excuses
+import rows
+
+DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 
 # Calls in a sequence (compare.c), and sequences in a process: the real libvirt's embedded driver
 # takes a while to open, and slows down with what it has seen.
 STEPS = 30
 SLICE = 25
+
+# What meson counts as skipped.
+SKIPPED = 77
 
 # Slices that run at the same time.
 TOGETHER = 3
@@ -77,15 +83,48 @@ class Pair:
 PAIRS = {
     "qemu-embedded": Pair(LIBVIRT_QEMU, EMBEDDED, "qemu", ("external",)),
     "test-embedded": Pair(LIBVIRT_TEST, EMBEDDED, "test", ("common", "dataless")),
-    "qemu-companion": Pair(LIBVIRT_QEMU, COMPANION_QEMU, "qemu", ("external",)),
+    "qemu-companion": Pair(LIBVIRT_QEMU, COMPANION_QEMU, "qemu", ("external", "rename")),
     "test-companion": Pair(
-        LIBVIRT_TEST, COMPANION_TEST, "test", ("external", "guests", "dataless")
+        LIBVIRT_TEST, COMPANION_TEST, "test", ("external", "rename", "guests", "dataless")
     ),
 }
 
 
+# What is declared in libvirt-domain-snapshot.h.
+FUNCTIONS = (
+    "virDomainHasCurrentSnapshot",
+    "virDomainListAllSnapshots",
+    "virDomainRevertToSnapshot",
+    "virDomainSnapshotCreateXML",
+    "virDomainSnapshotCurrent",
+    "virDomainSnapshotDelete",
+    "virDomainSnapshotFree",
+    "virDomainSnapshotGetConnect",
+    "virDomainSnapshotGetDomain",
+    "virDomainSnapshotGetName",
+    "virDomainSnapshotGetParent",
+    "virDomainSnapshotGetXMLDesc",
+    "virDomainSnapshotHasMetadata",
+    "virDomainSnapshotIsCurrent",
+    "virDomainSnapshotListAllChildren",
+    "virDomainSnapshotListChildrenNames",
+    "virDomainSnapshotListNames",
+    "virDomainSnapshotLookupByName",
+    "virDomainSnapshotNum",
+    "virDomainSnapshotNumChildren",
+    "virDomainSnapshotRef",
+)
+
+# From so many steps on a run in which one of them never succeeded shows too little.
+ENOUGH_STEPS = 2000
+
+
 class Failure(Exception):
     """A run that could not be made, as opposed to one that shows a difference."""
+
+
+class Missing(Failure):
+    """libvirt's driver cannot be opened here."""
 
 
 class Runner:
@@ -124,7 +163,7 @@ class Runner:
         after = [directory, pair.domain_type]
         process = self.start(pair.theirs, root, ["--definitions"], after, subprocess.DEVNULL)
         if process.wait() != 0:
-            raise Failure((root / "stderr").read_text())
+            raise Missing((root / "stderr").read_text())
         shutil.rmtree(root)
         return directory
 
@@ -189,6 +228,7 @@ class Comparison:
 
     def __init__(self, pair_name):
         self.pair_name = pair_name
+        self.made = Counter()
         self.calls = 0
         self.succeeded = Counter()
         self.used = Counter()
@@ -196,16 +236,30 @@ class Comparison:
         self.uncompared = 0
         self.differences = []
 
+    def count(self, line):
+        """Counts a call that is compared."""
+        if line["call"] in ("state", "images"):
+            return
+        function = line["call"].split("(")[0]
+        self.calls += 1
+        self.made[function] += 1
+        if line["error"] is None:
+            self.succeeded[function] += 1
+
+    def untried(self):
+        """Functions that the run is about, and of which no call, or no successful one, was seen."""
+        return sorted(name for name in FUNCTIONS if not self.succeeded[name])
+
     def sequence(self, theirs, ours):
         """Compares one sequence, up to where the two may go different ways."""
+        run = excuses.Run(self.pair_name)
         for index, (their_line, our_line) in enumerate(zip(theirs, ours)):
-            if their_line["call"] not in ("state", "images"):
-                self.calls += 1
-                if their_line["error"] is None:
-                    self.succeeded[their_line["call"].split("(")[0]] += 1
+            self.count(their_line)
             if their_line == our_line:
+                run.note(our_line)
                 continue
-            verdict = excuses.judge(their_line, our_line, self.pair_name)
+            verdict = excuses.judge(their_line, our_line, run)
+            run.note(our_line)
             self.used.update(verdict.names)
             if not verdict.is_excused:
                 self.differences.append((theirs[: index + 1], their_line, our_line))
@@ -262,10 +316,13 @@ def compare_pair(runner, name, arguments):
         print(f"    excused {count:5} × {excuse}")
     if arguments.verbose:
         for call, count in sorted(comparison.succeeded.items()):
-            print(f"    succeeded {count:5} × {call}")
+            print(f"    succeeded {count:5} of {comparison.made[call]:5} × {call}")
     for difference in comparison.differences[: arguments.show]:
         show(difference, arguments.verbose)
-    return not comparison.differences
+    untried = comparison.untried() if arguments.steps >= ENOUGH_STEPS else []
+    for function in untried:
+        print(f"    {function} never succeeded: the run shows too little")
+    return not comparison.differences and not untried
 
 
 def main():
@@ -280,10 +337,17 @@ def main():
     parser.add_argument("--show", type=int, default=10, help="differences to print")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
+    wrong = rows.wrong(DIFFERENCES, excuses.names())
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory(prefix="virsnap-compare-") as directory:
         runner = Runner(arguments, directory)
         try:
             results = [compare_pair(runner, name, arguments) for name in arguments.pair or PAIRS]
+        except Missing as missing:
+            print(f"skipped: {missing}", file=sys.stderr)
+            return SKIPPED
         except Failure as failure:
             print(failure, file=sys.stderr)
             return 1

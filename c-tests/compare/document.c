@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_NAME = 300, MANY_DISKS = 300 };
+enum { MANY_DISKS = 300 };
 
 /* What a document says; a part that is NULL is left out. */
 struct parts {
@@ -19,56 +19,6 @@ struct parts {
     char *domain;
     const char *more;
 };
-
-/* Names that are taken in by REDEFINE; their data never existed. */
-static const char *const tree_names[] = {"t0", "t1", "t2", "t3", "t4", "t5", "t6"};
-
-/* No short number: qemu-img takes it for an ID first (D10). */
-static const char *const odd_names[] = {
-    "a/b", ".hidden", "..", " padded ", "two words", "&lt;tag&gt;", "\xc3\xa4\xe2\x82\xac", "%s%n",
-    "-c", "quo&quot;te", "tab&#9;", "&apos;", "new&#10;line", "back\\slash", "",
-};
-
-char *some_name(struct world *world)
-{
-    struct random *random = &world->random;
-    unsigned int kind = random_below(random, 100);
-
-    if (kind < 55)
-        return format("%s", random_word(random, tree_names));
-    if (kind < 92 && world->fresh_names)
-        return format("c%u", random_below(random, world->fresh_names));
-    return format("%s", kind < 96 ? "none" : random_word(random, odd_names));
-}
-
-static char *long_name(void)
-{
-    char *name = malloc(LONG_NAME + 1);
-
-    assert_non_null(name);
-    memset(name, 'n', LONG_NAME);
-    name[LONG_NAME] = '\0';
-    return name;
-}
-
-/* New names, mostly: one whose data is still in the images is refused here (D11). */
-static char *create_name(struct world *world)
-{
-    struct random *random = &world->random;
-    unsigned int kind = random_below(random, 100);
-
-    if (kind < 82)
-        return format("c%u", world->fresh_names++);
-    if (kind < 88)
-        return format("%s", random_word(random, tree_names));
-    if (kind < 92 && !world->has_unnamed) {
-        world->has_unnamed = true;
-        return NULL;
-    }
-    if (kind == 99 && random_chance(random, 30))
-        return long_name();
-    return format("%s", random_word(random, odd_names));
-}
 
 static const char *some_memory(struct random *random)
 {
@@ -256,7 +206,7 @@ static char *broken(struct world *world, char *document)
 
 static char *finished(struct world *world, struct parts *parts)
 {
-    char *document = broken(world, assembled(world, parts));
+    char *document = assembled(world, parts);
 
     free(parts->name);
     free(parts->parent);
@@ -271,6 +221,13 @@ static const char *some_description(struct random *random)
                                         " blanks ", "<b>x</b>", "\xc3\xa4"};
 
     return random_chance(random, 30) ? random_word(random, words) : NULL;
+}
+
+char *plain_create_document(struct world *world)
+{
+    struct parts parts = {.name = format("c%u", world->fresh_names++)};
+
+    return finished(world, &parts);
 }
 
 char *create_document(struct world *world)
@@ -292,7 +249,7 @@ char *create_document(struct world *world)
     /* Without external snapshots a memory file is one all the same. */
     if (!world->has_external && parts.memory && strstr(parts.memory, "file="))
         parts.memory = NULL;
-    return finished(world, &parts);
+    return broken(world, finished(world, &parts));
 }
 
 static const char *some_state(struct random *random)
@@ -344,6 +301,22 @@ static void avoid_crash(const struct world *world, struct parts *parts)
     parts->domain = nested_definition(format("%s", world->definition));
 }
 
+char *plain_redefine_document(struct world *world)
+{
+    static const char *const states[] = {"shutoff", "shutoff", "running", "disk-snapshot"};
+    struct random *random = &world->random;
+    struct parts parts = {
+        .name = tree_name(world),
+        .state = random_word(random, states),
+        .created = "55",
+    };
+
+    if (random_chance(random, 75))
+        parts.parent = known_name(world);
+    parts.domain = nested_definition(format("%s", world->definition));
+    return finished(world, &parts);
+}
+
 char *redefine_document(struct world *world)
 {
     struct random *random = &world->random;
@@ -353,9 +326,11 @@ char *redefine_document(struct world *world)
         .created = some_time(random),
     };
 
-    parts.name = random_chance(random, 80) ? format("%s", random_word(random, tree_names))
+    parts.name = random_chance(random, 80) ? tree_name(world)
                                            : some_name(world);
-    if (random_chance(random, 65))
+    if (random_chance(random, 40))
+        parts.parent = known_name(world);
+    else if (random_chance(random, 40))
         parts.parent = some_name(world);
     if (random_chance(random, 20))
         parts.memory = some_memory(random);
@@ -373,5 +348,5 @@ char *redefine_document(struct world *world)
         parts.name = NULL;
     }
     avoid_crash(world, &parts);
-    return finished(world, &parts);
+    return broken(world, finished(world, &parts));
 }

@@ -122,6 +122,19 @@ static char *replace_and_free(char *text, const char *old, const char *new_text)
     return out;
 }
 
+/* The definition as the library gives it back, or NULL. Freed by the caller. */
+static char *formatted(virConnectPtr connection, const char *xml)
+{
+    virDomainPtr domain = virDomainDefineXML(connection, xml);
+    char *text = domain ? virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE) : NULL;
+
+    if (domain) {
+        virDomainUndefine(domain);
+        virDomainFree(domain);
+    }
+    return text;
+}
+
 void write_definitions(const struct setting *setting, const char *domain_type)
 {
     bool is_test = strcmp(domain_type, "test") == 0;
@@ -133,8 +146,9 @@ void write_definitions(const struct setting *setting, const char *domain_type)
                            domain_type, name_mark, uuid_mark, is_test ? "i686" : "x86_64",
                            is_test ? "" : " machine='pc'", devices[kind]);
         char *path = format("%s/%s.xml", setting->definitions, domain_kinds[kind]);
-        virDomainPtr domain = virDomainDefineXML(setting->connection, xml);
-        char *text = domain ? virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE) : NULL;
+        char *first = formatted(setting->connection, xml);
+        /* libvirt 9.0 adds controllers in one order and reads them back in another. */
+        char *text = first ? formatted(setting->connection, first) : NULL;
         FILE *file = text ? fopen(path, "w") : NULL;
 
         if (!file) {
@@ -143,9 +157,8 @@ void write_definitions(const struct setting *setting, const char *domain_type)
         }
         fputs(text, file);
         fclose(file);
-        virDomainUndefine(domain);
-        virDomainFree(domain);
         free(text);
+        free(first);
         free(path);
         free(xml);
     }

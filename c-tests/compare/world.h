@@ -16,6 +16,7 @@ struct setting {
     virConnectPtr read_only;
     bool has_external;        /* external snapshots may be asked for */
     bool has_common_flags;    /* leave out what libvirt's test driver takes otherwise */
+    bool has_rename;          /* domains may be renamed */
     bool has_guests;          /* domains may run */
     bool has_data;            /* libvirt's test driver touches no image */
 };
