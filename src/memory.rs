@@ -134,7 +134,10 @@ impl Allocator {
 
 // SAFETY: `System` keeps the contract for what it has handed out, `Reserve` for the rest; which of
 // them that is follows from the address. Nothing here unwinds.
+//
+// Not inlined: with it, each of the library's allocations is one, and its code 15 % larger.
 unsafe impl GlobalAlloc for Allocator {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the same contract.
         let memory = unsafe { System.alloc(layout) };
@@ -144,6 +147,7 @@ unsafe impl GlobalAlloc for Allocator {
         memory
     }
 
+    #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the same contract.
         let memory = unsafe { System.alloc_zeroed(layout) };
@@ -158,6 +162,7 @@ unsafe impl GlobalAlloc for Allocator {
         memory
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         if RESERVE.holds(memory) {
             RESERVE.give_back(memory, layout);
@@ -167,6 +172,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if RESERVE.holds(memory) {
             // SAFETY: the same contract.
