@@ -1,7 +1,7 @@
 """Runs the benchmark on the real libvirt and on this library in turn, and writes docs/benchmarks.md.
 
 usage: compare.py SNAPBENCH OUR_LIBRARY LIBVIRT_LIBRARY [--memory DIR] [--disk DIR] [--rounds N]
-                  [--results FILE] [--output DIR]
+                  [--sizes N,...] [--results FILE] [--output DIR]
 
 CPU figures are taken on a memory file system (--memory), durable ones on a disk (--disk). Each
 step is run A B A B ...; the figure is the median. --results keeps every line that is measured, as
@@ -32,8 +32,12 @@ namespaces=[]
 stdio_handler="file"
 """
 
+# Where no image is needed none is there.
+IMAGES = "/srv/images"
 LIBRARIES = ("libvirt", "virsnap")
-SIZES = (100, 1000, 10000)
+SIZES = "100,1000,10000,100000"
+# libvirt needs hours for more, or dies.
+LIBVIRT_REACH = 10000
 # Seconds that one process may take.
 TIME_LIMIT = 300
 
@@ -47,7 +51,7 @@ class Bench:
         self.lines = []
         self.templates = {}
 
-    def run(self, library, root, shape, count, group, images="/srv/images", place="memory",
+    def run(self, library, root, shape, count, group, images=IMAGES, place="memory",
             keep=True):
         """One process of the benchmark; False if it failed or took too long."""
         command = [self.program, "-r", root, "-s", shape, "-n", str(count), "-i", images]
@@ -77,24 +81,24 @@ class Bench:
             with open(self.results, "a", encoding="utf-8") as results:
                 results.write(json.dumps(line) + "\n")
 
-    def fresh(self, library, directory):
+    def fresh(self, library, directory, images=IMAGES):
         """A state of that library with the domain defined and no snapshots."""
-        template = self.templates.get((library, directory))
+        template = self.templates.get((library, directory, images, None))
         if not template:
             template = tempfile.mkdtemp(prefix=f"{library}-", dir=directory)
             if library == "libvirt":
                 (Path(template) / "etc").mkdir()
                 (Path(template) / "etc" / "qemu.conf").write_text(EMBEDDED)
-            if not self.run(library, template, "chain", 1, "define", keep=False):
+            if not self.run(library, template, "chain", 1, "define", images, keep=False):
                 sys.exit(f"{library} does not work here")
-            self.templates[library, directory] = template
+            self.templates[library, directory, images, None] = template
         return copied(template)
 
-    def stored(self, library, directory, shape, count):
+    def stored(self, library, directory, shape, count, images=IMAGES):
         """A state with that hierarchy in the files that libvirt wrote, or our own beyond its reach."""
-        key = (library, directory, shape, count)
+        key = (library, directory, images, shape, count)
         if key not in self.templates:
-            state = self.fresh(library, directory)
+            state = self.fresh(library, directory, images)
             source = self.written(directory, shape, count)
             shutil.copytree(source, folder(library, state), dirs_exist_ok=True)
             self.templates[key] = state
@@ -104,7 +108,7 @@ class Bench:
         """The snapshot files of a hierarchy, from libvirt where it can build one in a minute."""
         key = (directory, shape, count)
         if key not in self.templates:
-            library = "libvirt" if count <= 10000 else "virsnap"
+            library = "libvirt" if count <= LIBVIRT_REACH + 1000 else "virsnap"
             state = self.fresh(library, directory)
             if not self.run(library, state, shape, count, "build", keep=False):
                 sys.exit("no hierarchy to measure with")
@@ -117,16 +121,16 @@ class Bench:
             shutil.rmtree(self.templates.pop(key))
 
     def pair(self, group, directory, shape, count, *, filled=True, libraries=LIBRARIES, rounds=None,
-             place="memory", images=None):
+             place="memory", images=IMAGES):
         """The libraries in turn, each time on a state of its own."""
         print(f"{group} {shape} {count} ({place})", flush=True)
         for _ in range(rounds or self.rounds):
             for library in libraries:
                 if filled:
-                    state = self.stored(library, directory, shape, count)
+                    state = self.stored(library, directory, shape, count, images)
                 else:
-                    state = self.fresh(library, directory)
-                self.run(library, state, shape, count, group, images or "/srv/images", place)
+                    state = self.fresh(library, directory, images)
+                self.run(library, state, shape, count, group, images, place)
                 shutil.rmtree(state)
                 shutil.rmtree(f"{state}-bare", ignore_errors=True)
 
@@ -147,12 +151,12 @@ def folder(library, state):
     return Path(state) / inside / "guest-a"
 
 
-def measure(bench, memory, disk):
+def measure(bench, memory, disk, sizes):
     for place, directory in (("memory", memory), ("disk", disk)):
         root = tempfile.mkdtemp(dir=directory)
         bench.run("machine", root, "random", 500, "limits", place=place)
     bench.pair("empty", memory, "random", 0, filled=False)
-    for count in SIZES:
+    for count in (size for size in sizes if size <= LIBVIRT_REACH):
         few = 1 if count >= 10000 else None
         for shape in ("wide", "random", "balanced", "chain"):
             bench.pair("build", memory, shape, count, filled=False, rounds=few)
@@ -170,21 +174,27 @@ def measure(bench, memory, disk):
     # libvirt needs about N * N / 2 writes for a chain, and dies in a branching subtree.
     bench.pair("delete-subtree", memory, "chain", 100)
     bench.pair("delete-subtree", memory, "random", 1000, libraries=("virsnap",))
-    for shape in ("random", "chain"):
-        for group in ("build", "load", "calls", "lists"):
-            filled = group != "build"
-            bench.pair(group, memory, shape, 100000, filled=filled, libraries=("virsnap",), rounds=1)
-        bench.forget(100000)
-    bench.pair("delete-leaves", memory, "wide", 100200, libraries=("virsnap",), rounds=1)
-    bench.forget(100200)
+    for count in (size for size in sizes if size > LIBVIRT_REACH):
+        measure_alone(bench, memory, count)
     bench.pair("durable", disk, "wide", 200, filled=False, place="disk")
     bench.pair("delete-node", disk, "group", 1002, place="disk", rounds=1)
     bench.pair("delete-root", disk, "chain", 1000, place="disk", rounds=1)
     bench.pair("delete-subtree", disk, "chain", 100, place="disk", rounds=1)
     bench.pair("delete-subtree", disk, "random", 1000, place="disk", libraries=("virsnap",))
     images = tempfile.mkdtemp(dir=disk)
-    for count in (100, 10000):
+    for count in (min(sizes), min(max(sizes), LIBVIRT_REACH)):
         bench.pair("real", disk, "random", count, place="disk", images=images, rounds=2)
+
+
+def measure_alone(bench, memory, count):
+    """What is beyond libvirt's reach."""
+    for shape in ("random", "chain"):
+        for group in ("build", "load", "calls", "lists"):
+            bench.pair(group, memory, shape, count, filled=group != "build", libraries=("virsnap",),
+                       rounds=1)
+        bench.forget(count)
+    bench.pair("delete-leaves", memory, "wide", count + 200, libraries=("virsnap",), rounds=1)
+    bench.forget(count + 200)
 
 
 def medians(lines):
@@ -210,6 +220,7 @@ def main():
     parser.add_argument("--memory", default="/dev/shm")
     parser.add_argument("--disk", default=tempfile.gettempdir())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sizes", default=SIZES)
     parser.add_argument("--results")
     parser.add_argument("--output", default="docs")
     options = parser.parse_args()
@@ -223,7 +234,7 @@ def main():
         tempfile.TemporaryDirectory(prefix="snapbench-", dir=options.memory) as memory,
         tempfile.TemporaryDirectory(prefix="snapbench-", dir=options.disk) as disk,
     ):
-        measure(bench, memory, disk)
+        measure(bench, memory, disk, [int(size) for size in options.sizes.split(",")])
     if options.output:
         report.write(medians(bench.lines), Path(options.output))
 

@@ -45,6 +45,9 @@ mod place;
 
 const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
 
+/// The password in each definition.
+const SECRET: &str = "hunter2";
+
 /// Calls of one input, and elements of one array.
 const CALLS: usize = 64;
 const SLOTS: usize = 8;
@@ -128,7 +131,7 @@ fn definition(name: &str) -> CString {
     let uuid = UUID.replace("1809", &format!("18{:02x}", name.len() % 4));
     let text = format!(
         "<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><vcpu>4294967295</vcpu>\
-         <os><type>hvm</type></os><devices><graphics passwd='hunter2'/></devices></domain>"
+         <os><type>hvm</type></os><devices><graphics passwd='{SECRET}'/></devices></domain>"
     );
     CString::new(text).unwrap_or_default()
 }
@@ -143,7 +146,7 @@ fn last_message() -> String {
     let text = unsafe { CStr::from_ptr(message) };
     let text = text.to_string_lossy().into_owned();
     assert!(!text.contains(".rs:"), "a panic was stopped: {text}");
-    assert!(!text.contains("hunter2"), "a password: {text}");
+    assert!(!text.contains(SECRET), "a password: {text}");
     text
 }
 
@@ -204,8 +207,14 @@ impl Session<'_> {
         if shape >= 240 {
             let length = usize::from(self.byte());
             let bytes: Vec<u8> = (0..length).map(|_| self.byte()).collect();
-            let end = bytes.iter().position(|byte| *byte == 0);
-            return CString::new(&bytes[..end.unwrap_or(length)]).unwrap_or_default();
+            let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(length);
+            let text = bytes.get(..end).unwrap_or_default();
+            // Where it is no password an error may quote it.
+            let names_secret = text
+                .windows(SECRET.len())
+                .any(|part| part == SECRET.as_bytes());
+            let text = if names_secret { &[] } else { text };
+            return CString::new(text).unwrap_or_default();
         }
         let escaped = |name: &str| name.replace('&', "&amp;");
         let (name, parent) = (escaped(self.name()), escaped(self.name()));
