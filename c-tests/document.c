@@ -344,6 +344,67 @@ static void external_disk_without_definition_is_named_by_the_stored_one(void **s
     virDomainFree(domain);
 }
 
+/* libvirt 9.0 writes the paths of descendants as if the data had been merged. */
+static void forgetting_a_snapshot_changes_no_path(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *definition;
+    char *low;
+    virDomainSnapshotPtr top;
+    virDomainSnapshotPtr below;
+    virDomainPtr domain;
+
+    if (api_is_libvirt())
+        skip();
+    domain = fixture_domain(fixture, "of", 1);
+    definition = domain_definition(domain);
+    top = redefine(fixture, domain, "disk-snapshot", "", 0);
+    assert_non_null(top);
+    low = document_xml((struct document){
+        .name = "low", .state = "disk-snapshot", .created = "6", .parent = "n",
+        .more = "<disks><disk name='vda'><source file='/o/2'/></disk></disks>",
+        .domain = definition});
+    below = virDomainSnapshotCreateXML(domain, low, REDEFINE);
+    assert_non_null(below);
+    assert_int_equal(virDomainSnapshotDelete(top, VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY), 0);
+    assert_text(head(below),
+                "  <memory snapshot='no'/>\n  <disks>\n"
+                "    <disk name='vda' snapshot='external' type='file'>\n"
+                "      <source file='/o/2'/>\n    </disk>\n  </disks>\n");
+    free(low);
+    free(definition);
+    virDomainSnapshotFree(below);
+    virDomainSnapshotFree(top);
+    virDomainFree(domain);
+}
+
+/* libvirt 9.0 leaves the time out of its file, and cannot load it again. */
+static void a_time_of_zero_can_be_loaded_again(void **state)
+{
+    struct fixture *fixture = *state;
+    virDomainPtr domain;
+    char *definition;
+    char *xml;
+
+    if (api_is_libvirt())
+        skip();
+    domain = fixture_domain(fixture, "epoch", 1);
+    definition = domain_definition(domain);
+    xml = document_xml((struct document){
+        .name = "z", .state = "shutoff", .created = "0", .domain = definition});
+    virDomainSnapshotFree(virDomainSnapshotCreateXML(domain, xml, REDEFINE));
+    free(xml);
+    free(definition);
+    virDomainFree(domain);
+    assert_int_equal(virConnectClose(fixture->connection), 0);
+    fixture->connection = virConnectOpen(fixture->uri);
+    assert_non_null(fixture->connection);
+    domain = virDomainLookupByName(fixture->connection, "epoch");
+    assert_non_null(domain);
+    assert_text(tree_text(domain), "z");
+    virDomainFree(domain);
+}
+
 /* Names and texts as they are; an empty element is none; the first of several counts. */
 static void texts_are_taken_as_they_are(void **state)
 {
@@ -389,6 +450,8 @@ int main(void)
         fixture_test(what_stands_behind_the_definition_is_kept),
         fixture_test(validation_refuses_what_the_schema_does_not_know),
         fixture_test(external_disk_without_definition_is_named_by_the_stored_one),
+        fixture_test(forgetting_a_snapshot_changes_no_path),
+        fixture_test(a_time_of_zero_can_be_loaded_again),
         fixture_test(texts_are_taken_as_they_are),
     };
 
