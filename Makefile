@@ -52,12 +52,13 @@ stress: ## 8 processes of 8 threads on one domain for a minute
 	meson compile -C build-check stress
 	build-check/c-tests/stress 60
 
-compare: ## the same random calls on libvirt and here, answer by answer; SEED=1 STEPS=3000
+compare: ## the same random calls on libvirt and here, answer by answer; SEED=1..20 STEPS=3000
 	$(call step,compare with the real libvirt)
 	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
 		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
 	meson compile -C build-check
 	c-tests/compare/compare.py --program $(CURDIR)/build-check/c-tests/compare/compare \
+		--preloaded $(CURDIR)/build-check/c-tests/compare/compare-preloaded \
 		--libvirt "$$(pkg-config --variable=libdir libvirt)/libvirt.so.0" \
 		--virsnap $(CURDIR)/build-check/libvirsnap.so.0 \
 		--seed $(or $(SEED),1) --steps $(or $(STEPS),3000)

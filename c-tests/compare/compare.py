@@ -2,7 +2,7 @@
 """Runs the same random calls against two libraries and compares every answer.
 
 usage: compare.py --program PROGRAM --preloaded PROGRAM --libvirt LIBRARY --virsnap LIBRARY
-                  [--seed N] [--steps N] [--pair NAME] [--show N] [--verbose]
+                  [--seed N[..M]] [--steps N] [--pair NAME] [--show N] [--verbose]
 
 PROGRAM loads the library that it is told of; the preloaded one is linked with libvirt.
 
@@ -25,7 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import excuses
+import excuses  # noqa: F401 (its entries enter themselves)
+import judging
 import rows
 
 DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
@@ -157,7 +158,7 @@ class Runner:
 
     def definitions(self, pair):
         """The definitions of domains, as libvirt writes them."""
-        directory = self.directory / f"definitions-{pair.domain_type}"
+        directory = self.directory / f"definitions-{next(self.numbers)}"
         directory.mkdir()
         root = self.root()
         after = [directory, pair.domain_type]
@@ -252,13 +253,13 @@ class Comparison:
 
     def sequence(self, theirs, ours):
         """Compares one sequence, up to where the two may go different ways."""
-        run = excuses.Run(self.pair_name)
+        run = judging.Run(self.pair_name)
         for index, (their_line, our_line) in enumerate(zip(theirs, ours)):
             self.count(their_line)
             if their_line == our_line:
                 run.note(our_line)
                 continue
-            verdict = excuses.judge(their_line, our_line, run)
+            verdict = judging.judge(their_line, our_line, run)
             run.note(our_line)
             self.used.update(verdict.names)
             if not verdict.is_excused:
@@ -288,10 +289,10 @@ def show(difference, verbose):
     for field in sorted(theirs.keys() | ours.keys()):
         left, right = theirs.get(field), ours.get(field)
         if left != right:
-            excuses.show_field(field, left, right)
+            judging.show_field(field, left, right)
 
 
-def compare_pair(runner, name, arguments):
+def compare_pair(runner, name, seed, arguments):
     """Compares one pair; whether nothing differs that is not excused."""
     pair = PAIRS[name]
     definitions = runner.definitions(pair)
@@ -302,13 +303,13 @@ def compare_pair(runner, name, arguments):
     ]
     # Most of the time is spent waiting: for qemu-img, for a QEMU that libvirt starts.
     with ThreadPoolExecutor(max_workers=TOGETHER) as pool:
-        runs = pool.map(lambda ends: runner.slice(pair, definitions, arguments.seed, *ends), slices)
+        runs = pool.map(lambda ends: runner.slice(pair, definitions, seed, *ends), slices)
         for lines in runs:
             theirs, ours = map(by_sequence, lines)
             for number in theirs:
                 comparison.sequence(theirs[number], ours.get(number, []))
     print(
-        f"{name}: seed {arguments.seed}, {sequences} sequences, {comparison.calls} calls compared, "
+        f"{name}: seed {seed}, {sequences} sequences, {comparison.calls} calls compared, "
         f"{len(comparison.differences)} unexcused; {comparison.cut} sequences cut at an excused "
         f"difference ({comparison.uncompared} lines after it)"
     )
@@ -325,26 +326,36 @@ def compare_pair(runner, name, arguments):
     return not comparison.differences and not untried
 
 
+def seeds(text):
+    """The seeds that N or N..M names."""
+    first, _, last = text.partition("..")
+    return range(int(first), int(last or first) + 1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", required=True)
     parser.add_argument("--preloaded", required=True)
     parser.add_argument("--libvirt", required=True)
     parser.add_argument("--virsnap", required=True)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=seeds, default=[1], help="N, or N..M")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--pair", choices=PAIRS, action="append")
     parser.add_argument("--show", type=int, default=10, help="differences to print")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
-    wrong = rows.wrong(DIFFERENCES, excuses.names())
+    wrong = rows.wrong(DIFFERENCES, judging.names())
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="virsnap-compare-") as directory:
         runner = Runner(arguments, directory)
         try:
-            results = [compare_pair(runner, name, arguments) for name in arguments.pair or PAIRS]
+            results = [
+                compare_pair(runner, name, seed, arguments)
+                for name in arguments.pair or PAIRS
+                for seed in arguments.seed
+            ]
         except Missing as missing:
             print(f"skipped: {missing}", file=sys.stderr)
             return SKIPPED

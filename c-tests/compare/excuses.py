@@ -1,119 +1,25 @@
 """The differences from libvirt 9.0 that are meant, one entry each, as narrow as can be.
 
-docs/differences.md says why, under the same names (rows.py sees to that). An entry either changes
-what is compared in both lines (`rewrite`), so that all the rest of them must still agree, or says
-that from here on the two libraries go different ways, and the sequence ends (`parting`).
+docs/differences.md says why, under the same names (rows.py sees to that).
 """
 
-import copy
-import difflib
 import re
-from dataclasses import dataclass, field
 
-REWRITES = []
-PARTINGS = []
+from judging import (
+    DEFINITION,
+    PASSWORD,
+    document_pairs,
+    error_code,
+    error_domain,
+    message,
+    parting,
+    rewrite,
+    shows_secrets,
+    told,
+)
 
 EMBEDDED_PAIRS = ("qemu-embedded", "test-embedded")
 TEST_PAIRS = ("test-embedded", "test-companion")
-
-
-@dataclass
-class Verdict:
-    """What is to be thought of two lines that differ."""
-
-    is_excused: bool
-    ends_sequence: bool = False
-    names: list = field(default_factory=list)
-
-
-class Run:
-    """What the sequence has shown up to a line."""
-
-    def __init__(self, pair):
-        self.pair = pair
-        self.given = set()
-
-    def note(self, line):
-        """Remembers the definitions that a call was given."""
-        self.given.update(map(told, DEFINITION.findall(line.get("input") or "")))
-
-
-def names():
-    """The names of all entries."""
-    return {name for name, _ in REWRITES + PARTINGS}
-
-
-def rewrite(name):
-    """Enters a function (theirs, ours, run) that may change both lines."""
-
-    def enter(function):
-        REWRITES.append((name, function))
-        return function
-
-    return enter
-
-
-def parting(name):
-    """Enters a function (theirs, ours, run) that says whether the two go different ways."""
-
-    def enter(function):
-        PARTINGS.append((name, function))
-        return function
-
-    return enter
-
-
-def judge(theirs, ours, run):
-    """Compares two lines that differ."""
-    for name, parts in PARTINGS:
-        if parts(theirs, ours, run):
-            return Verdict(True, True, [name])
-    theirs, ours = copy.deepcopy(theirs), copy.deepcopy(ours)
-    names = []
-    for name, change in REWRITES:
-        before = copy.deepcopy((theirs, ours))
-        change(theirs, ours, run)
-        if (theirs, ours) != before:
-            names.append(name)
-        if theirs == ours:
-            return Verdict(True, False, names)
-    return Verdict(False)
-
-
-def show_field(name, theirs, ours):
-    """Prints what differs in one field of two lines."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        for key in sorted(theirs.keys() | ours.keys()):
-            if theirs.get(key) != ours.get(key):
-                show_field(f"{name}.{key}", theirs.get(key), ours.get(key))
-        return
-    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-        for index, (left, right) in enumerate(zip(theirs, ours)):
-            if left != right:
-                show_field(f"{name}[{index}]", left, right)
-        return
-    if isinstance(theirs, str) and isinstance(ours, str) and "\n" in theirs:
-        print(f"  {name}:")
-        lines = difflib.unified_diff(theirs.splitlines(), ours.splitlines(), "theirs", "ours", "", "", 1, "")
-        for line in lines:
-            print(f"      {line}")
-        return
-    print(f"  {name}\n      theirs: {theirs!r}\n      ours:   {ours!r}")
-
-
-def error_code(line):
-    """The code of the line's error, or 0."""
-    return line["error"]["code"] if line["error"] else 0
-
-
-def error_domain(line):
-    """The error domain of the line's error, or 0."""
-    return line["error"]["domain"] if line["error"] else 0
-
-
-def message(line):
-    """The message of the line's error, or nothing."""
-    return line["error"]["message"] if line["error"] else ""
 
 
 @rewrite("D57")
@@ -124,7 +30,6 @@ def function_names_in_flag_errors(theirs, ours, _run):
         for line, match in zip((theirs, ours), found):
             line["error"]["message"] = match[1]
             line["error"]["str1"] = "function"
-            continue
     # Flag pairs that libvirt checks in its driver name the driver's function, too.
     if message(theirs) == message(ours) and "lag" in message(theirs)[:4]:
         if theirs["error"]["str1"].startswith(("qemu", "test")) and error_domain(theirs) in (10, 12):
@@ -199,26 +104,6 @@ def test_driver_number(theirs, ours, run):
             theirs["error"]["domain"] = 10
 
 
-def documents(line):
-    """Where a state has documents: the holder and the key of each."""
-    if line["call"] == "state":
-        yield line["value"], "domain"
-        for snapshot in line["value"]["snapshots"]:
-            yield snapshot, "xml"
-    elif line["call"].startswith("virDomainSnapshotGetXMLDesc") and line["value"]:
-        yield line, "value"
-    elif "input" in line:
-        yield line, "input"
-
-
-def document_pairs(theirs, ours):
-    """The documents of two lines side by side, as far as both have them."""
-    for (holder, key), (our_holder, our_key) in zip(documents(theirs), documents(ours)):
-        if isinstance(holder[key], str) and isinstance(our_holder[our_key], str):
-            if holder[key] != our_holder[our_key]:
-                yield holder, our_holder, key
-
-
 @rewrite("D19")
 def delete_succeeds_and_leaves_an_error(theirs, ours, _run):
     if theirs["call"].startswith("virDomainSnapshotDelete") and theirs["value"] == 0 == ours["value"]:
@@ -252,15 +137,6 @@ def data_that_is_not_there(theirs, ours, _run):
             theirs["error"] = ours["error"]
 
 
-PASSWORD = re.compile(r" passwd='[^']*'")
-DEFINITION = re.compile(r"<domain type=.*?</domain>", re.DOTALL)
-
-
-def shows_secrets(line):
-    """Whether the documents of a line may have passwords."""
-    return line["call"] == "state" or not re.search(r"GetXMLDesc\(.*, 0\)$", line["call"])
-
-
 @rewrite("D21")
 def passwords_are_kept(theirs, ours, _run):
     if not shows_secrets(ours):
@@ -268,12 +144,6 @@ def passwords_are_kept(theirs, ours, _run):
     for left, right, key in document_pairs(theirs, ours):
         if not PASSWORD.search(left[key]):
             right[key] = PASSWORD.sub("", right[key])
-
-
-def told(definition):
-    """What a definition says, however it is indented; a revert gives it the domain's name."""
-    text = re.sub(r"<name>(d\d+)x?</name>", r"<name>\1</name>", PASSWORD.sub("", definition))
-    return tuple(line.strip() for line in text.splitlines())
 
 
 def own_definition(theirs, ours):
