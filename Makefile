@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo bench check compare crash memory stress sanitize install clean header help set-up simulate fuzz \
+.PHONY: build demo bench check compare crash memory stress sanitize miri install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -67,6 +67,10 @@ sanitize: ## the C harness under AddressSanitizer and ThreadSanitizer; needs a n
 	$(call step,sanitize)
 	tools/sanitize address
 	tools/sanitize thread
+
+miri: ## raw pointers, atomics and threads under Miri; needs a nightly toolchain with it
+	$(call step,miri)
+	tools/miri
 
 install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 	meson install -C build --no-rebuild

@@ -7,7 +7,7 @@
 //! the known state, before a handle is handed out. In between, the reserve carries it on.
 //!
 //! The reserve is part of the library's zeroed data: it costs address space, and memory only once
-//! it is used. What is sized by the program's input and may be larger asks before: `try_reserve`,
+//! it is used. A Rust program that uses the crate can have no global allocator of its own. What is sized by the program's input and may be larger asks before: `try_reserve`,
 //! or [`ensure`] for the work of a crate.
 
 #![allow(
