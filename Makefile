@@ -82,8 +82,9 @@ simulate: ## random histories under faults against a model; SEED=1 STEPS=1000000
 	VIRSNAP_SIMULATE_SEED=$(or $(SEED),1) VIRSNAP_SIMULATE_STEPS=$(or $(STEPS),1000000) \
 		cargo test --locked --profile simulate --lib random_histories_under_faults -- --nocapture
 
-fuzz: ## fuzz TARGET for SECONDS with AddressSanitizer (nightly, cargo install cargo-fuzz)
-	cargo +nightly fuzz run $(or $(TARGET),snapshot_xml) -- -max_total_time=$(or $(SECONDS),60) -max_len=4096
+fuzz: ## fuzz TARGET for SECONDS; FUZZ_FLAGS=-snone without AddressSanitizer (nightly, cargo-fuzz)
+	cargo +nightly fuzz run $(FUZZ_FLAGS) $(or $(TARGET),snapshot_xml) -- \
+		-max_total_time=$(or $(SECONDS),60) -max_len=4096 -dict=fuzz/xml.dict
 
 clean: ## remove what was built
 	rm -rf build build-check

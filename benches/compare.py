@@ -20,6 +20,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+import instructions
 import report
 
 EMBEDDED = """user="root"
@@ -54,10 +55,7 @@ class Bench:
     def run(self, library, root, shape, count, group, images=IMAGES, place="memory",
             keep=True):
         """One process of the benchmark; False if it failed or took too long."""
-        command = [self.program, "-r", root, "-s", shape, "-n", str(count), "-i", images]
-        command += ["-d", str(Path(__file__).parent / "domain.xml")]
-        if library != "machine":
-            command += ["-l", self.paths[library]]
+        command = self.command(library, root, shape, count, images)
         try:
             done = subprocess.run(
                 command + [group], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -74,6 +72,30 @@ class Bench:
             if keep:
                 self.keep({**json.loads(line), "place": place})
         return True
+
+    def count_instructions(self, directory, shape, count):
+        """The instructions of each small call, and of REDEFINE."""
+        for group, filled in (("calls", True), ("build", False)):
+            for library in LIBRARIES:
+                print(f"instructions of {group}, {library} {shape} {count}", flush=True)
+                if filled:
+                    state = self.stored(library, directory, shape, count)
+                else:
+                    state = self.fresh(library, directory)
+                command = self.command(library, state, shape, count) + ["-t", "0.001", group]
+                for call, (_, each) in (instructions.count(command) or {}).items():
+                    self.keep({
+                        "place": "memory", "library": library, "shape": shape, "n": count,
+                        "phase": call, "instructions": each})
+                shutil.rmtree(state)
+
+    def command(self, library, root, shape, count, images=IMAGES):
+        """A run of the benchmark but for its group."""
+        command = [self.program, "-r", root, "-s", shape, "-n", str(count), "-i", images]
+        command += ["-d", str(Path(__file__).parent / "domain.xml")]
+        if library != "machine":
+            command += ["-l", self.paths[library]]
+        return command
 
     def keep(self, line):
         self.lines.append(line)
@@ -169,6 +191,7 @@ def measure(bench, memory, disk, sizes):
         bench.pair("transfer", memory, "random", count, rounds=few)
         bench.pair("undefine", memory, "random", count)
         bench.pair("delete-root", memory, "chain", count)
+    bench.count_instructions(memory, "random", min(1000, max(sizes)))
     bench.pair("threads", memory, "random", 1000)
     bench.pair("delete-node", memory, "group", 1002)
     # libvirt needs about N * N / 2 writes for a chain, and dies in a branching subtree.
@@ -202,7 +225,7 @@ def medians(lines):
     groups = defaultdict(lambda: defaultdict(list))
     for line in lines:
         key = tuple(line[name] for name in ("place", "library", "shape", "n", "phase"))
-        for name in ("cpu_us", "wall_us", "bytes", "bytes_each"):
+        for name in ("cpu_us", "wall_us", "bytes", "bytes_each", "instructions"):
             if name in line:
                 groups[key][name].append(line[name])
     return {

@@ -1,7 +1,9 @@
 """Writes docs/benchmarks.md and docs/benchmarks.svg from medians."""
 
+import datetime
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 import plot
@@ -71,6 +73,18 @@ DISK = [
      "ms", 1 / 1000),
 ]
 
+INSTRUCTIONS = [
+    ("look-up, half of them of a missing name", "virDomainSnapshotLookupByName"),
+    ("free", "virDomainSnapshotFree"),
+    ("parent", "virDomainSnapshotGetParent"),
+    ("count of children", "virDomainSnapshotNumChildren"),
+    ("is-current", "virDomainSnapshotIsCurrent"),
+    ("has-metadata", "virDomainSnapshotHasMetadata"),
+    ("has-current", "virDomainHasCurrentSnapshot"),
+    ("XML out", "virDomainSnapshotGetXMLDesc"),
+    ("redefine", "virDomainSnapshotCreateXML"),
+]
+
 LIMITS = [
     ("write, fsync, rename", "write_fsync_rename"),
     ("… and fsync of the directory", "write_fsync_rename_fsync_directory"),
@@ -94,6 +108,11 @@ GROWTH = [
 ]
 
 
+def libvirt_version():
+    command = ["pkg-config", "--modversion", "libvirt"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def number(value):
     if value is None:
         return "–"
@@ -105,6 +124,12 @@ def ratio(one, other):
     return f"{number(one / other)} ×" if one and other else "–"
 
 
+def measured(figures, place, shape, count, phase):
+    """The size asked for, or the largest below it that was measured."""
+    sizes = [key[3] for key in figures if (key[0], key[2], key[4]) == (place, shape, phase)]
+    return max((size for size in sizes if size <= count), default=count)
+
+
 def row(cells):
     return "| " + " | ".join(cells) + " |\n"
 
@@ -113,6 +138,7 @@ def cpu_table(figures):
     text = "## CPU and memory (memory file system)\n\n"
     text += row(["operation", "N", "libvirt", "virsnap", "unit", "libvirt ÷ virsnap"]) + "| --- " * 6 + "|\n"
     for title, shape, count, phase, figure, unit, factor in CPU:
+        count = measured(figures, "memory", shape, count, phase)
         values = [
             figures.get(("memory", library, shape, count, phase), {}).get(figure)
             for library in ("libvirt", "virsnap")
@@ -121,6 +147,19 @@ def cpu_table(figures):
             continue
         shown = [number(value * factor) if value is not None else "–" for value in values]
         text += row([title, f"{count:,}", *shown, unit, ratio(*values)])
+    return text
+
+
+def instructions_table(figures):
+    """Both libraries' counts of the small calls."""
+    text = "\n## Instructions of a call (callgrind, N = 1,000; no system calls)\n\n"
+    text += row(["call", "libvirt", "virsnap", "libvirt ÷ virsnap"]) + "| --- " * 4 + "|\n"
+    for title, call in INSTRUCTIONS:
+        values = [
+            figures.get(("memory", library, "random", 1000, call), {}).get("instructions")
+            for library in ("libvirt", "virsnap")
+        ]
+        text += row([title, *map(number, values), ratio(*values)])
     return text
 
 
@@ -173,9 +212,9 @@ def write(figures, directory):
     machine = f"{os.cpu_count()} processors, {platform.system()} {platform.release()}"
     document = figures[("memory", "machine", "random", 500, "document")]["bytes"]
     text = HEADER.format(
-        date=os.environ.get("BENCH_DATE") or __import__("datetime").date.today(),
-        libvirt=os.environ.get("LIBVIRT_VERSION", ""), machine=machine, document=document)
-    text += cpu_table(figures) + disk_table(figures) + limits_table(figures)
+        date=datetime.date.today(),
+        libvirt=libvirt_version(), machine=machine, document=document)
+    text += cpu_table(figures) + instructions_table(figures) + disk_table(figures) + limits_table(figures)
     text += growth_table(figures, (100, 1000, 10000, 100000))
     notes = Path(__file__).parent / "notes.md"
     if notes.exists():
