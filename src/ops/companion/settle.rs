@@ -38,8 +38,8 @@ pub(in crate::ops) fn settled(
             let is_gone = plan.drop.iter().all(|snapshot| is_gone(domain, snapshot));
             Ok(if is_gone { plan } else { tree.plan_keep() })
         }
-        // libvirt leaves nothing of that kind.
-        Intent::Tidy { .. } => Ok(tree.plan_keep()),
+        // libvirt leaves nothing of that kind, and renames by itself.
+        Intent::Tidy { .. } | Intent::Rename { .. } => Ok(tree.plan_keep()),
         // Not done again: the guest may have run since.
         Intent::Revert { name, .. } => {
             if executor.kept_current()?.as_deref() == Some(name) {
