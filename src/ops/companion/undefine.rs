@@ -14,13 +14,21 @@ fn known(driver: Driver) -> u32 {
     }
 }
 
+/// What libvirt refuses before it looks at snapshots: to keep and to delete NVRAM, or the TPM.
+fn is_contradictory(bits: u32) -> bool {
+    [0xc, 0x60].iter().any(|pair| bits & pair == *pair)
+}
+
 /// virDomainUndefine(), or with flags virDomainUndefineFlags(), of a domain of libvirt's.
 ///
 /// As in libvirt the snapshots of a running domain are no reason to refuse: it goes on without a
 /// definition. They stay here, unless the flags say otherwise (docs/differences.md, D25).
 pub fn undefine(guest: libvirt::Domain, flags: Option<u32>) -> Result<()> {
     let bits = flags.unwrap_or_default();
-    if bits & !known(guest.driver()?) != 0 || guest.rights() == Some(libvirt::Rights::ReadOnly) {
+    if bits & !known(guest.driver()?) != 0
+        || is_contradictory(bits)
+        || guest.rights() == Some(libvirt::Rights::ReadOnly)
+    {
         return guest.undefine(flags);
     }
     let count = super::to_read(guest.again()?)?.tree()?.len();
