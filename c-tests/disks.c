@@ -197,7 +197,8 @@ static void disks_follow_what_the_domain_says_of_them(void **state)
         free(path);
     }
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        virDomainSnapshotPtr snapshot = document_redefine(fixture, domain, rows[i].state, rows[i].more, 0);
+        virDomainSnapshotPtr snapshot =
+            document_redefine(fixture, domain, rows[i].state, rows[i].more, 0);
         char *disks = with_directory(fixture, rows[i].disks);
         char *expected =
             format("  <memory snapshot='no'/>\n  <disks>\n%s  </disks>\n", disks);
@@ -242,6 +243,8 @@ static void external_disk_without_definition_is_named_by_the_stored_one(void **s
     virDomainPtr domain;
     virDomainSnapshotPtr snapshot;
     virDomainSnapshotPtr again;
+    char *expected;
+    char *found;
 
     if (api_is_libvirt())
         skip();
@@ -253,14 +256,11 @@ static void external_disk_without_definition_is_named_by_the_stored_one(void **s
         "<domainsnapshot><name>n</name><state>disk-snapshot</state><creationTime>6</creationTime>"
         "<disks><disk name='vda' snapshot='external'/></disks></domainsnapshot>", REDEFINE);
     assert_non_null(again);
-    {
-        char *found = document_head(again);
-        char *expected = with_directory(fixture, "<source file='DIR/of-vda.n'/>");
-
-        assert_non_null(strstr(found, expected));
-        free(expected);
-        free(found);
-    }
+    found = document_head(again);
+    expected = with_directory(fixture, "<source file='DIR/of-vda.n'/>");
+    assert_non_null(strstr(found, expected));
+    free(expected);
+    free(found);
     virDomainSnapshotFree(again);
     virDomainSnapshotFree(snapshot);
     virDomainFree(domain);
