@@ -799,6 +799,27 @@ impl Error {
         }
     }
 
+    /// Whether the system or the C library said that it has no memory.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => source.kind() == std::io::ErrorKind::OutOfMemory,
+            Error::UndoFailed { cause, .. } => cause.lacks_memory(),
+            _ => false,
+        }
+    }
+
+    /// The error of a call that was refused memory: whatever failed, that was the cause.
+    pub(crate) fn for_want_of_memory(self, function: &'static str) -> Error {
+        let cause = Error::OutOfMemory { function };
+        match self {
+            Error::UndoFailed { undo, .. } => Error::UndoFailed {
+                cause: Box::new(cause),
+                undo,
+            },
+            _ => cause,
+        }
+    }
+
     /// A failed system call on a path of ours.
     pub(crate) fn io(
         action: &'static str,

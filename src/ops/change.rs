@@ -10,6 +10,7 @@ use super::problem::{Problem, ProblemKind};
 use super::{rename, stored};
 use crate::data::Point;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::store::{Change, DefinitionChange, Lock};
 use crate::tree::{Plan, Tree};
 use crate::{uuid, xml};
@@ -58,6 +59,7 @@ impl Domain {
             definition: DefinitionChange::Write(stored::definition(&definition)?),
             ..Change::default()
         };
+        memory::check()?;
         self.store().commit(self.key(), &change)?;
         self.host.set_definition(definition);
         Ok(())
@@ -100,9 +102,12 @@ impl Writing<'_> {
     }
 
     /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
-    /// must be refused while there is nothing to undo.
+    /// must be refused while there is nothing to undo. So must what was made with memory from the
+    /// reserve.
     pub fn change(&self, plan: &Plan) -> Result<Change> {
-        documents(self.domain, &*self.domain.tree()?, plan)
+        let change = documents(self.domain, &*self.domain.tree()?, plan)?;
+        memory::check()?;
+        Ok(change)
     }
 
     /// As [`Writing::change`], together with the domain's new definition.
@@ -132,9 +137,13 @@ impl Writing<'_> {
 
     /// Records what is about to be done to guest data.
     pub fn intend(&self, intent: &Intent) -> Result<()> {
-        self.domain
-            .store()
-            .intend(self.domain.key(), &intent.encode())
+        let text = intent.encode();
+        memory::check()?;
+        self.record(&text)
+    }
+
+    fn record(&self, intent: &str) -> Result<()> {
+        self.domain.store().intend(self.domain.key(), intent)
     }
 
     /// Guest data is as it was before the intent.
@@ -179,9 +188,10 @@ impl Writing<'_> {
             .try_for_each(|point| data.tidy(&self.point(point)));
         match tidied {
             Ok(()) => self.withdraw(),
-            Err(_) => self.intend(&Intent::Tidy {
-                names: points.iter().map(|point| point.name.clone()).collect(),
-            }),
+            Err(_) => {
+                let names = points.iter().map(|point| point.name.clone()).collect();
+                self.record(&Intent::Tidy { names }.encode())
+            }
         }
     }
 
@@ -260,7 +270,7 @@ impl Resolved {
             Intent::Delete { name, deletion } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
-                    let point = OwnedPoint::of(snapshot)?;
+                    let point = OwnedPoint::to_delete(snapshot)?;
                     let point = point.borrow(lock.descriptor());
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;

@@ -38,6 +38,17 @@ impl Connection {
         }))
     }
 
+    /// A connection to the domains of a driver that is open.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn on(driver: Arc<Driver>, uri: &str, access: Access) -> Arc<Connection> {
+        Arc::new(Connection {
+            uri: uri.to_owned(),
+            access,
+            redefine_current: RedefineCurrent::default(),
+            driver,
+        })
+    }
+
     /// The URI that it was opened with.
     pub fn uri(&self) -> &str {
         &self.uri

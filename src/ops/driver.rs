@@ -13,7 +13,7 @@ use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
 use crate::host::Embedded;
 use crate::store::{Change, DefinitionChange, Directory, Listing, Store, check_name};
-use crate::{limits, uuid, xml};
+use crate::{limits, memory, uuid, xml};
 
 /// The drivers that connections hold, by state directory: one directory, one driver, so that
 /// every connection of the process sees the same domains.
@@ -45,7 +45,7 @@ pub(crate) struct Driver {
 /// What this process knows of the domains.
 #[derive(Default)]
 struct Known {
-    domains: HashMap<[u8; 16], Arc<Domain>>,
+    domains: HashMap<[u8; 16], Arc<Domain>, foldhash::fast::RandomState>,
     problems: Vec<Problem>,
     /// The store's generation before they were read; `None` if they must be read anew.
     generation: Option<u64>,
@@ -108,7 +108,7 @@ impl Driver {
             .into_iter()
             .map(Problem::unreadable)
             .collect();
-        let mut domains = HashMap::with_capacity(identified.len());
+        let mut domains = HashMap::with_capacity_and_hasher(identified.len(), Default::default());
         for Listed {
             name,
             definition,
@@ -143,9 +143,11 @@ impl Driver {
         let known = std::mem::replace(&mut place.problems, problems.clone());
         place.domains = domains;
         // What could not be read may be readable next time.
-        place.generation = generation.filter(|_| problems.is_empty());
+        let is_whole = problems.is_empty() && !memory::was_refused();
+        place.generation = generation.filter(|_| is_whole);
         drop(place);
         drop(refreshing);
+        memory::check()?;
         problem::tell(&problems, &known);
         Ok(())
     }
@@ -303,6 +305,7 @@ impl Driver {
             definition: DefinitionChange::Remove,
             ..Change::default()
         };
+        memory::check()?;
         writing.commit_change(&plan, &change)?;
         self.known.write().domains.remove(domain.uuid());
         Ok(())

@@ -39,6 +39,7 @@ pub(crate) use journal::sealed as sealed_journal;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod together;
 pub use directory::Directory;
 pub use memory::Memory;
 
