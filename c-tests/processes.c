@@ -62,6 +62,32 @@ static int undefine_other(const struct fixture *fixture)
     return virDomainUndefine(virDomainLookupByName(fixture->connection, "other")) == 0 ? 0 : 1;
 }
 
+static int rename_guest(const struct fixture *fixture)
+{
+    return virDomainRename(guest(fixture), "renamed", 0) == 0 ? 0 : 1;
+}
+
+static void a_new_name_given_elsewhere_is_seen_by_the_next_call(void **state)
+{
+    struct fixture *fixture = *state;
+    virDomainPtr domain = fixture_domain(fixture, "guest", 1);
+    virDomainSnapshotPtr first = snapshot_create(domain, "s1", 0);
+    virDomainPtr renamed;
+
+    assert_int_equal(in_child(fixture, rename_guest), 0);
+    assert_null(guest(fixture));
+    assert_error(VIR_ERR_NO_DOMAIN, VIR_FROM_QEMU, NULL);
+    renamed = virDomainLookupByName(fixture->connection, "renamed");
+    assert_non_null(renamed);
+    assert_text(tree_text(renamed), "*s1");
+    virDomainSnapshotFree(snapshot_create(domain, "s2", 0));
+    assert_int_equal(virDomainRevertToSnapshot(first, 0), 0);
+    assert_text(tree_text(renamed), "*s1 s2<s1");
+    virDomainFree(renamed);
+    virDomainSnapshotFree(first);
+    virDomainFree(domain);
+}
+
 static void a_change_elsewhere_is_seen_by_the_next_call(void **state)
 {
     struct fixture *fixture = *state;
@@ -283,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         fixture_test(a_change_elsewhere_is_seen_by_the_next_call),
+        fixture_test(a_new_name_given_elsewhere_is_seen_by_the_next_call),
         fixture_test(d51_lists_are_whole_while_a_create_runs),
         fixture_test(a_waiting_call_is_bounded_and_names_the_process),
         fixture_test(a_recovery_waits_for_the_dead_ones_program),

@@ -7,13 +7,13 @@ use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
 use super::problem::{Problem, ProblemKind};
-use super::stored;
+use super::{rename, stored};
 use crate::data::Point;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::store::{Change, DefinitionChange, Lock};
 use crate::tree::{Plan, Tree};
-use crate::xml;
+use crate::{uuid, xml};
 
 /// The one writer of a domain, for the length of one operation.
 pub(super) struct Writing<'a> {
@@ -25,6 +25,24 @@ impl Domain {
     /// Becomes the domain's writer. Work that a crash or an error cut off is finished or undone
     /// first, and what could not be read is read again: it may have been a passing fault.
     pub(super) fn write(&self) -> Result<Writing<'_>> {
+        let writing = self.write_undefined()?;
+        // Whoever had the lock before may have undefined or renamed it.
+        if self.data.executor().is_none() && !self.store().is_defined(self.key())? {
+            let nothing = Change {
+                definition: DefinitionChange::Remove,
+                ..Change::default()
+            };
+            self.store().commit(self.key(), &nothing)?;
+            return Err(Error::DomainGone {
+                uuid: uuid::format(self.uuid()),
+                name: self.name().to_string(),
+            });
+        }
+        Ok(writing)
+    }
+
+    /// As [`Domain::write`], for a domain that need not be defined yet.
+    fn write_undefined(&self) -> Result<Writing<'_>> {
         let lock = self.store().lock(self.key())?;
         let writing = Writing { domain: self, lock };
         if !self.hierarchy()?.problems.is_empty() {
@@ -36,7 +54,7 @@ impl Domain {
 
     /// Stores another definition.
     pub(super) fn set_definition(&self, definition: Arc<str>) -> Result<()> {
-        let _writing = self.write()?;
+        let _writing = self.write_undefined()?;
         let change = Change {
             definition: DefinitionChange::Write(stored::definition(&definition)?),
             ..Change::default()
@@ -214,7 +232,7 @@ pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
     match Intent::decode(&text)? {
         Intent::Delete { name, deletion } => tree.plan_delete(&name, deletion).ok(),
         Intent::Revert { name, .. } => tree.plan_current(&name).ok(),
-        Intent::Create { .. } | Intent::Tidy { .. } => None,
+        Intent::Create { .. } | Intent::Rename { .. } | Intent::Tidy { .. } => None,
     }
 }
 
@@ -252,13 +270,25 @@ impl Resolved {
             Intent::Delete { name, deletion } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
-                    let point = OwnedPoint::of(snapshot)?;
+                    let point = OwnedPoint::to_delete(snapshot)?;
                     let point = point.borrow(lock.descriptor());
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;
                 }
                 let change = documents(domain, tree, &plan)?;
                 Ok(Resolved { plan, change })
+            }
+            Intent::Rename { to } => {
+                if rename::has_arrived(domain.store(), &to, domain.uuid())? {
+                    return Ok(Resolved {
+                        plan: tree.plan_clear(),
+                        change: rename::departure(domain.store(), domain.key())?,
+                    });
+                }
+                Ok(Resolved {
+                    plan: tree.plan_keep(),
+                    change: Change::default(),
+                })
             }
             Intent::Tidy { names } => {
                 for name in names {

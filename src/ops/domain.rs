@@ -13,6 +13,7 @@ use super::problem::{self, Problem};
 use crate::data::Data;
 use crate::error::Result;
 use crate::host::Host;
+use crate::libvirt::Driver;
 use crate::memory;
 use crate::snapshot::State;
 use crate::store::Store;
@@ -143,16 +144,25 @@ impl Domain {
         self.host.state()
     }
 
-    /// Its definition; without `secure` without passwords.
+    /// Whose rules hold: those of libvirt's driver, or its QEMU driver's.
+    pub(super) fn driver(&self) -> Driver {
+        let executor = self.data.executor();
+        executor.map_or(Driver::Qemu, |executor| executor.driver())
+    }
+
+    /// Its definition, ended by a line break as libvirt's; without `secure` without passwords.
     pub fn definition(&self, secure: bool) -> Result<String> {
         let definition = self.host.definition()?;
-        let definition = if secure {
+        let mut text = if secure {
             definition.to_string()
         } else {
             xml::without_secrets(&definition).into_owned()
         };
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
         memory::check()?;
-        Ok(definition)
+        Ok(text)
     }
 
     /// The snapshots as they are stored now, loaded if they are not yet or not any more.
@@ -237,7 +247,7 @@ impl Domain {
     fn names(&self, scope: Scope<'_>, flags: ListFlags) -> Result<Vec<Arc<str>>> {
         let tree = self.tree()?;
         let listed = tree.list(scope, flags.filter())?;
-        Ok(listed.map(|snapshot| Arc::clone(&snapshot.name)).collect())
+        Ok(listed.cloned().collect())
     }
 
     /// How many [`Domain::list`] would give.
