@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::fs::{Answer, FileSystem, Machine};
 use crate::limits;
+use crate::memory;
 use crate::sys::SignalsBlocked;
 
 /// Fewer are not worth a thread.
@@ -30,7 +31,9 @@ pub(super) fn sync(files: &[OwnedFd]) -> Answer<()> {
         }
     };
     std::thread::scope(|scope| {
-        if files.len() >= MANY {
+        // Where memory is short already, a new thread may end the process: glibc does, if there is
+        // none for the thread's destructors.
+        if files.len() >= MANY && !memory::was_refused() {
             start(scope, &work);
         }
         work();
