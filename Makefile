@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo bench check compare crash stress sanitize install clean header help set-up simulate fuzz \
+.PHONY: build demo bench check compare crash memory stress sanitize miri install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -38,6 +38,13 @@ crash: ## kill, fail and power-cut every operation at every call (hours); docs/t
 	meson compile -C build-check sweep
 	tools/crash build-check/c-tests/sweep --table docs/testing.md $(CRASH_FLAGS)
 
+memory: ## refuse each allocation of each kind of call, once and from then on
+	$(call step,memory: every allocation refused)
+	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
+		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
+	meson compile -C build-check allocations
+	build-check/c-tests/allocations
+
 stress: ## 8 processes of 8 threads on one domain for a minute
 	$(call step,stress)
 	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
@@ -45,12 +52,13 @@ stress: ## 8 processes of 8 threads on one domain for a minute
 	meson compile -C build-check stress
 	build-check/c-tests/stress 60
 
-compare: ## the same random calls on libvirt and here, answer by answer; SEED=1 STEPS=3000
+compare: ## the same random calls on libvirt and here, answer by answer; SEED=1..20 STEPS=3000
 	$(call step,compare with the real libvirt)
 	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
 		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
 	meson compile -C build-check
 	c-tests/compare/compare.py --program $(CURDIR)/build-check/c-tests/compare/compare \
+		--preloaded $(CURDIR)/build-check/c-tests/compare/compare-preloaded \
 		--libvirt "$$(pkg-config --variable=libdir libvirt)/libvirt.so.0" \
 		--virsnap $(CURDIR)/build-check/libvirsnap.so.0 \
 		--seed $(or $(SEED),1) --steps $(or $(STEPS),3000)
@@ -59,6 +67,10 @@ sanitize: ## the C harness under AddressSanitizer and ThreadSanitizer; needs a n
 	$(call step,sanitize)
 	tools/sanitize address
 	tools/sanitize thread
+
+miri: ## raw pointers, atomics and threads under Miri; needs a nightly toolchain with it
+	$(call step,miri)
+	tools/miri
 
 install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 	meson install -C build --no-rebuild

@@ -65,6 +65,11 @@ pub const JOURNAL_BYTES: usize = 64 * STATE_FILE_BYTES;
 /// the removal of some 500 snapshots with names of 20 bytes.
 pub const JOURNAL_RESERVE_BYTES: usize = 16 * 1024;
 
+/// Bytes of memory that calls live on when `malloc` has none left. A create, delete or revert
+/// of a domain with a few disks takes some 100 KiB from there; a document of the largest size is
+/// copied a few times. Not more, because a program that locks its memory (mlockall) has all of it.
+pub const MEMORY_RESERVE_BYTES: usize = 8 * 1024 * 1024;
+
 /// How long a writer waits for another. Source: libvirt 9.0's QEMU driver waits 30 seconds for a
 /// domain's job.
 pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(30);

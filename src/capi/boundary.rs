@@ -14,6 +14,7 @@ use super::types::{virConnectPtr, virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Error, Family, Result};
 use crate::libvirt;
 use crate::limits;
+use crate::memory;
 use crate::ops::Access;
 
 /// One call of an export.
@@ -43,6 +44,7 @@ pub(super) fn enter<T>(
     body: impl FnOnce(&mut Call) -> Result<T>,
 ) -> T {
     forget_last_error();
+    let watch = memory::Watch::begin();
     let mut call = Call {
         function,
         family,
@@ -59,6 +61,12 @@ pub(super) fn enter<T>(
         Ok(Err(error)) => error,
         Err(payload) => Error::Panicked { function, payload },
     };
+    let error = if memory::was_refused() || error.lacks_memory() {
+        error.for_want_of_memory(function)
+    } else {
+        error
+    };
+    drop(watch);
     // The handler is C's and may call us again, so nothing of this call may be in its way.
     let told = match call.told.take() {
         Some(Teller::Handle(address)) => objects::told_of(address),
@@ -146,17 +154,32 @@ impl Call {
             });
         }
         // SAFETY: as above.
-        unsafe { strings::copy_in(text) }.ok_or(Error::NotUtf8 {
+        let text = unsafe { strings::copy_in(text) }.ok_or(Error::NotUtf8 {
             function: self.function,
             argument,
             family: self.family,
-        })
+        });
+        // Before anything is made of a text that may be large.
+        memory::check()?;
+        text
     }
 
     /// Refuses NULL.
     pub(super) fn not_null<T>(&self, pointer: *const T, argument: &'static str) -> Result<()> {
         if pointer.is_null() {
             return Err(Error::NullArgument {
+                function: self.function,
+                argument,
+                family: self.family,
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses a text without a byte.
+    pub(super) fn not_empty(&self, text: &str, argument: &'static str) -> Result<()> {
+        if text.is_empty() {
+            return Err(Error::EmptyArgument {
                 function: self.function,
                 argument,
                 family: self.family,

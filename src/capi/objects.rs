@@ -15,6 +15,7 @@ use super::snapshot_domain::SnapshotDomain;
 use super::strings::nul_terminated;
 use super::types::{virConnect, virDomain, virDomainSnapshot};
 use crate::error::{Error, Family, Result};
+use crate::memory;
 use crate::ops;
 use crate::uuid;
 
@@ -387,6 +388,17 @@ pub(super) fn give_snapshots(
 
 /// A handle for a snapshot name.
 pub(super) fn new_snapshot(
+    domain: &SnapshotDomain,
+    name: Arc<str>,
+    function: &'static str,
+) -> Result<New<SnapshotObject>> {
+    memory::check()?;
+    created_snapshot(domain, name, function)
+}
+
+/// As [`new_snapshot`], of one that was just created: what is done must not fail any more because
+/// memory was short meanwhile.
+pub(super) fn created_snapshot(
     domain: &SnapshotDomain,
     name: Arc<str>,
     function: &'static str,

@@ -90,6 +90,11 @@ impl Connection {
         self.driver.define(xml)
     }
 
+    /// Gives a domain another name; its snapshots stay its own.
+    pub fn rename(&self, domain: &Domain, name: &str) -> Result<()> {
+        self.driver.rename(domain, name)
+    }
+
     /// Removes a domain's definition; guest data stays.
     pub fn undefine(&self, domain: &Domain, snapshots: Undefine) -> Result<()> {
         self.driver.undefine(domain, snapshots)

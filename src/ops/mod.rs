@@ -17,6 +17,7 @@ mod load;
 mod point;
 mod problem;
 mod redefine;
+mod rename;
 mod repair;
 mod revert;
 #[cfg(test)]

@@ -239,7 +239,10 @@ impl FileSystem for Machine {
             return Ok(Content::TooLarge);
         }
         // One byte more than is expected: a short read then says that this was the end.
-        let mut bytes = Vec::with_capacity(size + 1);
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(size + 1)
+            .map_err(|_| Errno::NOMEM)?;
         loop {
             let room = bytes.capacity() - bytes.len();
             let spare = rustix::buffer::spare_capacity(&mut bytes);
@@ -253,7 +256,7 @@ impl FileSystem for Machine {
             if count < room {
                 return Ok(Content::Bytes(bytes));
             }
-            bytes.reserve(room + 1);
+            bytes.try_reserve(room + 1).map_err(|_| Errno::NOMEM)?;
         }
     }
 

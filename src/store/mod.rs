@@ -51,6 +51,9 @@ pub trait Store: Send + Sync {
     /// stands in the report.
     fn domains(&self) -> Result<Listing>;
 
+    /// Whether the domain has a definition, readable or not. For its writer.
+    fn is_defined(&self, domain: &str) -> Result<bool>;
+
     /// The snapshot documents of one domain, ordered by name. A document that cannot be read
     /// stands in the report; the others are there. Finishes a commit that was cut off. Never waits
     /// for a writer that is busy with the guest's data.

@@ -223,7 +223,7 @@ fn impossible_parents_are_refused_and_named() {
 }
 
 #[test]
-fn deleting_one_moves_its_children_up() {
+fn d41_deleting_one_moves_its_children_up_and_writes_no_other() {
     let mut tree = example();
     let plan = tree.plan_delete("a", Deletion::One).unwrap();
     let change = tree.change(&plan);
@@ -272,7 +272,7 @@ fn deleting_the_descendants_of_a_leaf_changes_nothing() {
 }
 
 #[test]
-fn a_missing_parent_leaves_the_node_visible_and_the_current_snapshot_alone() {
+fn d55_a_missing_parent_is_an_error_and_leaves_the_node_visible() {
     let mut tree = tree(
         &[("a", None), ("lost", Some("gone")), ("leaf", Some("lost"))],
         Some("a"),

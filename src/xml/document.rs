@@ -10,6 +10,7 @@ use roxmltree::{Document, Node, ParsingOptions, TextPos};
 
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::memory;
 
 /// What a document is: it decides how its errors are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,13 @@ pub(super) enum Kind {
 
 /// Columns of a source line that an error shows, as many as libxml2 does.
 const SHOWN_COLUMNS: usize = 80;
+
+/// Bytes of a document that the memory reserve has room for in any form.
+const SMALL_BYTES: usize = 64 * 1024;
+
+/// Bytes that the parser takes for a byte of text, at most: the shortest element, `<a/>`, becomes a
+/// node of some 80 bytes in an array that doubles.
+const PARSED_BYTES: usize = 48;
 
 /// Reads a document.
 ///
@@ -37,6 +45,7 @@ pub(super) fn read(text: &str, kind: Kind) -> Result<Document<'_>> {
         return Err(kind.not_well_formed("1: Document is empty\n(null)\n^"));
     }
     check_bounds(text, kind)?;
+    ensure_room(text)?;
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: limits::DOCUMENT_NODES,
@@ -59,6 +68,14 @@ pub(super) fn read(text: &str, kind: Kind) -> Result<Document<'_>> {
             refused(text, kind, at, message)
         }
     })
+}
+
+/// Fails unless there is memory for reading a document: the parser does not ask.
+pub(crate) fn ensure_room(text: &str) -> Result<()> {
+    if text.len() <= SMALL_BYTES {
+        return Ok(());
+    }
+    memory::ensure(text.len().saturating_mul(PARSED_BYTES))
 }
 
 /// The first pass.
