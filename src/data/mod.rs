@@ -1,32 +1,15 @@
 //! The second seam: how the guest's state is captured, restored and dropped.
 
-use std::path::PathBuf;
-
 use crate::error::Result;
 
+pub mod chain;
+pub mod check;
+mod point;
 pub mod qcow2;
 mod qemu_img;
+pub use check::{Difference, Verdict};
+pub use point::{Image, Layer, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
-
-/// One image that takes part in an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// The domain disk's target, for messages.
-    pub disk: String,
-    /// Absolute path.
-    pub path: PathBuf,
-}
-
-/// A snapshot as the work on its data sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Point<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its whole document, with secrets.
-    pub document: &'a str,
-    /// The images that hold it, or are to hold it, inside.
-    pub images: &'a [Image],
-}
 
 /// Captures, restores and drops a snapshot's data.
 ///
@@ -51,4 +34,10 @@ pub trait Data: Send + Sync {
 
     /// How many places hold data of the snapshot.
     fn count(&self, point: &Point<'_>) -> Result<usize>;
+
+    /// Every difference between what the metadata says and the data. Nothing is touched, and a
+    /// guest may have the images open.
+    fn differences(&self, point: &Point<'_>) -> Vec<Difference> {
+        check::differences(point)
+    }
 }

@@ -74,23 +74,23 @@ impl QemuImg {
 impl Data for QemuImg {
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
         check_name(point.name)?;
-        check_free(point.name, &target::open_all(point.images)?)
+        check_free(point.name, &target::open_all(&point.internal_images()?)?)
     }
 
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.capture(point.name, point.images)
+        self.capture(point.name, &point.internal_images()?)
     }
 
     fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.restore(point.name, point.images)
+        self.restore(point.name, &point.internal_images()?)
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {
-        self.drop_data(point.name, point.images)
+        self.drop_data(point.name, &point.internal_images()?)
     }
 
     fn count(&self, point: &Point<'_>) -> Result<usize> {
-        count(point.name, point.images)
+        count(point.name, &point.internal_images()?)
     }
 }
 

@@ -8,7 +8,7 @@ use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::intent::Intent;
 use super::point::OwnedPoint;
-use super::uri::RedefineCurrent;
+use super::uri::RedefineRules;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
@@ -17,15 +17,10 @@ use crate::xml::{self, DomainDisk, DomainFacts, Participation};
 
 impl Domain {
     /// Creates a snapshot, or with REDEFINE takes its metadata in; answers its name.
-    pub fn create(
-        &self,
-        xml: &str,
-        flags: CreateFlags,
-        redefine_current: RedefineCurrent,
-    ) -> Result<Arc<str>> {
+    pub fn create(&self, xml: &str, flags: CreateFlags, rules: RedefineRules) -> Result<Arc<str>> {
         flags.check_driver()?;
         if flags.has(CreateFlags::REDEFINE) {
-            return self.redefine(xml, flags, redefine_current);
+            return self.redefine(xml, flags, rules);
         }
         let writing = self.write()?;
         let snapshot = self.prepared(xml, flags)?;

@@ -1,0 +1,95 @@
+//! A snapshot as the work on its data sees it.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::snapshot::DiskMode;
+
+/// One image that takes part in an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The domain disk's target, for messages.
+    pub disk: String,
+    /// Absolute path.
+    pub path: PathBuf,
+}
+
+/// A file or block device, and how its content is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// QEMU's name of the format; `None` if nobody says.
+    pub format: Option<String>,
+}
+
+/// Where an image is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The drive is empty.
+    Nowhere,
+    /// On this machine.
+    Local(Layer),
+    /// Not in a file or block device; the word is the disk's `type`.
+    Elsewhere(String),
+}
+
+impl Place {
+    /// The local layer, if it is one.
+    pub fn local(&self) -> Option<&Layer> {
+        match self {
+            Place::Local(layer) => Some(layer),
+            Place::Nowhere | Place::Elsewhere(_) => None,
+        }
+    }
+}
+
+/// One disk of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointDisk {
+    /// The domain disk's target.
+    pub target: String,
+    /// How it takes part.
+    pub mode: DiskMode,
+    /// The image as the snapshot's own definition names it. Internal data is a snapshot in it;
+    /// external data is what it shows.
+    pub base: Place,
+    /// The image above it that an external snapshot gave to the guest.
+    pub overlay: Place,
+    /// The image that the guest was given by a later revert to this snapshot.
+    pub reverted: Place,
+    /// The overlay was there before the snapshot: `VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT`.
+    pub reuse: bool,
+}
+
+/// A snapshot: its name, and where its data is or is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its whole document, with secrets.
+    pub document: &'a str,
+    /// Its disks, in the order of its definition.
+    pub disks: &'a [PointDisk],
+    /// The file of external memory.
+    pub memory: Option<&'a Path>,
+}
+
+impl Point<'_> {
+    /// The images that hold it, or are to hold it, inside.
+    pub fn internal_images(&self) -> Result<Vec<Image>> {
+        self.disks
+            .iter()
+            .filter(|disk| disk.mode == DiskMode::Internal)
+            .map(|disk| match disk.base.local() {
+                Some(layer) => Ok(Image {
+                    disk: disk.target.clone(),
+                    path: layer.path.clone(),
+                }),
+                None => Err(Error::DiskWithoutSource {
+                    disk: disk.target.clone(),
+                }),
+            })
+            .collect()
+    }
+}
