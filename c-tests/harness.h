@@ -59,10 +59,14 @@ char *format(const char *form, ...) __attribute__((format(printf, 1, 2)));
  * gives its exit status; its output goes to standard error. */
 int qemu_img(const char *const *arguments);
 
+/* Prepares a directory to be the root of libvirt's embedded QEMU driver, which would change to
+ * another user, relabel images and want control groups without a configuration; -1 if it cannot. */
+int write_embedded_configuration(const char *root);
+
 /* Makes an empty qcow2 image. */
 void qcow2_create(const char *path, const char *size);
 
-/* The calling thread's last error has this code, error domain and message (NULL: any message), is of
+/* The calling thread's last error has this code, error domain and message (NULL: any), is of
  * level VIR_ERR_ERROR, and is cleared by the assertion. */
 #define assert_error(code, domain, message) \
     check_error((code), (domain), (message), __FILE__, __LINE__)

@@ -110,7 +110,7 @@ pub enum Error {
     #[error("no domain with matching name '{name}'")]
     NoDomainWithName { name: String },
     /// No active domain has that id.
-    #[error("no domain with matching id '{id}'")]
+    #[error("no domain with matching id {id}")]
     NoDomainWithId { id: i32 },
     /// A UUID string that is none.
     #[error("Invalid UUID")]

@@ -26,20 +26,20 @@ impl Domain {
         let snapshot = self.prepared(xml, flags)?;
         let name = Arc::clone(&snapshot.name);
         let point = OwnedPoint::of(&snapshot)?;
-        // Before the intent: undoing it drops that name from the images.
-        self.data.check_create(&point.borrow())?;
-        if flags.has(CreateFlags::NO_METADATA) {
-            self.capture(&writing, &snapshot, &point, flags)?;
-            writing
-                .withdraw()
-                .map_err(|cause| writing.take_back_create(&point, cause))?;
+        let plan = if flags.has(CreateFlags::NO_METADATA) {
+            None
         } else {
-            let plan = self.tree()?.plan_create(snapshot.clone())?;
-            self.capture(&writing, &snapshot, &point, flags)?;
-            writing
-                .commit(&plan)
-                .map_err(|cause| writing.take_back_create(&point, cause))?;
+            Some(self.tree()?.plan_create(snapshot.clone())?)
+        };
+        // Before the intent: undoing it drops that name from the images. After the plan: of a
+        // name that snapshot and image have, libvirt's error is about the snapshot.
+        self.data.check_create(&point.borrow())?;
+        self.capture(&writing, &snapshot, &point, flags)?;
+        match &plan {
+            Some(plan) => writing.commit(plan),
+            None => writing.withdraw(),
         }
+        .map_err(|cause| writing.take_back_create(&point, cause))?;
         Ok(name)
     }
 

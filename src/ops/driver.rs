@@ -118,12 +118,9 @@ impl Driver {
             reason,
         })?;
         let _defining = self.defining.lock();
-        let known = self.check_identity(&facts.name, facts.uuid)?;
-        let id = match (facts.uuid, &known) {
-            (Some(id), _) => id,
-            (None, Some(domain)) => *domain.uuid(),
-            (None, None) => uuid::random()?,
-        };
+        // libvirt: a definition without a UUID is a new domain, also under a name in use.
+        let id = facts.uuid.map_or_else(uuid::random, Ok)?;
+        let known = self.check_identity(&facts.name, &id)?;
         let definition: Arc<str> = xml::named_and_identified(xml, &facts.name, &id)?.into();
         if let Some(domain) = known {
             domain.set_definition(definition)?;
@@ -135,23 +132,24 @@ impl Driver {
         Ok(domain)
     }
 
-    /// The domain that a definition replaces. A name and a UUID belong together.
-    fn check_identity(&self, name: &str, id: Option<[u8; 16]>) -> Result<Option<Arc<Domain>>> {
-        if let Ok(domain) = self.domain_by_name(name) {
-            return match id {
-                Some(id) if id != *domain.uuid() => Err(Error::DomainNameTaken {
-                    name: name.to_owned(),
-                    uuid: uuid::format(domain.uuid()),
-                }),
-                _ => Ok(Some(domain)),
-            };
-        }
-        match id.map(|id| self.domain_by_uuid(&id)) {
-            Some(Ok(domain)) => Err(Error::DomainUuidTaken {
+    /// The domain that a definition replaces. A name and a UUID belong together; libvirt looks
+    /// for the UUID first.
+    fn check_identity(&self, name: &str, id: &[u8; 16]) -> Result<Option<Arc<Domain>>> {
+        if let Ok(domain) = self.domain_by_uuid(id) {
+            if domain.name().as_ref() == name {
+                return Ok(Some(domain));
+            }
+            return Err(Error::DomainUuidTaken {
                 name: domain.name().to_string(),
+                uuid: uuid::format(id),
+            });
+        }
+        match self.domain_by_name(name) {
+            Ok(domain) => Err(Error::DomainNameTaken {
+                name: name.to_owned(),
                 uuid: uuid::format(domain.uuid()),
             }),
-            _ => Ok(None),
+            Err(_) => Ok(None),
         }
     }
 

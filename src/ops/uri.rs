@@ -71,13 +71,16 @@ pub(super) fn parse(uri: &str) -> Result<Uri> {
         })?;
     let rest = rest.strip_prefix("//").ok_or_else(|| refuse(NOT_LOCAL))?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // The root of the file system is nobody's state directory.
-    if !path.starts_with('/') || path.trim_end_matches('/').is_empty() {
+    if !path.starts_with('/') {
         return Err(refuse(NOT_LOCAL));
     }
     let path = decoded(path).ok_or_else(|| refuse("bad percent-encoding in URI"))?;
     if path.contains('\0') {
         return Err(refuse("NUL in URI"));
+    }
+    // More likely a forgotten path than somebody who wants the state there.
+    if path.bytes().all(|byte| byte == b'/') {
+        return Err(refuse("the root directory cannot hold the state in URI"));
     }
     let mut redefine = RedefineRules::default();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -142,6 +145,8 @@ mod tests {
             "virsnap:///s?x=1",
             "virsnap:///s?redefine_current=maybe",
             "virsnap:///s?redefine_check=",
+            "virsnap:////",
+            "virsnap:///%2F",
             "virsnap:///s%2",
             "virsnap:///s%+1",
             "virsnap:///s%00",

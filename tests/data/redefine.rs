@@ -263,7 +263,7 @@ fn an_image_that_another_process_has_open_is_read() {
 fn an_image_that_may_not_be_read_is_unchecked() {
     let (guest, document) = with_document();
     let path = guest.path("vda.img");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let found = guest.differences(Some(&document));
     // Root reads everything.
     if rustix::process::geteuid().is_root() {
