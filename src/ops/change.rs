@@ -181,6 +181,6 @@ fn documents(tree: &Tree, plan: &Plan) -> Change {
             })
             .collect(),
         remove: change.remove.iter().map(|name| name.to_string()).collect(),
-        definition: DefinitionChange::Keep,
+        ..Change::default()
     }
 }
