@@ -9,7 +9,9 @@ mod domain;
 mod escape;
 mod format;
 mod identity;
+mod layers;
 mod parse;
+mod sources;
 mod verbatim;
 
 #[cfg(test)]
@@ -19,5 +21,7 @@ pub use align::{Participation, align};
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::named_and_identified;
+pub use layers::{LayerRecord, layer_records, set_layer_records};
 pub use parse::{Mode, Parsed, parse};
+pub use sources::{NewSource, with_sources};
 pub use verbatim::{nested, unnested, without_secrets};
