@@ -315,6 +315,60 @@ pub enum Error {
     /// A storage type that has no offline internal snapshots.
     #[error("internal inactive snapshots are not supported on '{kind}' disks")]
     InternalOnType { kind: String },
+    /// A storage type that has no offline external snapshots.
+    #[error("external inactive snapshots are not supported on '{kind}' disks")]
+    ExternalOnType { kind: String },
+    /// A format that an overlay cannot have.
+    #[error("external snapshot format for disk {disk} is unsupported: {format}")]
+    ExternalFormat { disk: String, format: String },
+    /// A metadata cache for a format that has none.
+    #[error("metadata cache max size control is supported only with qcow2 images")]
+    CacheWithoutQcow2,
+    /// A shared disk whose overlay would have one writer only.
+    #[error("shared access for disk '{disk}' requires use of supported storage format")]
+    SharedOverlay { disk: String },
+    /// An overlay's path that cannot be looked up.
+    #[error("unable to stat for disk {disk}: {}: {source}", path.display())]
+    OverlayStat {
+        disk: String,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// REUSE_EXT without the file.
+    #[error("missing existing file for disk {disk}: {}: {source}", path.display())]
+    OverlayMissing {
+        disk: String,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// An overlay on a block device that is not there.
+    #[error("block device snapshot target '{}' doesn't exist", path.display())]
+    OverlayDeviceMissing { path: PathBuf },
+    /// An overlay's path that is something else.
+    #[error("mismatch between configured type for snapshot disk '{disk}' and the type of existing file '{}'", path.display())]
+    OverlayKind { disk: String, path: PathBuf },
+    /// An overlay's path that is taken.
+    #[error("external snapshot file for disk {disk} already exists and is not a block device: {}", path.display())]
+    OverlayExists { disk: String, path: PathBuf },
+    /// Two disks with one overlay.
+    #[error("disks '{first}' and '{second}' cannot both have the image '{}'", path.display())]
+    OverlayTwice {
+        first: String,
+        second: String,
+        path: PathBuf,
+    },
+    /// REUSE_EXT with an image that is no overlay of the disk.
+    #[error("existing image '{}' for disk '{disk}' is not an overlay of it: {found}", path.display())]
+    OverlayForeign {
+        disk: String,
+        path: PathBuf,
+        found: String,
+    },
+    /// A chain that would be too long.
+    #[error("backing chains more than {limit} layers deep are not supported for disk '{disk}'")]
+    ChainTooDeep { disk: String, limit: usize },
     /// A disk without an image.
     #[error("disk '{disk}' has no source image")]
     DiskWithoutSource { disk: String },
@@ -340,6 +394,13 @@ pub enum Error {
         reason: String,
         /// Steps of the undo that failed too.
         undo: Vec<String>,
+    },
+    /// Layers of a disk could not be brought together.
+    #[error("merging layers of disk '{disk}' failed on image '{}': {reason}", image.display())]
+    MergeFailed {
+        disk: String,
+        image: PathBuf,
+        reason: String,
     },
     /// The image does not hold the snapshot.
     #[error("snapshot '{snapshot}' not found in image '{}' of disk '{disk}'", image.display())]
@@ -578,6 +639,13 @@ impl Error {
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::DiskWithoutSource { .. }
+            | E::ExternalFormat { .. }
+            | E::CacheWithoutQcow2
+            | E::SharedOverlay { .. }
+            | E::OverlayKind { .. }
+            | E::OverlayExists { .. }
+            | E::OverlayTwice { .. }
+            | E::OverlayForeign { .. }
             | E::DataDiffers { .. }
             | E::Unsupported { .. } => Number::ConfigUnsupported,
             E::StateInvalid { .. }
@@ -586,7 +654,9 @@ impl Error {
             | E::DiskNameMissing
             | E::DefinitionMissing
             | E::InternalOnType { .. }
+            | E::ExternalOnType { .. }
             | E::ImageOperation { .. }
+            | E::MergeFailed { .. }
             | E::ImageLacksSnapshot { .. }
             | E::ImageHoldsName { .. }
             | E::ImageUnusable { .. }
@@ -597,12 +667,14 @@ impl Error {
             | E::DomainInternal { .. }
             | E::Panicked { .. } => Number::InternalError,
             E::StatePmSuspended
+            | E::OverlayDeviceMissing { .. }
+            | E::ChainTooDeep { .. }
             | E::RevertPmSuspended
             | E::InternalWithPflash
             | E::MemoryRequired
             | E::LiveWithoutMemory => Number::OperationUnsupported,
             E::RevertRisky { .. } => Number::SnapshotRevertRisky,
-            E::Io { .. } => Number::SystemError,
+            E::Io { .. } | E::OverlayStat { .. } | E::OverlayMissing { .. } => Number::SystemError,
             E::OutOfMemory { .. } => Number::NoMemory,
             E::UndoFailed { cause, .. } => cause.number(),
         }
@@ -652,6 +724,18 @@ impl Error {
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::InternalOnType { .. }
+            | E::ExternalOnType { .. }
+            | E::ExternalFormat { .. }
+            | E::CacheWithoutQcow2
+            | E::SharedOverlay { .. }
+            | E::OverlayStat { .. }
+            | E::OverlayMissing { .. }
+            | E::OverlayDeviceMissing { .. }
+            | E::OverlayKind { .. }
+            | E::OverlayExists { .. }
+            | E::OverlayTwice { .. }
+            | E::OverlayForeign { .. }
+            | E::ChainTooDeep { .. }
             | E::DiskWithoutSource { .. }
             | E::LiveWithoutMemory
             | E::InternalWithPflash
@@ -716,7 +800,7 @@ impl Error {
             | E::GenerateWithoutSource { .. }
             | E::GenerateNotRegular { .. }
             | E::GenerateCollision { .. } => Origin::DomainSnapshot,
-            E::ImageOperation { .. } => Origin::None,
+            E::ImageOperation { .. } | E::MergeFailed { .. } => Origin::None,
             E::UndoFailed { cause, .. } => cause.origin(),
         }
     }

@@ -1,15 +1,19 @@
 //! The second seam: how the guest's state is captured, restored and dropped.
 
-use crate::error::Result;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
 
 pub mod chain;
 pub mod check;
 mod point;
 pub mod qcow2;
 mod qemu_img;
+mod work;
 pub use check::{Difference, Verdict};
-pub use point::{Image, Layer, Place, Point, PointDisk};
+pub use point::{Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
+pub use work::{Merge, Restore};
 
 /// Captures, restores and drops a snapshot's data.
 ///
@@ -21,23 +25,55 @@ pub trait Data: Send + Sync {
     /// already. Nothing is touched.
     fn check_create(&self, point: &Point<'_>) -> Result<()>;
 
-    /// Captures the guest's state, after the same checks.
+    /// Captures the guest's state, after the same checks: internal data in its images, external data
+    /// by new overlays on them.
     fn create(&self, point: &Point<'_>, flags: u32) -> Result<()>;
 
-    /// Makes the captured state the guest's again. That it is whole is verified before anything
-    /// is touched.
-    fn revert(&self, point: &Point<'_>, flags: u32) -> Result<()>;
+    /// Takes back what a [`Data::create`] left that was cut off or must not stand.
+    fn take_back(&self, point: &Point<'_>) -> Result<()>;
 
-    /// Drops the captured state wherever it is; lacking data is no error. What was dropped before
-    /// a failure is gone. Also takes back what an unfinished [`Data::create`] left.
+    /// Makes the captured state the guest's again, disk by disk as `restores` says; disks that it
+    /// does not name stay. That the state is whole is verified before anything is touched.
+    fn revert(&self, point: &Point<'_>, restores: &[Restore], flags: u32) -> Result<()>;
+
+    /// Removes the new files of a revert that did not happen, or not to its end.
+    fn discard(&self, restores: &[Restore]) -> Result<()>;
+
+    /// Drops internal data wherever it is; lacking data is no error. What was dropped before a
+    /// failure is gone.
     fn delete(&self, point: &Point<'_>) -> Result<()>;
 
-    /// How many places hold data of the snapshot.
+    /// Brings layers together, in this order. May be called again after any failure, and then ends
+    /// well.
+    fn merge(&self, steps: &[Merge]) -> std::result::Result<(), Merged>;
+
+    /// Removes image files that nothing names any more. One that is gone is no error.
+    fn remove(&self, files: &[PathBuf]) -> Result<()>;
+
+    /// How many images hold internal data of the snapshot.
     fn count(&self, point: &Point<'_>) -> Result<usize>;
 
     /// Every difference between what the metadata says and the data. Nothing is touched, and a
     /// guest may have the images open.
     fn differences(&self, point: &Point<'_>) -> Vec<Difference> {
         check::differences(point)
+    }
+}
+
+/// How a merge failed.
+#[derive(Debug)]
+pub enum Merged {
+    /// All is as before.
+    Untouched(Error),
+    /// It must be finished.
+    Partly(Error),
+}
+
+impl Merged {
+    /// Why it failed.
+    pub fn cause(self) -> Error {
+        match self {
+            Merged::Untouched(cause) | Merged::Partly(cause) => cause,
+        }
     }
 }

@@ -49,6 +49,8 @@ impl Place {
 pub struct PointDisk {
     /// The domain disk's target.
     pub target: String,
+    /// The guest cannot write to it.
+    pub is_read_only: bool,
     /// How it takes part.
     pub mode: DiskMode,
     /// The image as the snapshot's own definition names it. Internal data is a snapshot in it;
@@ -58,8 +60,19 @@ pub struct PointDisk {
     pub overlay: Place,
     /// The image that the guest was given by a later revert to this snapshot.
     pub reverted: Place,
-    /// The overlay was there before the snapshot: `VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT`.
-    pub reuse: bool,
+    /// What stood at the overlay's path before the snapshot.
+    pub overlay_file: OverlayFile,
+}
+
+/// What stands at the path of an overlay before its snapshot is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverlayFile {
+    /// Nothing: the file is made with the snapshot.
+    New,
+    /// An empty file, or a block device, which is written over.
+    Empty,
+    /// The overlay, made by the caller: `VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT`.
+    Reused,
 }
 
 /// A snapshot: its name, and where its data is or is to be.

@@ -1,4 +1,4 @@
-//! Internal snapshots of shut-off images, made by `qemu-img` and verified in the image.
+//! Snapshots of shut-off images, made by `qemu-img` and verified in the images.
 //!
 //! No outcome is taken from the program's exit status alone: the image's own table, and for
 //! content its L1 tables, say what was done. Which step means what is in `step`; here is how steps
@@ -10,10 +10,12 @@
 
 use std::path::PathBuf;
 
-use super::{Data, Image, Point};
+use super::{Data, Image, Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
 use crate::limits;
 
+mod merge;
+mod overlay;
 mod program;
 mod revert;
 mod step;
@@ -78,15 +80,54 @@ impl Data for QemuImg {
     }
 
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.capture(point.name, &point.internal_images()?)
+        // Overlays first: until something else is done they can be taken back without a trace.
+        self.make_overlays(point)?;
+        let images = point.internal_images()?;
+        let captured = self.capture(point.name, &images);
+        captured.map_err(|cause| match Self::take_back_overlays(point) {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        })
     }
 
-    fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.restore(point.name, &point.internal_images()?)
+    fn take_back(&self, point: &Point<'_>) -> Result<()> {
+        self.delete(point)?;
+        Self::take_back_overlays(point)
+    }
+
+    fn revert(&self, point: &Point<'_>, restores: &[Restore], _flags: u32) -> Result<()> {
+        let is_applied = |image: &Image| {
+            let mut restores = restores.iter();
+            restores
+                .any(|restore| matches!(restore, Restore::Apply { disk } if *disk == image.disk))
+        };
+        let mut images = point.internal_images()?;
+        images.retain(is_applied);
+        self.make_restored(point.name, restores)?;
+        if images.is_empty() {
+            return Ok(());
+        }
+        self.restore(point.name, &images)
+            .map_err(|cause| match self.discard(restores) {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            })
+    }
+
+    fn discard(&self, restores: &[Restore]) -> Result<()> {
+        overlay::discard(restores)
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {
         self.drop_data(point.name, &point.internal_images()?)
+    }
+
+    fn merge(&self, steps: &[Merge]) -> std::result::Result<(), Merged> {
+        self.merge_all(steps)
+    }
+
+    fn remove(&self, files: &[PathBuf]) -> Result<()> {
+        files.iter().try_for_each(|file| overlay::remove(file))
     }
 
     fn count(&self, point: &Point<'_>) -> Result<usize> {

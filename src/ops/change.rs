@@ -1,10 +1,13 @@
 //! The way of every change: lock, intent, data, commit, tree.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
+use super::{delete, revert};
+use crate::data::Merged;
 use crate::error::{Error, Result};
 use crate::store::{Change, DefinitionChange, Lock};
 use crate::tree::{Plan, Tree};
@@ -50,12 +53,28 @@ impl Writing<'_> {
         self.commit_change(plan, &change)
     }
 
-    /// As [`Writing::commit`], together with the domain's new definition.
-    pub fn commit_with_definition(&self, plan: &Plan, definition: &str) -> Result<()> {
+    /// As [`Writing::commit`], together with the domain's new definition, and with files that are of
+    /// no use from then on.
+    pub fn commit_with(
+        &self,
+        plan: &Plan,
+        definition: Option<&str>,
+        useless: Vec<PathBuf>,
+    ) -> Result<()> {
         let mut change = documents(&*self.domain.tree()?, plan);
-        change.definition = DefinitionChange::Write(definition.to_owned());
+        if let Some(definition) = definition {
+            change.definition = DefinitionChange::Write(definition.to_owned());
+        }
+        change.then = follow_up(&useless);
         self.commit_change(plan, &change)?;
-        self.domain.host.set_definition(definition.into());
+        if let Some(definition) = definition {
+            self.domain.host.set_definition(definition.into());
+        }
+        if !useless.is_empty() {
+            // The change is made. What cannot be removed now is tried again by the next writer.
+            let removed = self.domain.data.remove(&useless);
+            let _ = removed.and_then(|()| self.withdraw());
+        }
         Ok(())
     }
 
@@ -80,11 +99,8 @@ impl Writing<'_> {
     /// Takes a captured snapshot back after a later step failed. If that fails too the intent
     /// stays, and the next writer tries again.
     pub fn take_back_create(&self, point: &OwnedPoint, cause: Error) -> Error {
-        let undone = self
-            .domain
-            .data
-            .delete(&point.borrow())
-            .and_then(|()| self.withdraw());
+        let undone = self.domain.data.take_back(&point.borrow());
+        let undone = undone.and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
@@ -93,26 +109,24 @@ impl Writing<'_> {
 
     fn resolve_pending(&self) -> Result<()> {
         let domain = self.domain;
-        let Some(text) = domain.store().pending(domain.name())? else {
-            return Ok(());
-        };
-        let resolved = Resolved::of(domain, &*domain.tree()?, &text)?;
-        domain.store().commit(domain.name(), &resolved.change)?;
-        domain.change_tree(|tree| tree.apply(&resolved.plan))?;
-        resolved.tell_host(domain);
+        while let Some(text) = domain.store().pending(domain.name())? {
+            let resolved = Resolved::of(domain, &*domain.tree()?, &text)?;
+            domain.store().commit(domain.name(), &resolved.change)?;
+            domain.change_tree(|tree| tree.apply(&resolved.plan))?;
+            resolved.tell_host(domain);
+        }
         Ok(())
     }
 }
 
 /// Finishes or undoes what a crash cut off, before anybody has seen the tree.
 pub(super) fn resolve(domain: &Domain, loaded: Hierarchy) -> Result<Hierarchy> {
-    let Some(text) = domain.store().pending(domain.name())? else {
-        return Ok(loaded);
-    };
-    let resolved = Resolved::of(domain, &loaded.tree.read(), &text)?;
-    domain.store().commit(domain.name(), &resolved.change)?;
-    loaded.tree.write().apply(&resolved.plan);
-    resolved.tell_host(domain);
+    while let Some(text) = domain.store().pending(domain.name())? {
+        let resolved = Resolved::of(domain, &loaded.tree.read(), &text)?;
+        domain.store().commit(domain.name(), &resolved.change)?;
+        loaded.tree.write().apply(&resolved.plan);
+        resolved.tell_host(domain);
+    }
     Ok(loaded)
 }
 
@@ -130,35 +144,63 @@ impl Resolved {
             reason: "its journal holds an intent that cannot be read".to_owned(),
         };
         match Intent::decode(text).ok_or_else(unreadable)? {
-            Intent::Create { document } => {
+            Intent::Create { document, found } => {
                 let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
-                domain.data.delete(&OwnedPoint::of(&snapshot)?.borrow())?;
-                Ok(Resolved {
-                    plan: tree.plan_keep(),
-                    change: Change::default(),
-                })
+                let point = OwnedPoint::with_overlays(&snapshot, &found)?;
+                domain.data.take_back(&point.borrow())?;
+                Ok(Resolved::unchanged(tree))
             }
-            Intent::Delete { name, deletion } => {
+            Intent::Delete {
+                name,
+                deletion,
+                work,
+            } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
                     domain.data.delete(&OwnedPoint::of(snapshot)?.borrow())?;
                 }
-                let change = documents(tree, &plan);
-                Ok(Resolved { plan, change })
+                domain.data.merge(&work.merges).map_err(Merged::cause)?;
+                let definition = domain.host.definition()?;
+                let (plan, definition) = delete::rewritten(tree, plan, &work, &definition)?;
+                Ok(Resolved::done(tree, plan, definition, &work.removals))
             }
             Intent::Revert {
                 name,
                 flags,
                 definition,
+                restores,
+                work,
             } => {
                 let point = OwnedPoint::of(tree.get(&name)?)?;
-                domain.data.revert(&point.borrow(), flags)?;
-                let plan = tree.plan_current(&name)?;
-                let mut change = documents(tree, &plan);
-                change.definition = DefinitionChange::Write(definition);
-                Ok(Resolved { plan, change })
+                // The names are of this revert alone, so what stands there is not finished.
+                domain.data.discard(&restores)?;
+                domain.data.revert(&point.borrow(), &restores, flags)?;
+                let plan = revert::rewritten(tree, &name, &restores, &work)?;
+                Ok(Resolved::done(tree, plan, Some(definition), &work.removals))
+            }
+            Intent::Remove { files } => {
+                // Of no use, but in nobody's way either: a file that stays must not keep the
+                // domain from working.
+                let _ = domain.data.remove(&files);
+                Ok(Resolved::unchanged(tree))
             }
         }
+    }
+
+    fn unchanged(tree: &Tree) -> Resolved {
+        Resolved {
+            plan: tree.plan_keep(),
+            change: Change::default(),
+        }
+    }
+
+    fn done(tree: &Tree, plan: Plan, definition: Option<String>, useless: &[PathBuf]) -> Resolved {
+        let mut change = documents(tree, &plan);
+        if let Some(definition) = definition {
+            change.definition = DefinitionChange::Write(definition);
+        }
+        change.then = follow_up(useless);
+        Resolved { plan, change }
     }
 
     fn tell_host(self, domain: &Domain) {
@@ -166,6 +208,12 @@ impl Resolved {
             domain.host.set_definition(definition.into());
         }
     }
+}
+
+/// The intent that is left once a change is made.
+fn follow_up(useless: &[PathBuf]) -> Option<String> {
+    let files = useless.to_vec();
+    (!files.is_empty()).then(|| Intent::Remove { files }.encode())
 }
 
 /// The stored form of a plan.

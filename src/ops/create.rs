@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::change::Writing;
 use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::intent::Intent;
+use super::overlays;
 use super::point::OwnedPoint;
+use super::records;
 use super::uri::RedefineRules;
+use crate::data::OverlayFile;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
@@ -23,28 +25,34 @@ impl Domain {
             return self.redefine(xml, flags, rules);
         }
         let writing = self.write()?;
-        let snapshot = self.prepared(xml, flags)?;
+        let Prepared {
+            snapshot,
+            found,
+            definition,
+        } = self.prepared(xml, flags)?;
         let name = Arc::clone(&snapshot.name);
-        let point = OwnedPoint::of(&snapshot)?;
-        let plan = if flags.has(CreateFlags::NO_METADATA) {
-            None
-        } else {
-            Some(self.tree()?.plan_create(snapshot.clone())?)
-        };
-        // Before the intent: undoing it drops that name from the images. After the plan: of a
-        // name that snapshot and image have, libvirt's error is about the snapshot.
+        let point = OwnedPoint::with_overlays(&snapshot, &found)?;
+        // Before the intent: undoing it drops that name from the images.
         self.data.check_create(&point.borrow())?;
-        self.capture(&writing, &snapshot, &point, flags)?;
-        match &plan {
-            Some(plan) => writing.commit(plan),
-            None => writing.withdraw(),
-        }
-        .map_err(|cause| writing.take_back_create(&point, cause))?;
+        let plan = if flags.has(CreateFlags::NO_METADATA) {
+            self.tree()?.plan_keep()
+        } else {
+            let tree = self.tree()?;
+            let mut plan = tree.plan_create(snapshot.clone())?;
+            records::end_revert(&tree, &mut plan)?;
+            plan
+        };
+        let document = xml::format(&snapshot, xml::Form::Stored { active: false });
+        writing.intend(&Intent::Create { document, found })?;
+        self.data
+            .create(&point.borrow(), flags.bits())
+            .and_then(|()| writing.commit_with(&plan, definition.as_deref(), Vec::new()))
+            .map_err(|cause| writing.take_back_create(&point, cause))?;
         Ok(name)
     }
 
     /// The snapshot that a document asks for, complete and checked, before anything is done.
-    fn prepared(&self, xml: &str, flags: CreateFlags) -> Result<Snapshot> {
+    fn prepared(&self, xml: &str, flags: CreateFlags) -> Result<Prepared> {
         let state = self.host.state()?;
         let is_active = state != State::Shutoff;
         let disk_only = flags.has(CreateFlags::DISK_ONLY);
@@ -82,24 +90,25 @@ impl Domain {
             participation,
             &is_regular_file,
         )?;
-        check_disks(&snapshot, &facts)?;
-        Ok(snapshot)
+        check_internal_disks(&snapshot, &facts)?;
+        let found = overlays::check(&mut snapshot, &facts, flags)?;
+        check_as_a_whole(&snapshot, &facts, flags)?;
+        let switched = overlays::switched(&definition, &snapshot)?;
+        Ok(Prepared {
+            snapshot,
+            found,
+            definition: (switched != *definition).then_some(switched),
+        })
     }
+}
 
-    /// Captures guest data, the intent recorded before.
-    fn capture(
-        &self,
-        writing: &Writing<'_>,
-        snapshot: &Snapshot,
-        point: &OwnedPoint,
-        flags: CreateFlags,
-    ) -> Result<()> {
-        let document = xml::format(snapshot, xml::Form::Stored { active: false });
-        writing.intend(&Intent::Create { document })?;
-        self.data
-            .create(&point.borrow(), flags.bits())
-            .map_err(|cause| writing.take_back_create(point, cause))
-    }
+/// A snapshot that can be taken.
+struct Prepared {
+    snapshot: Snapshot,
+    /// What stands at the overlays' paths, by disk, where that is not nothing.
+    found: Vec<(String, OverlayFile)>,
+    /// The domain's definition afterwards, if it is another.
+    definition: Option<String>,
 }
 
 /// The name rules of libvirt's QEMU driver, and the length that its file name allows.
@@ -123,26 +132,27 @@ fn now() -> i64 {
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What libvirt's QEMU driver checks of an inactive domain's disks, each and as a whole.
-fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
+/// What libvirt's QEMU driver checks of an inactive domain's internal disks, each by itself.
+fn check_internal_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
     for (disk, domain_disk) in snapshot.disks.iter().zip(&facts.disks) {
         if disk.mode == Some(DiskMode::Internal) {
             check_internal(domain_disk)?;
         }
     }
+    Ok(())
+}
+
+/// What it checks of all disks together. Where it knows no mixture of modes, this library does
+/// (docs/differences.md, D79): with DISK_ONLY each disk is as the caller says.
+fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags) -> Result<()> {
     let has = |mode| snapshot.disks.iter().any(|disk| disk.mode == Some(mode));
     if !has(DiskMode::Internal) && !has(DiskMode::External) {
         return Err(Error::NothingSelected);
     }
-    if has(DiskMode::Internal) && has(DiskMode::External) {
-        return Err(Error::MixedTargets);
+    if !has(DiskMode::Internal) {
+        return Ok(());
     }
-    if has(DiskMode::External) {
-        return Err(Error::Unsupported {
-            what: "external snapshots are",
-        });
-    }
-    if leaves_a_writable_disk_out(snapshot, facts) {
+    if !flags.has(CreateFlags::DISK_ONLY) && leaves_a_writable_disk_out(snapshot, facts) {
         return Err(Error::DisksLeftOut);
     }
     if facts.pflash {

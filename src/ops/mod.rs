@@ -5,6 +5,7 @@
 //! intent, work on guest data, commit the plan as one transaction, change the tree.
 
 mod change;
+mod collect;
 mod connection;
 mod create;
 mod delete;
@@ -13,8 +14,13 @@ mod domain;
 mod driver;
 mod flags;
 mod intent;
+mod layers;
 mod load;
+mod moves;
+mod overlays;
 mod point;
+mod record;
+mod records;
 mod redefine;
 mod revert;
 mod uri;

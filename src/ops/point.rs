@@ -4,19 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::data::chain::QCOW2;
-use crate::data::{Layer, Place, Point, PointDisk};
+use crate::data::{Layer, OverlayFile, Place, Point, PointDisk};
 use crate::error::Result;
 use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot};
 use crate::xml::{self, DomainDisk};
-
-/// Whether overlays exist before the snapshot does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overlays {
-    /// They are made with it.
-    Made,
-    /// They are taken as they are: `VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT`.
-    Reused,
-}
 
 /// A [`Point`] with what it borrows.
 pub(super) struct OwnedPoint {
@@ -30,15 +21,24 @@ pub(super) struct OwnedPoint {
 impl OwnedPoint {
     /// The images are those of the snapshot's own definition: the domain's may have changed since.
     pub fn of(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        OwnedPoint::with_overlays(snapshot, Overlays::Made)
+        OwnedPoint::with_overlays(snapshot, &[])
     }
 
-    /// As [`OwnedPoint::of`], for a snapshot that is being made.
-    pub fn with_overlays(snapshot: &Snapshot, overlays: Overlays) -> Result<OwnedPoint> {
+    /// As [`OwnedPoint::of`], with what stood at the overlays' paths where it was not nothing.
+    pub fn with_overlays(
+        snapshot: &Snapshot,
+        found: &[(String, OverlayFile)],
+    ) -> Result<OwnedPoint> {
+        let mut disks = disks(snapshot)?;
+        for disk in &mut disks {
+            if let Some((_, file)) = found.iter().find(|(target, _)| *target == disk.target) {
+                disk.overlay_file = *file;
+            }
+        }
         Ok(OwnedPoint {
             name: snapshot.name.to_string(),
             document: xml::format(snapshot, xml::Form::Public { secure: true }),
-            disks: disks(snapshot, overlays)?,
+            disks,
             memory: match &snapshot.memory {
                 Some(Memory::External { file }) => Some(Path::new(&**file).to_owned()),
                 _ => None,
@@ -56,7 +56,8 @@ impl OwnedPoint {
     }
 }
 
-fn disks(snapshot: &Snapshot, overlays: Overlays) -> Result<Vec<PointDisk>> {
+/// The disks of a snapshot, in the order of its definition.
+pub(super) fn disks(snapshot: &Snapshot) -> Result<Vec<PointDisk>> {
     let Some(definition) = &snapshot.domain else {
         return Ok(Vec::new());
     };
@@ -85,16 +86,18 @@ fn disks(snapshot: &Snapshot, overlays: Overlays) -> Result<Vec<PointDisk>> {
             let reverted = find(&reverted, &snapshot.revert_disks);
             let mode = mode(domain_disk, disk.as_ref());
             let place = |disk: Option<Disk>| match disk.and_then(|disk| disk.image) {
-                Some(image) if mode == DiskMode::External => image_place(&image),
-                _ => Place::Nowhere,
+                Some(image) => image_place(&image),
+                None => Place::Nowhere,
             };
+            let is_external = mode == DiskMode::External;
             PointDisk {
                 target: domain_disk.target.clone(),
+                is_read_only: domain_disk.read_only,
                 mode,
                 base: source_place(domain_disk),
-                overlay: place(disk),
+                overlay: place(disk.filter(|_| is_external)),
                 reverted: place(reverted),
-                reuse: overlays == Overlays::Reused,
+                overlay_file: OverlayFile::New,
             }
         })
         .collect())

@@ -8,5 +8,9 @@
     reason = "whatever fails here is the test's own failure"
 )]
 
+mod create;
+mod delete;
 mod guest;
 mod redefine;
+mod revert;
+mod trees;
