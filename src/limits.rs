@@ -68,3 +68,7 @@ pub const JOURNAL_RESERVE_BYTES: usize = 16 * 1024;
 /// How long a writer waits for another. Source: libvirt 9.0's QEMU driver waits 30 seconds for a
 /// domain's job.
 pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Images of a backing chain. Source: libvirt's `VIR_STORAGE_MAX_CHAIN_DEPTH` (200): its parser of
+/// QEMU's answers cannot nest deeper.
+pub const BACKING_CHAIN: usize = 200;

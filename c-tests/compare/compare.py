@@ -49,7 +49,7 @@ class Side:
 
 LIBVIRT_QEMU = Side("libvirt", "qemu:///embed?root={root}/libvirt")
 LIBVIRT_TEST = Side("libvirt", "test:///default")
-EMBEDDED = Side("virsnap", "virsnap://{root}/state?redefine_current=flag")
+EMBEDDED = Side("virsnap", "virsnap://{root}/state?redefine_current=flag&redefine_check=trust")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ use super::types::{virConnectPtr, virDomainPtr};
 use crate::error::{Error, Result};
 use crate::libvirt;
 use crate::ops::companion;
-use crate::ops::{self, Access, RedefineCurrent};
+use crate::ops::{self, Access, RedefineRules};
 
 /// A domain, kept valid.
 pub(super) enum SnapshotDomain {
@@ -48,11 +48,11 @@ impl SnapshotDomain {
         }
     }
 
-    /// Who becomes current by REDEFINE.
-    pub(super) fn redefine_current(&self) -> Result<RedefineCurrent> {
+    /// How REDEFINE is carried out.
+    pub(super) fn redefine_rules(&self) -> Result<RedefineRules> {
         match self {
-            SnapshotDomain::Ours(domain) => Ok(domain.connection.connection.redefine_current()),
-            SnapshotDomain::Libvirt(_) => companion::redefine_current(),
+            SnapshotDomain::Ours(domain) => Ok(domain.connection.connection.redefine_rules()),
+            SnapshotDomain::Libvirt(_) => companion::redefine_rules(),
         }
     }
 

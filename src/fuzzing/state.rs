@@ -1,12 +1,14 @@
 //! State directories: whatever stands there, all that is sound is loaded and nothing is lost.
 
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::data::{Data, Point};
+use crate::data::{Data, Merge, Merged, Point, Restore};
 use crate::error::Result;
 use crate::ops::fuzzing::Driver;
-use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineCurrent};
+use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineRules};
 use crate::store::disk::Disk;
 use crate::store::sealed_journal;
 
@@ -22,13 +24,26 @@ impl Data for NoData {
     fn create(&self, _point: &Point<'_>, _flags: u32) -> Result<()> {
         Ok(())
     }
-    fn check_revert(&self, _point: &Point<'_>) -> Result<()> {
+    fn take_back(&self, _point: &Point<'_>) -> Result<()> {
         Ok(())
     }
-    fn revert(&self, _point: &Point<'_>, _flags: u32) -> Result<()> {
+    fn check_revert(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Ok(())
+    }
+    fn revert(&self, _point: &Point<'_>, _restores: &[Restore], _flags: u32) -> Result<()> {
         Ok(())
     }
     fn delete(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn merge(
+        &self,
+        _steps: &[Merge],
+        _lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        Ok(())
+    }
+    fn remove(&self, _files: &[PathBuf]) -> Result<()> {
         Ok(())
     }
     fn count(&self, _point: &Point<'_>) -> Result<usize> {
@@ -116,7 +131,7 @@ fn load_and_change(disk: &Disk, planted: &BTreeMap<String, Vec<u8>>) {
     let created = domain.and_then(|domain| {
         let flags = CreateFlags::new(1, "fuzzing").ok()?;
         domain
-            .create(&document("added"), flags, RedefineCurrent::Parent)
+            .create(&document("added"), flags, RedefineRules::default())
             .ok()
     });
     if created.is_some() {

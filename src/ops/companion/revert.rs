@@ -4,6 +4,7 @@ use super::adopt;
 use super::create::lendable;
 use crate::data::Executor;
 use crate::error::Result;
+use crate::ops::collect::Collected;
 use crate::ops::domain::Domain;
 use crate::ops::flags::RevertFlags;
 use crate::ops::intent::Intent;
@@ -26,7 +27,7 @@ impl Domain {
         let change = writing.change(&plan)?;
         if !snapshot.is_external() {
             self.data
-                .check_revert(&OwnedPoint::of(&snapshot)?.borrow(None))?;
+                .check_revert(&OwnedPoint::of(&snapshot)?.borrow(None), &[])?;
         }
         adopt::check_free(self, executor, name)?;
         writing.intend(&Intent::Revert {
@@ -34,6 +35,8 @@ impl Domain {
             flags: flags.bits(),
             // libvirt's own definition is the one that counts.
             definition: String::new(),
+            restores: Vec::new(),
+            work: Collected::default(),
         })?;
         let reverted = executor.lend(&lendable(&snapshot)).and_then(|()| {
             match executor.revert_kept(name, flags.bits()) {
