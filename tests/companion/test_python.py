@@ -33,7 +33,8 @@ class Python(World):
         self.assertEqual(self.run_program(uri, "guest"), "everything holds\n")
 
     def test_an_embedded_connection(self):
-        uri = f"virsnap://{self.path('own')}"
+        # As libvirt, which defines a snapshot again whose data is gone.
+        uri = f"virsnap://{self.path('own')}?redefine_check=trust"
         file = self.domain_file(".")
         self.virsh(uri, f"define {file}")
         self.assertEqual(self.run_program(uri, "guest"), "everything holds\n")
