@@ -24,6 +24,7 @@ mod problem;
 mod record;
 mod records;
 mod redefine;
+mod rename;
 mod repair;
 mod revert;
 #[cfg(test)]
