@@ -82,8 +82,8 @@ class Pair:
 
 
 PAIRS = {
-    "qemu-embedded": Pair(LIBVIRT_QEMU, EMBEDDED, "qemu", ("external",)),
-    "test-embedded": Pair(LIBVIRT_TEST, EMBEDDED, "test", ("common", "dataless")),
+    "qemu-embedded": Pair(LIBVIRT_QEMU, EMBEDDED, "qemu", ("external", "rename")),
+    "test-embedded": Pair(LIBVIRT_TEST, EMBEDDED, "test", ("common", "rename", "dataless")),
     "qemu-companion": Pair(LIBVIRT_QEMU, COMPANION_QEMU, "qemu", ("external", "rename")),
     "test-companion": Pair(
         LIBVIRT_TEST, COMPANION_TEST, "test", ("external", "rename", "guests", "dataless")
