@@ -201,15 +201,6 @@ def unknown_elements_are_not_valid(theirs, ours, _run):
     return is_ours_alone and error_code(ours) == 92
 
 
-@parting("external")
-def external_snapshots(theirs, ours, run):
-    if run.pair not in EMBEDDED_PAIRS:
-        return False
-    if message(theirs).startswith("missing existing file for disk"):
-        return error_code(ours) == 67
-    return "external" in message(ours) and message(ours).endswith("supported by this connection")
-
-
 @parting("running")
 def guests_that_run(theirs, ours, run):
     return run.pair in EMBEDDED_PAIRS and message(ours).endswith(
