@@ -66,7 +66,7 @@ class Side:
 
 LIBVIRT_QEMU = Side("libvirt", "qemu:///embed?root={root}/libvirt")
 LIBVIRT_TEST = Side("libvirt", "test:///default")
-EMBEDDED = Side("virsnap", "virsnap://{root}/state?redefine_current=flag")
+EMBEDDED = Side("virsnap", "virsnap://{root}/state?redefine_current=flag&redefine_check=trust")
 COMPANION_QEMU = Side("virsnap", LIBVIRT_QEMU.uri, is_preloaded=True)
 COMPANION_TEST = Side("virsnap", LIBVIRT_TEST.uri, is_preloaded=True)
 

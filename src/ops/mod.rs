@@ -5,17 +5,24 @@
 //! intent, work on guest data, commit the plan as one transaction, change the tree.
 
 mod change;
+mod collect;
 pub mod companion;
 mod connection;
 mod create;
 mod delete;
+mod differences;
 mod domain;
 mod driver;
 mod flags;
 mod intent;
+mod layers;
 mod load;
+mod moves;
+mod overlays;
 mod point;
 mod problem;
+mod record;
+mod records;
 mod redefine;
 mod rename;
 mod repair;
@@ -25,13 +32,15 @@ mod simulation;
 mod stored;
 mod uri;
 
+pub use crate::data::Verdict;
 pub use connection::{Access, Connection};
+pub use differences::NamedDifference;
 pub use domain::Domain;
 pub use driver::Undefine;
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
-pub use uri::RedefineCurrent;
+pub use uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing {

@@ -9,6 +9,7 @@
 //! back and the change has failed. If not even that works, the change stands: an error would make
 //! the caller undo what it did to the guest's data while each reader sees the change as made.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use crate::limits;
 struct Plan<'a> {
     steps: Vec<Planned>,
     /// The text of each staged file, by number.
-    texts: Vec<&'a str>,
+    texts: Vec<Cow<'a, [u8]>>,
 }
 
 struct Planned {
@@ -83,7 +84,9 @@ impl<F: FileSystem + 'static> Rooms<F> {
         match plan.steps.as_slice() {
             [] if has_intent => self.take_intent(domain)?,
             [] => {}
-            [only] if !has_intent => self.commit_one(domain, only, &plan.texts, folder)?,
+            [only] if !has_intent && change.then.is_none() => {
+                self.commit_one(domain, only, &plan.texts, folder)?
+            }
             _ => self.commit_many(domain, &plan, folder.is_some(), has_intent)?,
         }
         match change.definition {
@@ -114,7 +117,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 staged: plan.texts.len(),
                 name: name.clone(),
             };
-            plan.texts.push(text);
+            plan.texts.push(text.as_bytes().into());
             plan.steps.push(Planned {
                 step,
                 replaces: is_there_in(name)?,
@@ -137,7 +140,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 let step = Step::Define {
                     staged: plan.texts.len(),
                 };
-                plan.texts.push(text);
+                plan.texts.push(text.as_bytes().into());
                 plan.steps.push(Planned {
                     step,
                     replaces: defined()?,
@@ -152,6 +155,15 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 }
             }
         }
+        if let Some(text) = &change.then {
+            plan.steps.push(Planned {
+                step: Step::Then {
+                    staged: plan.texts.len(),
+                },
+                replaces: false,
+            });
+            plan.texts.push(journal::intent(text).into());
+        }
         Ok(plan)
     }
 
@@ -159,13 +171,15 @@ impl<F: FileSystem + 'static> Rooms<F> {
         &self,
         domain: &str,
         planned: &Planned,
-        texts: &[&str],
+        texts: &[Cow<'_, [u8]>],
         folder: Option<Room<F::Dir>>,
     ) -> Result<()> {
         let has_folder = folder.is_some();
         let made;
         let (room, file) = match &planned.step {
-            Step::Define { .. } | Step::Undefine => (&self.domain, document_file(domain)),
+            Step::Define { .. } | Step::Undefine | Step::Then { .. } => {
+                (&self.domain, document_file(domain))
+            }
             Step::Write { name, .. } | Step::Remove { name } => {
                 made = folder.map_or_else(|| self.make_folder(domain), Ok)?;
                 (&made, document_file(name))
@@ -175,7 +189,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             None => self.take(domain, room, &file),
             Some(text) => {
                 let staged = staged_file(domain, 0);
-                self.stage(&staged, text.as_bytes())
+                self.stage(&staged, text)
                     .map_err(self.stage.failed("write", &staged))
                     .and_then(|()| self.put(domain, &staged, room, &file, planned.replaces))
             }
@@ -229,13 +243,13 @@ impl<F: FileSystem + 'static> Rooms<F> {
     }
 
     /// Stages all texts, durably. After an error some may be staged.
-    fn stage_texts(&self, domain: &str, texts: &[&str]) -> Result<()> {
+    fn stage_texts(&self, domain: &str, texts: &[Cow<'_, [u8]>]) -> Result<()> {
         let failed_here = self.stage.failed_here("write to");
         let mut open = Vec::new();
         for (number, text) in texts.iter().enumerate() {
             let staged = staged_file(domain, number);
             let failed = self.stage.failed("write", &staged);
-            let stage = || self.stage_unsynced(&staged, text.as_bytes());
+            let stage = || self.stage_unsynced(&staged, text);
             if open.len() == limits::FILES_AT_ONCE {
                 self.sync_staged(&mut open).map_err(&failed_here)?;
             }

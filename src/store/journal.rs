@@ -3,7 +3,7 @@
 //! A journal file is `virsnap-journal 1 KIND LENGTH CHECKSUM`, a newline and LENGTH bytes; what
 //! follows them is not looked at, so that a reserved file can be written over in place. The bytes of
 //! an intent are its text. Those of a commit are one line a step: `write STAGED LENGTH NAME`,
-//! `remove LENGTH NAME`, `define STAGED`, `undefine`, where STAGED is the number of the staged file
+//! `remove LENGTH NAME`, `define STAGED`, `undefine`, `then STAGED`, where STAGED is the number of the staged file
 //! that has the new text, and LENGTH counts the name's bytes because a name may hold a newline.
 
 /// What a journal file says.
@@ -43,6 +43,21 @@ pub(super) enum Step {
     },
     /// The domain's definition goes, and its directory if it is empty.
     Undefine,
+    /// A staged file becomes the journal, in place of this change: an intent that follows from it.
+    Then {
+        /// Number of the staged file.
+        staged: usize,
+    },
+}
+
+impl Step {
+    /// The number of the staged intent that follows the change, if this step is that.
+    pub(super) fn follow_up(&self) -> Option<usize> {
+        match self {
+            Step::Then { staged } => Some(*staged),
+            _ => None,
+        }
+    }
 }
 
 const MAGIC: &str = "virsnap-journal";
@@ -62,6 +77,7 @@ pub(super) fn commit(steps: &[Step]) -> Vec<u8> {
             Step::Remove { name } => format!("remove {} {name}\n", name.len()),
             Step::Define { staged } => format!("define {staged}\n"),
             Step::Undefine => "undefine\n".to_owned(),
+            Step::Then { staged } => format!("then {staged}\n"),
         };
         body.push_str(&line);
     }
@@ -144,6 +160,15 @@ fn parse_step(body: &str) -> Option<(Step, &str)> {
                 rest,
             ))
         }
+        "then" => {
+            let (staged, rest) = rest.split_once('\n')?;
+            Some((
+                Step::Then {
+                    staged: staged.parse().ok()?,
+                },
+                rest,
+            ))
+        }
         _ => None,
     }
 }
@@ -199,6 +224,7 @@ mod tests {
             Step::Remove { name: "7 x".into() },
             Step::Define { staged: 3 },
             Step::Undefine,
+            Step::Then { staged: 4 },
         ]
     }
 

@@ -165,7 +165,7 @@ impl Store for Memory {
     fn commit(&self, domain: &str, change: &Change) -> Result<()> {
         let mut domains = self.domains.lock();
         let shelf = domains.entry(domain.to_owned()).or_default();
-        shelf.intent = None;
+        shelf.intent.clone_from(&change.then);
         shelf.generation += 1;
         shelf.snapshots.extend(change.write.iter().cloned());
         for name in &change.remove {
@@ -194,7 +194,7 @@ mod tests {
                 .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
                 .collect(),
             remove: remove.iter().map(|name| (*name).to_owned()).collect(),
-            definition: DefinitionChange::Keep,
+            ..Change::default()
         }
     }
 

@@ -162,6 +162,8 @@ pub struct Change {
     pub remove: Vec<String>,
     /// What becomes of the domain's definition.
     pub definition: DefinitionChange,
+    /// The intent that takes the place of the one closed: work that is left once the change is made.
+    pub then: Option<String>,
 }
 
 /// What a transaction does to the domain's own definition.

@@ -12,9 +12,11 @@ mod element;
 mod escape;
 mod format;
 mod identity;
+mod layers;
 mod parse;
 mod plain;
 mod schema;
+mod sources;
 mod verbatim;
 
 #[cfg(test)]
@@ -27,6 +29,8 @@ pub(crate) use document::ensure_room;
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::{named_and_identified, named_request};
+pub use layers::{LayerRecord, layer_records, set_layer_records};
 pub use parse::{Mode, Parsed, parse, parse_with};
 pub use schema::validate;
+pub use sources::{NewSource, with_sources};
 pub use verbatim::{nested, unnested, without_secrets};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use once_cell::sync::OnceCell;
 
 use crate::error::{Error, Result};
-use crate::ops::RedefineCurrent;
+use crate::ops::{RedefineCheck, RedefineCurrent};
 
 /// Where root's state is. Source: the Filesystem Hierarchy Standard, /var/lib.
 const SYSTEM_DIRECTORY: &str = "/var/lib/virsnap";
@@ -23,17 +23,6 @@ pub(super) struct Settings {
     pub redefine_current: RedefineCurrent,
     /// VIRSNAP_REDEFINE_CHECK.
     pub redefine_check: RedefineCheck,
-}
-
-/// Whether a redefined snapshot is checked against the data that should be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedefineCheck {
-    /// Refused where data is missing.
-    Strict,
-    /// Accepted, and reported.
-    Warn,
-    /// Accepted.
-    Trust,
 }
 
 /// The settings of this process. A bad one is an error of each call that needs them.

@@ -73,7 +73,7 @@ fn expected(before: &View, call: &Call) -> View {
         Call::Intend(text) => view.intent = Some((*text).to_owned()),
         Call::Withdraw => view.intent = None,
         Call::Commit(change) => {
-            view.intent = None;
+            view.intent.clone_from(&change.then);
             change
                 .remove
                 .iter()
@@ -118,6 +118,7 @@ fn furnished() -> (World, View) {
         write: write.to_vec(),
         remove: vec![],
         definition: DefinitionChange::Write("old".into()),
+        then: None,
     };
     store.commit(DOMAIN, &change).unwrap();
     let view = view(&store);
@@ -141,7 +142,19 @@ fn change(write: &[&str], remove: &[&str], definition: DefinitionChange) -> Call
             .collect(),
         remove: remove.iter().map(|name| (*name).to_owned()).collect(),
         definition,
+        then: None,
     })
+}
+
+/// A change that leaves something to do.
+fn followed(write: &[&str], definition: DefinitionChange) -> Call {
+    match change(write, &["b"], definition) {
+        Call::Commit(change) => Call::Commit(Change {
+            then: Some("then".to_owned()),
+            ..change
+        }),
+        other => other,
+    }
 }
 
 fn histories() -> Vec<(&'static str, (World, View), Vec<Call>)> {
@@ -158,6 +171,16 @@ fn histories() -> Vec<(&'static str, (World, View), Vec<Call>)> {
             vec![change(&["n"], &[], write())],
         ),
         ("add", furnished(), vec![one()]),
+        (
+            "add with work left",
+            furnished(),
+            vec![
+                Call::Intend("do"),
+                followed(&["n"], write()),
+                Call::Withdraw,
+            ],
+        ),
+        ("work left", furnished(), vec![followed(&[], Keep)]),
         ("replace", furnished(), vec![change(&["a"], &[], Keep)]),
         (
             "move current",
