@@ -45,6 +45,8 @@ mod forward;
     reason = "it is for tests, where a panic is an answer"
 )]
 pub(crate) mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing_place;
 mod handles;
 mod last_error;
 mod message;
