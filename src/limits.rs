@@ -68,3 +68,14 @@ pub const JOURNAL_RESERVE_BYTES: usize = 16 * 1024;
 /// How long a writer waits for another. Source: libvirt 9.0's QEMU driver waits 30 seconds for a
 /// domain's job.
 pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Snapshots that one migration carries: the record of the change that makes them visible has to fit
+/// [`JOURNAL_BYTES`].
+pub const MIGRATION_SNAPSHOTS: usize = 200_000;
+
+/// Bytes of a migration cookie that is handed in. Source: libvirt's RPC, whose longest cookie is
+/// 4 MiB.
+pub const MIGRATION_COOKIE_BYTES: usize = DOCUMENT_BYTES;
+
+/// Prefixes in a table that maps paths: more than a host has storage pools.
+pub const MIGRATION_PREFIXES: usize = 1024;

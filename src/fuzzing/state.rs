@@ -10,7 +10,7 @@ use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineCurrent};
 use crate::store::disk::Disk;
 use crate::store::sealed_journal;
 
-const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
+pub(super) const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
 
 /// No guest has any data.
 struct NoData;
@@ -36,7 +36,7 @@ impl Data for NoData {
     }
 }
 
-fn definition() -> String {
+pub(super) fn definition() -> String {
     format!(
         "<domain type='qemu'><name>d</name><uuid>{UUID}</uuid><os><type>hvm</type></os></domain>"
     )
@@ -88,7 +88,15 @@ pub fn journal(input: &[u8]) {
             let room = path.split('/').nth(1);
             let is_ours = matches!(
                 room,
-                Some("domain" | "snapshot" | "stage" | "journal" | "lock" | "elsewhere")
+                Some(
+                    "domain"
+                        | "snapshot"
+                        | "stage"
+                        | "journal"
+                        | "migration"
+                        | "lock"
+                        | "elsewhere"
+                )
             );
             assert!(is_ours, "{path}");
         }
@@ -112,8 +120,7 @@ fn load_and_change(disk: &Disk, planted: &BTreeMap<String, Vec<u8>>) {
             }
         }
     }
-    let domain = domain(disk);
-    let created = domain.and_then(|domain| {
+    let created = domain(disk).ok().and_then(|domain| {
         let flags = CreateFlags::new(1, "fuzzing").ok()?;
         domain
             .create(&document("added"), flags, RedefineCurrent::Parent)
@@ -125,15 +132,15 @@ fn load_and_change(disk: &Disk, planted: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
-fn domain(disk: &Disk) -> Option<Arc<Domain>> {
-    let store = disk.open().ok()?;
-    let driver = Driver::new(store, Arc::new(NoData)).ok()?;
-    driver.domain_by_name("d").ok()
+/// The domain of a state directory, as a process that has just started sees it.
+pub(crate) fn domain(disk: &Disk) -> Result<Arc<Domain>> {
+    let driver = Driver::new(disk.open()?, Arc::new(NoData))?;
+    driver.domain_by_name("d")
 }
 
 /// Documents by name, and the names of those that could not be read.
 fn loaded(disk: &Disk) -> Option<(BTreeMap<String, String>, Vec<String>)> {
-    let domain = domain(disk)?;
+    let domain = domain(disk).ok()?;
     let mut documents = BTreeMap::new();
     for name in domain.list(ListFlags::new(0, "fuzzing").ok()?).ok()? {
         let _ = (domain.parent(&name), domain.is_current(&name));
@@ -149,7 +156,7 @@ fn loaded(disk: &Disk) -> Option<(BTreeMap<String, String>, Vec<String>)> {
     Some((documents, names))
 }
 
-fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
+pub(super) fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();
     let mut rest = bytes;
     while let Some(at) = rest

@@ -11,7 +11,7 @@ use super::problem::{self, Problem, ProblemKind};
 use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
 use crate::host::Embedded;
-use crate::store::{Change, DefinitionChange, Directory, Store, check_name};
+use crate::store::{Change, DefinitionChange, Directory, MigrationChange, Store, check_name};
 use crate::{limits, uuid, xml};
 
 /// The drivers that connections hold, by state directory: one directory, one driver, so that
@@ -253,6 +253,7 @@ impl Driver {
                 .map(|snapshot| snapshot.name.to_string())
                 .collect(),
             definition: DefinitionChange::Remove,
+            migration: MigrationChange::Remove,
             ..Change::default()
         };
         writing.commit_change(&plan, &change)?;

@@ -14,6 +14,7 @@ mod driver;
 mod flags;
 mod intent;
 mod load;
+mod migrate;
 mod point;
 mod problem;
 mod redefine;
@@ -28,6 +29,7 @@ pub use connection::{Access, Connection};
 pub use domain::Domain;
 pub use driver::Undefine;
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
+pub use migrate::{Carry, Outcome, Phase, Receive, Send};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
 pub use uri::RedefineCurrent;
@@ -35,4 +37,5 @@ pub use uri::RedefineCurrent;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing {
     pub(crate) use super::driver::Driver;
+    pub(crate) use super::migrate::Sum;
 }

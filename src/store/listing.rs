@@ -53,7 +53,10 @@ impl<'a> Committed<'a> {
                 Step::Remove { name } => {
                     committed.removed.insert(name);
                 }
-                Step::Define { .. } | Step::Undefine => {}
+                Step::Define { .. }
+                | Step::Undefine
+                | Step::Migration { .. }
+                | Step::NoMigration => {}
             }
         }
         committed
@@ -105,7 +108,10 @@ impl<F: FileSystem + 'static> Rooms<F> {
                             self.see_staged(&domain, *staged, &domain, &mut found)?;
                         }
                         Step::Undefine => drop(found.documents.remove(&domain)),
-                        Step::Write { .. } | Step::Remove { .. } => {}
+                        Step::Write { .. }
+                        | Step::Remove { .. }
+                        | Step::Migration { .. }
+                        | Step::NoMigration => {}
                     }
                 }
             }

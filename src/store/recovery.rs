@@ -80,10 +80,14 @@ impl<F: FileSystem> Rooms<F> {
             let failed = folder.failed_here("sync directory");
             again(|| self.fs.sync_dir(&folder.dir)).map_err(failed)?;
         }
-        if let Some(step) = steps.iter().find(|step| !is_snapshot(step)) {
-            self.carry_out_step(domain, step, &self.domain)?;
-            let failed = self.domain.failed_here("sync directory");
-            again(|| self.fs.sync_dir(&self.domain.dir)).map_err(failed)?;
+        for step in steps.iter().filter(|step| !is_snapshot(step)) {
+            let room = match step {
+                Step::Migration { .. } | Step::NoMigration => &self.migration,
+                _ => &self.domain,
+            };
+            self.carry_out_step(domain, step, room)?;
+            let failed = room.failed_here("sync directory");
+            again(|| self.fs.sync_dir(&room.dir)).map_err(failed)?;
         }
         if steps.contains(&Step::Undefine) {
             self.remove_folder(domain);
@@ -97,6 +101,8 @@ impl<F: FileSystem> Rooms<F> {
             Step::Remove { name } => (document_file(name), None),
             Step::Define { staged } => (document_file(domain), Some(*staged)),
             Step::Undefine => (document_file(domain), None),
+            Step::Migration { staged } => (domain.to_owned(), Some(*staged)),
+            Step::NoMigration => (domain.to_owned(), None),
         };
         // "There is none" means that it was done before.
         let answer = match staged {

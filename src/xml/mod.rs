@@ -4,6 +4,7 @@
 
 mod abi;
 mod align;
+mod cookie;
 mod definitions;
 mod disk;
 mod document;
@@ -13,6 +14,7 @@ mod escape;
 mod format;
 mod identity;
 mod parse;
+mod paths;
 mod plain;
 mod schema;
 mod verbatim;
@@ -22,10 +24,12 @@ mod properties;
 
 pub use abi::check_guest_abi;
 pub use align::{Participation, align};
+pub use cookie::Cookie;
 pub use definitions::Definitions;
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::{named_and_identified, named_request};
 pub use parse::{Mode, Parsed, parse, parse_with};
+pub use paths::Mapping;
 pub use schema::validate;
 pub use verbatim::{nested, unnested, without_secrets};
