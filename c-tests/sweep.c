@@ -492,7 +492,6 @@ static const struct operation {
     {"undefine", one_disk, undefine},
     {"migrate-begin", one_disk, migrate_begin},
     {"migrate-import", sent_here, migrate_import},
-    {"migrate-import-again", imported, migrate_import},
     {"migrate-finish", imported, migrate_finish},
     {"migrate-confirm", migrating, migrate_confirm},
     {"migrate-cancel", migrating, migrate_cancel},

@@ -818,6 +818,11 @@ struct _virDomainSnapshot;
 struct _virNetwork;
 
 /**
+ * A parameter with a name and a type. Only libvirt's own functions look at it. Opaque.
+ */
+struct _virTypedParameter;
+
+/**
  * A connection to the domains of one state directory. Opaque.
  */
 typedef struct _virConnect virConnect;
@@ -1015,6 +1020,16 @@ typedef struct _virDomainSnapshot virDomainSnapshot;
 typedef virDomainSnapshot *virDomainSnapshotPtr;
 
 /**
+ * A parameter with a name and a type. Only libvirt's own functions look at it. Opaque.
+ */
+typedef struct _virTypedParameter virTypedParameter;
+
+/**
+ * A pointer to parameters.
+ */
+typedef virTypedParameter *virTypedParameterPtr;
+
+/**
  * One error: what went wrong, where, and the words for it.
  */
 typedef struct _virError virError;
@@ -1161,6 +1176,16 @@ enum virSnapMigrateState {
      * It was given up here.
      */
     VIR_SNAP_MIGRATE_STATE_CANCELLED = 5,
+};
+
+/**
+ * Flags of virSnapDomainMigrateAdopt().
+ */
+enum virSnapMigrateAdoptFlags {
+    /**
+     * libvirt forgets the metadata that was adopted; data stays.
+     */
+    VIR_SNAP_MIGRATE_ADOPT_FORGET = 1,
 };
 
 /**
@@ -2765,6 +2790,54 @@ int virSnapDomainMigrateConfirm(virDomainPtr domain,
                                 unsigned int flags);
 
 /**
+ * Gives the snapshots of a domain whose migration has begun to a host that has libvirt alone: they
+ * are redefined there, parents first, the current one with VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT.
+ *
+ * @domain: the domain at the source, after virSnapDomainMigrateBegin() with METADATA
+ * @target: the same domain on a connection of libvirt's, persistent if its snapshots shall stay
+ * @flags: not used; 0
+ *
+ * libvirt itself keeps them from then on; confirm the migration at the source. If it fails midway, what
+ * was redefined is dropped there again. Repeated after a crash, it goes on with what is missing.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle; target is not libvirt's), VIR_ERR_OPERATION_DENIED (a
+ * read-only connection), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_FAILED (target has another
+ * UUID), VIR_ERR_OPERATION_INVALID (no migration was begun; libvirt keeps another snapshot of a name),
+ * and what libvirt refuses.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapDomainMigrateReplay(virDomainPtr domain,
+                               virDomainPtr target,
+                               unsigned int flags);
+
+/**
+ * Adopts the snapshots that libvirt itself keeps of a domain, with parents and current one, all of
+ * them or none.
+ *
+ * @domain: the domain that gets them, of an embedded connection, with the same UUID
+ * @source: the domain on a connection of libvirt's
+ * @flags: bitwise-OR of virSnapMigrateAdoptFlags
+ *
+ * A snapshot that is there already must be equal. A domain of libvirt's needs no such call in companion
+ * mode: the first change of its snapshots adopts them.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle; source is not libvirt's), VIR_ERR_OPERATION_DENIED (a
+ * read-only connection), VIR_ERR_INVALID_ARG (unknown flag), VIR_ERR_OPERATION_FAILED (source has
+ * another UUID; another snapshot of a name is there), VIR_ERR_OPERATION_INVALID (the domain is being
+ * migrated), VIR_ERR_SYSTEM_ERROR (nothing can be written), and what libvirt refuses.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapDomainMigrateAdopt(virDomainPtr domain,
+                              virDomainPtr source,
+                              unsigned int flags);
+
+/**
  * Gives a migration up, at either end: at the source the snapshots can be changed again, at the
  * destination what came in is dropped. Cancel the destination first: it refuses if it has finished,
  * and then the source is to be confirmed.
@@ -2806,6 +2879,164 @@ int virSnapDomainMigrateCancel(virDomainPtr domain, unsigned int flags);
 int virSnapDomainMigrateGetState(virDomainPtr domain,
                                  char **id,
                                  unsigned int flags);
+
+/**
+ * Migrates a domain of libvirt's to another host, by libvirt.
+ *
+ * @domain: a domain of libvirt's
+ * @dconn: connection to the destination
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ * @dname: the domain's name there, or NULL
+ * @uri: where the data goes, or NULL
+ * @bandwidth: MiB a second, or 0
+ *
+ * Refused while the domain has snapshots, kept here or by libvirt. With VIRSNAP_MIGRATE=carry in the
+ * environment it goes on: the snapshots stay here, where they are found by the domain's UUID from both
+ * hosts' connections, and nobody changes them meanwhile.
+ *
+ * Returns the domain at the destination, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
+ * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 0.3.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+virDomainPtr virDomainMigrate(virDomainPtr domain,
+                              virConnectPtr dconn,
+                              unsigned long flags,
+                              const char *dname,
+                              const char *uri,
+                              unsigned long bandwidth);
+
+/**
+ * As virDomainMigrate(), with a definition for the destination.
+ *
+ * @domain: a domain of libvirt's
+ * @dconn: connection to the destination
+ * @dxml: definition at the destination, or NULL
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ * @dname: the domain's name there, or NULL
+ * @uri: where the data goes, or NULL
+ * @bandwidth: MiB a second, or 0
+ *
+ * Returns the domain at the destination, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
+ * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 0.9.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+virDomainPtr virDomainMigrate2(virDomainPtr domain,
+                               virConnectPtr dconn,
+                               const char *dxml,
+                               unsigned long flags,
+                               const char *dname,
+                               const char *uri,
+                               unsigned long bandwidth);
+
+/**
+ * As virDomainMigrate(), with libvirt's parameters.
+ *
+ * @domain: a domain of libvirt's
+ * @dconn: connection to the destination
+ * @params: libvirt's parameters of migrations
+ * @nparams: how many
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ *
+ * Returns the domain at the destination, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
+ * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 1.1.0. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+virDomainPtr virDomainMigrate3(virDomainPtr domain,
+                               virConnectPtr dconn,
+                               virTypedParameterPtr params,
+                               unsigned int nparams,
+                               unsigned int flags);
+
+/**
+ * As virDomainMigrate(), to a URI.
+ *
+ * @domain: a domain of libvirt's
+ * @duri: where to
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ * @dname: the domain's name there, or NULL
+ * @bandwidth: MiB a second, or 0
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
+ * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.7.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+int virDomainMigrateToURI(virDomainPtr domain,
+                          const char *duri,
+                          unsigned long flags,
+                          const char *dname,
+                          unsigned long bandwidth);
+
+/**
+ * As virDomainMigrateToURI(), with a definition for the destination.
+ *
+ * @domain: a domain of libvirt's
+ * @dconnuri: the destination's connection
+ * @miguri: where the data goes, or NULL
+ * @dxml: definition at the destination, or NULL
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ * @dname: the domain's name there, or NULL
+ * @bandwidth: MiB a second, or 0
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
+ * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.9.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+int virDomainMigrateToURI2(virDomainPtr domain,
+                           const char *dconnuri,
+                           const char *miguri,
+                           const char *dxml,
+                           unsigned long flags,
+                           const char *dname,
+                           unsigned long bandwidth);
+
+/**
+ * As virDomainMigrateToURI(), with libvirt's parameters.
+ *
+ * @domain: a domain of libvirt's
+ * @dconnuri: the destination's connection
+ * @params: libvirt's parameters of migrations
+ * @nparams: how many
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
+ * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 1.1.0. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+int virDomainMigrateToURI3(virDomainPtr domain,
+                           const char *dconnuri,
+                           virTypedParameterPtr params,
+                           unsigned int nparams,
+                           unsigned int flags);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -7,11 +7,14 @@ use std::os::fd::BorrowedFd;
 use rustix::io::retry_on_intr;
 
 use super::boundary::{self, Call};
+use super::forward;
 use super::snapshot_domain::SnapshotDomain;
 use super::strings::MallocString;
 use super::types::virDomainPtr;
 use crate::error::{Error, Family, Result};
+use crate::libvirt;
 use crate::limits;
+use crate::ops::companion::{self, Original};
 use crate::ops::{Carry, Outcome, Phase};
 use crate::xml::Mapping;
 
@@ -20,6 +23,13 @@ use crate::xml::Mapping;
 pub enum virSnapMigrateFlags {
     /// The domain's snapshots go with it. Without this flag there may be none.
     VIR_SNAP_MIGRATE_METADATA = 1,
+}
+
+/// Flags of virSnapDomainMigrateAdopt().
+#[repr(C)]
+pub enum virSnapMigrateAdoptFlags {
+    /// libvirt forgets the metadata that was adopted; data stays.
+    VIR_SNAP_MIGRATE_ADOPT_FORGET = 1,
 }
 
 /// How far the last migration of a domain has come on this host.
@@ -410,6 +420,86 @@ pub unsafe extern "C" fn virSnapDomainMigrateConfirm(
             .to_change()?
             .migrate_confirm(cookie.as_deref(), outcome)?;
         Ok(0)
+    })
+}
+
+/// Gives the snapshots of a domain whose migration has begun to a host that has libvirt alone: they
+/// are redefined there, parents first, the current one with VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT.
+///
+/// @domain: the domain at the source, after virSnapDomainMigrateBegin() with METADATA
+/// @target: the same domain on a connection of libvirt's, persistent if its snapshots shall stay
+/// @flags: not used; 0
+///
+/// libvirt itself keeps them from then on; confirm the migration at the source. If it fails midway, what
+/// was redefined is dropped there again. Repeated after a crash, it goes on with what is missing.
+///
+/// Returns 0, or -1 in case of error.
+///
+/// Errors: VIR_ERR_INVALID_DOMAIN (bad handle; target is not libvirt's), VIR_ERR_OPERATION_DENIED (a
+/// read-only connection), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_FAILED (target has another
+/// UUID), VIR_ERR_OPERATION_INVALID (no migration was begun; libvirt keeps another snapshot of a name),
+/// and what libvirt refuses.
+/// Threads: any. Ownership: nothing changes hands.
+/// Since: virsnap 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn virSnapDomainMigrateReplay(
+    domain: virDomainPtr,
+    target: virDomainPtr,
+    flags: c_uint,
+) -> c_int {
+    const FUNCTION: &str = "virSnapDomainMigrateReplay";
+    boundary::enter(FUNCTION, Family::Domain, -1, |call| {
+        let domain = changing(call, domain)?;
+        call.known_flags(flags, 0)?;
+        let target = of_libvirt(call, target)?;
+        companion::replay(&*domain.to_change()?, &target)?;
+        Ok(0)
+    })
+}
+
+/// Adopts the snapshots that libvirt itself keeps of a domain, with parents and current one, all of
+/// them or none.
+///
+/// @domain: the domain that gets them, of an embedded connection, with the same UUID
+/// @source: the domain on a connection of libvirt's
+/// @flags: bitwise-OR of virSnapMigrateAdoptFlags
+///
+/// A snapshot that is there already must be equal. A domain of libvirt's needs no such call in companion
+/// mode: the first change of its snapshots adopts them.
+///
+/// Returns 0, or -1 in case of error.
+///
+/// Errors: VIR_ERR_INVALID_DOMAIN (bad handle; source is not libvirt's), VIR_ERR_OPERATION_DENIED (a
+/// read-only connection), VIR_ERR_INVALID_ARG (unknown flag), VIR_ERR_OPERATION_FAILED (source has
+/// another UUID; another snapshot of a name is there), VIR_ERR_OPERATION_INVALID (the domain is being
+/// migrated), VIR_ERR_SYSTEM_ERROR (nothing can be written), and what libvirt refuses.
+/// Threads: any. Ownership: nothing changes hands.
+/// Since: virsnap 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn virSnapDomainMigrateAdopt(
+    domain: virDomainPtr,
+    source: virDomainPtr,
+    flags: c_uint,
+) -> c_int {
+    const FUNCTION: &str = "virSnapDomainMigrateAdopt";
+    boundary::enter(FUNCTION, Family::Domain, -1, |call| {
+        let forget = virSnapMigrateAdoptFlags::VIR_SNAP_MIGRATE_ADOPT_FORGET as c_uint;
+        let domain = changing(call, domain)?;
+        call.known_flags(flags, forget)?;
+        let source = of_libvirt(call, source)?;
+        let original = if flags & forget == 0 {
+            Original::Stays
+        } else {
+            Original::Goes
+        };
+        companion::adopt_from(&*domain.to_change()?, source, original)?;
+        Ok(0)
+    })
+}
+
+fn of_libvirt(call: &Call, domain: virDomainPtr) -> Result<libvirt::Domain> {
+    forward::guest_of(domain)?.ok_or(Error::InvalidDomain {
+        function: call.function,
     })
 }
 

@@ -18,12 +18,14 @@ use super::uri::RedefineCurrent;
 mod adopt;
 mod create;
 mod delete;
+mod migrate;
 mod place;
 mod revert;
 mod settings;
 mod settle;
 mod undefine;
 
+pub use migrate::{Original, Permit, adopt_from, permit_migration, replay};
 pub use settings::RedefineCheck;
 pub(super) use settle::settled;
 pub use undefine::undefine;

@@ -151,7 +151,7 @@ impl Domain {
     }
 
     /// Whether a snapshot is not there yet. One that is there must be the same.
-    fn is_new(&self, snapshot: &Snapshot) -> Result<bool> {
+    pub(in crate::ops) fn is_new(&self, snapshot: &Snapshot) -> Result<bool> {
         match self.tree()?.get(&snapshot.name) {
             Err(_) => Ok(true),
             Ok(known) if **known == *snapshot => Ok(false),

@@ -49,6 +49,9 @@ pub enum Outcome {
     Failure,
 }
 
+/// Snapshots, and the name of the current one.
+type Going = (Vec<Arc<Snapshot>>, Option<Arc<str>>);
+
 impl Domain {
     /// Whether [`Domain::migrate_begin`] would be refused now, and why.
     pub fn migrate_check(&self, carry: Carry) -> Result<()> {
@@ -62,6 +65,9 @@ impl Domain {
     /// Begins at the source. With METADATA, nothing changes the snapshots from now on until Confirm
     /// or Cancel; the cookie is for Finish. Repeated, it answers the same cookie.
     pub fn migrate_begin(&self, carry: Carry) -> Result<Option<String>> {
+        if carry == Carry::Metadata && self.kept()?.phase != Phase::Outgoing {
+            self.take_over()?;
+        }
         let writing = self.write_migrating()?;
         let kept = self.kept()?;
         match (carry, kept.phase) {
@@ -101,6 +107,19 @@ impl Domain {
         }
         let digest = stream.end()?;
         self.check_unchanged(&cookie, snapshots.len(), &digest)
+    }
+
+    /// What a migration that began here takes along, parents before their children, and the current
+    /// one's name.
+    pub(super) fn migrating_snapshots(&self) -> Result<Going> {
+        let kept = self.kept()?;
+        if kept.phase != Phase::Outgoing {
+            return Err(self.out_of_turn("replay", "it was not begun here"));
+        }
+        let cookie = self.own_cookie(kept)?;
+        let snapshots = self.everything()?;
+        self.check_unchanged(&cookie, snapshots.len(), &sum_of(&snapshots))?;
+        Ok((snapshots, self.current()?))
     }
 
     /// Ends it at the source: after success the metadata goes and all data stays, after failure the
