@@ -1671,8 +1671,8 @@ int virDomainUndefine(virDomainPtr domain);
 int virDomainUndefineFlags(virDomainPtr domain, unsigned int flags);
 
 /**
- * Gives a domain another name. Domains of this library keep theirs; those of the real libvirt, in
- * front of which this library may be, are renamed, and keep their snapshots.
+ * Gives a domain another name. Its snapshots stay its own; handles that are there keep answering
+ * the old name and work on.
  *
  * @domain: a domain
  * @new_name: the name
@@ -1681,7 +1681,9 @@ int virDomainUndefineFlags(virDomainPtr domain, unsigned int flags);
  * Returns 0, or -1 in case of error.
  *
  * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
- * VIR_ERR_INVALID_ARG (new_name is NULL), VIR_ERR_NO_SUPPORT.
+ * VIR_ERR_INVALID_ARG (new_name is NULL or empty, unknown flag), VIR_ERR_XML_ERROR (no name for a
+ * domain), VIR_ERR_OPERATION_INVALID (it has the name already, or another one has, or snapshots
+ * of another one are stored under it), VIR_ERR_NO_DOMAIN (undefined meanwhile).
  * Threads: any. Ownership: nothing changes hands.
  * Since: 1.2.19. Source: libvirt-domain.h of libvirt 9.0.0.
  *
@@ -2896,8 +2898,8 @@ int virSnapDomainMigrateGetState(virDomainPtr domain,
  *
  * Returns the domain at the destination, or NULL in case of error.
  *
- * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
- * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
  * Threads: any. Ownership: the caller frees the domain with virDomainFree().
  * Since: 0.3.2. Source: libvirt-domain.h of libvirt 9.0.0.
  *
@@ -2923,8 +2925,8 @@ virDomainPtr virDomainMigrate(virDomainPtr domain,
  *
  * Returns the domain at the destination, or NULL in case of error.
  *
- * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
- * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
  * Threads: any. Ownership: the caller frees the domain with virDomainFree().
  * Since: 0.9.2. Source: libvirt-domain.h of libvirt 9.0.0.
  *
@@ -2949,8 +2951,8 @@ virDomainPtr virDomainMigrate2(virDomainPtr domain,
  *
  * Returns the domain at the destination, or NULL in case of error.
  *
- * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
- * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
  * Threads: any. Ownership: the caller frees the domain with virDomainFree().
  * Since: 1.1.0. Source: libvirt-domain.h of libvirt 9.0.0.
  *
@@ -2973,8 +2975,8 @@ virDomainPtr virDomainMigrate3(virDomainPtr domain,
  *
  * Returns 0, or -1 in case of error.
  *
- * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
- * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
  * Threads: any. Ownership: nothing changes hands.
  * Since: 0.7.2. Source: libvirt-domain.h of libvirt 9.0.0.
  *
@@ -2999,8 +3001,8 @@ int virDomainMigrateToURI(virDomainPtr domain,
  *
  * Returns 0, or -1 in case of error.
  *
- * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
- * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
  * Threads: any. Ownership: nothing changes hands.
  * Since: 0.9.2. Source: libvirt-domain.h of libvirt 9.0.0.
  *
@@ -3025,8 +3027,8 @@ int virDomainMigrateToURI2(virDomainPtr domain,
  *
  * Returns 0, or -1 in case of error.
  *
- * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_NO_SUPPORT (a domain of an
- * embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
  * Threads: any. Ownership: nothing changes hands.
  * Since: 1.1.0. Source: libvirt-domain.h of libvirt 9.0.0.
  *

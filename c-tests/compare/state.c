@@ -58,8 +58,8 @@ void report_state(struct world *world, unsigned int step)
     int count = virDomainListAllSnapshots(world->domain, &snapshots, 0);
     virDomainSnapshotPtr current = virDomainSnapshotCurrent(world->domain, 0);
 
-    printf("{\"sequence\":%u,\"step\":%u,\"kind\":\"%s\",\"call\":\"state\",\"value\":{\"count\":%d,"
-           "\"counts\":[",
+    printf("{\"sequence\":%u,\"step\":%u,\"kind\":\"%s\",\"call\":\"state\",\"value\":"
+           "{\"count\":%d,\"counts\":[",
            world->number, step, world->kind, count);
     for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
         printf("%s%d", i ? "," : "", virDomainSnapshotNum(world->domain, filters[i]));

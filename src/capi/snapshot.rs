@@ -55,7 +55,7 @@ pub unsafe extern "C" fn virDomainSnapshotCreateXML(
         let flags = CreateFlags::new(flags, FUNCTION)?;
         let redefine_current = domain.redefine_current()?;
         let name = domain.to_change()?.create(&xml, flags, redefine_current)?;
-        Ok(objects::new_snapshot(&domain, name, FUNCTION)?.give())
+        Ok(objects::created_snapshot(&domain, name, FUNCTION)?.give())
     })
 }
 

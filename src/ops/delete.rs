@@ -65,7 +65,7 @@ fn dropped_points(plan: &Plan) -> Result<Vec<OwnedPoint>> {
                     what: "deletion of external snapshots is",
                 });
             }
-            OwnedPoint::of(snapshot)
+            OwnedPoint::to_delete(snapshot)
         })
         .collect()
 }

@@ -28,6 +28,11 @@ pub(super) enum Intent {
         /// The domain's definition afterwards.
         definition: String,
     },
+    /// The domain gets another name: finished if it has arrived there, else undone.
+    Rename {
+        /// The new name.
+        to: String,
+    },
     /// Nothing is to be done any more but to give back space that a failed operation has taken.
     Tidy {
         /// The snapshots whose images it was about.
@@ -50,6 +55,7 @@ impl Intent {
             } => {
                 json!({ "revert": name, "flags": flags, "definition": definition })
             }
+            Intent::Rename { to } => json!({ "rename": to }),
             Intent::Tidy { names } => json!({ "tidy": names }),
         }
         .to_string()
@@ -67,6 +73,8 @@ impl Intent {
             Some(Intent::Tidy { names })
         } else if let Some(document) = text("create") {
             Some(Intent::Create { document })
+        } else if let Some(to) = text("rename") {
+            Some(Intent::Rename { to })
         } else if let Some(name) = text("delete") {
             Some(Intent::Delete {
                 name,
@@ -130,6 +138,7 @@ mod tests {
                 flags: 4,
                 definition: "<domain/>\n".into(),
             },
+            Intent::Rename { to: name() },
             Intent::Tidy {
                 names: vec![name(), "b".to_owned()],
             },

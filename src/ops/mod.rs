@@ -18,6 +18,7 @@ mod migrate;
 mod point;
 mod problem;
 mod redefine;
+mod rename;
 mod repair;
 mod revert;
 #[cfg(test)]

@@ -19,16 +19,20 @@ pub(super) struct OwnedPoint {
 impl OwnedPoint {
     /// The images are those of the snapshot's own definition: the domain's may have changed since.
     pub fn of(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        Ok(OwnedPoint::new(snapshot, images(snapshot)?))
+        Ok(OwnedPoint::new(snapshot, images(snapshot, |_| true)?))
     }
 
-    /// As [`OwnedPoint::of`], with a document that names no parent: for who does not know it.
-    pub fn alone(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        let alone = Snapshot {
-            parent: None,
-            ..snapshot.clone()
-        };
-        OwnedPoint::of(&alone)
+    /// What there is to delete. An image in a format that has no snapshots holds none, though
+    /// REDEFINE may say that it does: libvirt passes over it, too.
+    pub fn to_delete(snapshot: &Snapshot) -> Result<OwnedPoint> {
+        let can_hold = |disk: &DomainDisk| disk.format.as_deref().is_none_or(|it| it == "qcow2");
+        Ok(OwnedPoint::new(snapshot, images(snapshot, can_hold)?))
+    }
+
+    /// Only what has a path here: libvirt also captures disks that are elsewhere.
+    pub fn local(snapshot: &Snapshot) -> Result<OwnedPoint> {
+        let has_path = |disk: &DomainDisk| disk.source.is_some();
+        Ok(OwnedPoint::new(snapshot, images(snapshot, has_path)?))
     }
 
     /// A snapshot in these images.
@@ -51,12 +55,13 @@ impl OwnedPoint {
     }
 }
 
-fn images(snapshot: &Snapshot) -> Result<Vec<Image>> {
+fn images(snapshot: &Snapshot, takes_part: impl Fn(&DomainDisk) -> bool) -> Result<Vec<Image>> {
     let Some(definition) = &snapshot.domain else {
         return Ok(Vec::new());
     };
     let facts = xml::domain_facts(definition)?;
     internal_disks(snapshot, &facts)
+        .filter(|disk| takes_part(disk))
         .map(|disk| match &disk.source {
             Some(source) => Ok(Image {
                 disk: disk.target.clone(),

@@ -18,6 +18,7 @@ use super::uri::RedefineCurrent;
 mod adopt;
 mod create;
 mod delete;
+mod lend;
 mod migrate;
 mod place;
 mod revert;

@@ -1,0 +1,36 @@
+//! Domains on a simulated disk, whose guests have no data.
+
+use std::sync::Arc;
+
+use crate::data::{Data, Point};
+use crate::error::Result;
+use crate::ops::fuzzing::Driver;
+use crate::store::disk::Disk;
+
+/// A driver of the domains on a disk.
+pub(crate) fn driver(disk: &Disk) -> Result<Arc<Driver>> {
+    Ok(Arc::new(Driver::new(disk.open()?, Arc::new(NoData))?))
+}
+
+struct NoData;
+
+impl Data for NoData {
+    fn check_create(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn create(&self, _point: &Point<'_>, _flags: u32) -> Result<()> {
+        Ok(())
+    }
+    fn check_revert(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn revert(&self, _point: &Point<'_>, _flags: u32) -> Result<()> {
+        Ok(())
+    }
+    fn delete(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn count(&self, _point: &Point<'_>) -> Result<usize> {
+        Ok(0)
+    }
+}
