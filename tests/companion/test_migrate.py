@@ -131,7 +131,7 @@ class Migrate(World):
         self.assertEqual(self.plain(target, "snapshot-list guest --name").split(), [])
         # The source has it all, and goes on.
         output, errors = self.virsh(own, "snapshot-list guest --name", "snapshot-delete guest b --metadata")
-        self.assertEqual((output.split()[:3], errors), (["r", "a", "b"], ""))
+        self.assertEqual((output.split()[:3], errors), (["a", "b", "r"], ""))
 
 
 if __name__ == "__main__":
