@@ -86,9 +86,5 @@ pub const FILES_AT_ONCE: usize = 128;
 /// [`JOURNAL_BYTES`].
 pub const MIGRATION_SNAPSHOTS: usize = 200_000;
 
-/// Bytes of a migration cookie that is handed in. Source: libvirt's RPC, whose longest cookie is
-/// 4 MiB.
-pub const MIGRATION_COOKIE_BYTES: usize = DOCUMENT_BYTES;
-
 /// Prefixes in a table that maps paths: more than a host has storage pools.
 pub const MIGRATION_PREFIXES: usize = 1024;
