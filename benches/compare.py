@@ -1,7 +1,7 @@
 """Runs the benchmark on the real libvirt and on this library in turn, and writes docs/benchmarks.md.
 
 usage: compare.py SNAPBENCH OUR_LIBRARY LIBVIRT_LIBRARY [--memory DIR] [--disk DIR] [--rounds N]
-                  [--sizes N,...] [--results FILE] [--output DIR]
+                  [--sizes N,...] [--results FILE] [--output DIR] [--remark TEXT]
 
 CPU figures are taken on a memory file system (--memory), durable ones on a disk (--disk). Each
 step is run A B A B ...; the figure is the median. --results keeps every line that is measured, as
@@ -246,10 +246,11 @@ def main():
     parser.add_argument("--sizes", default=SIZES)
     parser.add_argument("--results")
     parser.add_argument("--output", default="docs")
+    parser.add_argument("--remark", default="", help="a sentence for the report, about this run")
     options = parser.parse_args()
     if options.report:
         lines = Path(options.report).read_text().splitlines()
-        return report.write(medians(map(json.loads, lines)), Path(options.output))
+        return report.write(medians(map(json.loads, lines)), Path(options.output), options.remark)
     if not options.libvirt:
         parser.error("a program and two libraries are needed")
     bench = Bench(options)
@@ -259,7 +260,7 @@ def main():
     ):
         measure(bench, memory, disk, [int(size) for size in options.sizes.split(",")])
     if options.output:
-        report.write(medians(bench.lines), Path(options.output))
+        report.write(medians(bench.lines), Path(options.output), options.remark)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ HEADER = """# Benchmarks
 
 Made by `make bench` on {date}: this library beside the real libvirt {libvirt} and the machine itself, in one run, A B A B.
 {machine}. Other programs may have used the machine at the same time; ratios of one run bear that, single figures less.
+{remark}
 
 One C program (benches/) uses libvirt's public functions only and takes the library by path. libvirt is its QEMU driver
 inside the process (`qemu:///embed`): no daemon, no socket, which a real deployment adds to each call. Each snapshot has
@@ -57,19 +58,20 @@ CPU = [
     ("undefine with metadata, a snapshot", "random", 10000, "undefine", "cpu_us", "µs", 1),
 ]
 
+# As above, with the phase that does the work bare; `min` and `max` are the sizes that were measured.
 DISK = [
     ("redefine, durable", "wide", 200, "redefine_durable", "redefine_durable_bare", "µs", 1),
     ("delete a node with 1,000 children", "group", 1002, "delete_node_of_1000", None, "ms", 1 / 1000),
     ("delete the root of a chain of 1,000", "chain", 1000, "delete_root", None, "ms", 1 / 1000),
     ("delete a subtree, chain of 100", "chain", 100, "delete_subtree", None, "ms", 1 / 1000),
     ("delete a subtree, random 1,000", "random", 1000, "delete_subtree", None, "ms", 1 / 1000),
-    ("create offline, 3 disks, 100 loaded", "random", 100, "create_internal", "create_internal_bare",
+    ("create offline, 3 disks, {} loaded", "random", min, "create_internal", "create_internal_bare",
      "ms", 1 / 1000),
-    ("create offline, 3 disks, 10,000 loaded", "random", 10000, "create_internal", "create_internal_bare",
+    ("create offline, 3 disks, {} loaded", "random", max, "create_internal", "create_internal_bare",
      "ms", 1 / 1000),
-    ("delete offline, 3 disks, 100 loaded", "random", 100, "delete_internal", "delete_internal_bare",
+    ("delete offline, 3 disks, {} loaded", "random", min, "delete_internal", "delete_internal_bare",
      "ms", 1 / 1000),
-    ("delete offline, 3 disks, 10,000 loaded", "random", 10000, "delete_internal", "delete_internal_bare",
+    ("delete offline, 3 disks, {} loaded", "random", max, "delete_internal", "delete_internal_bare",
      "ms", 1 / 1000),
 ]
 
@@ -169,7 +171,10 @@ def disk_table(figures):
     columns = ["operation", "libvirt", "÷ bare", "virsnap", "÷ bare", "unit", "libvirt ÷ virsnap"]
     text += row(columns) + "| --- " * len(columns) + "|\n"
     for title, shape, count, phase, bare, unit, factor in DISK:
-        cells, values = [title], []
+        if callable(count):
+            sizes = [key[3] for key in figures if key[4] == phase and key[0] == "disk"]
+            count = count(sizes, default=0)
+        cells, values = [title.format(f"{count:,}")], []
         for library in ("libvirt", "virsnap"):
             value = figures.get(("disk", library, shape, count, phase), {}).get("wall_us")
             floor = figures.get(("disk", library, shape, count, bare), {}).get("wall_us")
@@ -208,14 +213,17 @@ def series(figures, library, shape, phase, figure, factor):
     return sorted(points)
 
 
-def write(figures, directory):
+def write(figures, directory, remark=""):
     machine = f"{os.cpu_count()} processors, {platform.system()} {platform.release()}"
     document = figures[("memory", "machine", "random", 500, "document")]["bytes"]
     text = HEADER.format(
         date=datetime.date.today(),
-        libvirt=libvirt_version(), machine=machine, document=document)
+        libvirt=libvirt_version(), machine=machine, document=document,
+        remark=remark)
     text += cpu_table(figures) + instructions_table(figures) + disk_table(figures) + limits_table(figures)
-    text += growth_table(figures, (100, 1000, 10000, 100000))
+    sizes = {size for _, shape, phase, figure, factor in GROWTH
+             for size, _ in series(figures, "virsnap", shape, phase, figure, factor)}
+    text += growth_table(figures, sorted(sizes))
     notes = Path(__file__).parent / "notes.md"
     if notes.exists():
         text += "\n" + notes.read_text()

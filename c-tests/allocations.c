@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define GUEST "guest"
+#define RENAMED "renamed"
 
 static size_t step = 1;
 
@@ -133,6 +134,18 @@ static int undefine(const struct fixture *fixture)
     return answer;
 }
 
+static int rename_domain(const struct fixture *fixture)
+{
+    virDomainPtr domain = guest(fixture);
+    int answer = -1;
+
+    if (domain) {
+        answer = virDomainRename(domain, RENAMED, 0);
+        virDomainFree(domain);
+    }
+    return answer;
+}
+
 /* All that only reads, on a connection of its own. */
 static int list(const struct fixture *fixture)
 {
@@ -226,16 +239,25 @@ static void restore(struct fixture *fixture)
     run_shell("cd '%s' && rm -rf state *.qcow2 && cp -a '%s'.prepared/. .", fixture->root);
 }
 
-/* The snapshots as this connection shows them, or that there is no domain. */
+/* The domains with their snapshots, as this connection shows them. */
 static char *shown(const struct fixture *fixture)
 {
-    virDomainPtr domain = guest(fixture);
-    char *text;
+    static const char *const names[] = {GUEST, RENAMED};
+    char *text = format("%s", "");
 
-    if (!domain)
-        return format("undefined");
-    text = tree_text(domain);
-    virDomainFree(domain);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        virDomainPtr domain = virDomainLookupByName(fixture->connection, names[i]);
+        char *tree = domain ? tree_text(domain) : NULL;
+        char *longer = tree ? format("%s[%s: %s]", text, names[i], tree) : NULL;
+
+        if (longer) {
+            free(text);
+            text = longer;
+        }
+        free(tree);
+        if (domain)
+            virDomainFree(domain);
+    }
     return text;
 }
 
@@ -425,6 +447,7 @@ refused_test(delete_metadata)
 refused_test(revert)
 refused_test(redefine_domain)
 refused_test(undefine)
+refused_test(rename_domain)
 refused_test(list)
 
 int main(int argc, char **argv)
@@ -436,6 +459,7 @@ int main(int argc, char **argv)
         fixture_test(delete_metadata_without_memory),
         fixture_test(redefine_domain_without_memory),
         fixture_test(undefine_without_memory),
+        fixture_test(rename_domain_without_memory),
         fixture_test(create_without_memory),
         fixture_test(delete_node_without_memory),
         fixture_test(delete_subtree_without_memory),

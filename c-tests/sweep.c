@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <virsnap.h>
+#include "sweep.h"
 
-enum { PATH_SIZE = 4096, XML_SIZE = 16384, MOST_DISKS = 2, FAILED = 1, BROKEN = 2 };
+enum { MOST_DISKS = 2 };
 
 #define GUEST "guest"
 /* Before it in the order of names: whoever has both is asked for it first. */
@@ -26,20 +26,20 @@ enum { PATH_SIZE = 4096, XML_SIZE = 16384, MOST_DISKS = 2, FAILED = 1, BROKEN = 
 #define METADATA VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
 #define CHILDREN VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN
 #define CHILDREN_ONLY VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY
+#define DISK_ONLY VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
 #define REDEFINE VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
 
 static const char *directory;
 static char state_directory[PATH_SIZE];
 static virConnectPtr connection;
 
-static void die(const char *what)
+void die(const char *what)
 {
     fprintf(stderr, "sweep: %s: %s\n", what, virGetLastErrorMessage());
     exit(BROKEN);
 }
 
-/* The program's output, cut at the size; its exit status. */
-static int run(char *output, size_t size, const char *form, const char *path)
+int run(char *output, size_t size, const char *form, const char *path)
 {
     char command[PATH_SIZE];
     size_t length = 0;
@@ -73,7 +73,7 @@ static void open_connection(void)
 {
     char uri[PATH_SIZE + 64];
 
-    snprintf(uri, sizeof(uri), "virsnap://%s", state_directory);
+    snprintf(uri, sizeof(uri), "virsnap://%s?redefine_check=trust", state_directory);
     connection = virConnectOpen(uri);
 }
 
@@ -114,18 +114,23 @@ static int define(const char *name, const char *title, int disks)
     return domain ? 0 : FAILED;
 }
 
-static int create(const char *name, unsigned int flags)
+static int create_of(const char *name, const char *disks, unsigned int flags)
 {
-    char xml[256];
+    char xml[512];
     virDomainPtr domain = guest();
     virDomainSnapshotPtr snapshot;
 
-    snprintf(xml, sizeof(xml), "<domainsnapshot><name>%s</name></domainsnapshot>", name);
+    snprintf(xml, sizeof(xml), "<domainsnapshot><name>%s</name>%s</domainsnapshot>", name, disks);
     snapshot = virDomainSnapshotCreateXML(domain, xml, flags);
     if (snapshot)
         virDomainSnapshotFree(snapshot);
     virDomainFree(domain);
     return snapshot ? 0 : FAILED;
+}
+
+static int create(const char *name, unsigned int flags)
+{
+    return create_of(name, "", flags);
 }
 
 /* Redefines a snapshot that has no data. */
@@ -229,6 +234,59 @@ static void two_disks(void)
     prepare(2);
 }
 
+static void write_to_guest(int disks, int pattern)
+{
+    virDomainPtr domain = guest();
+    char *definition = virDomainGetXMLDesc(domain, 0);
+
+    for (int disk = 0; disk < disks; disk++) {
+        char path[PATH_SIZE];
+        char command[PATH_SIZE];
+
+        source_path(definition ? definition : "", (char)('a' + disk), path);
+        snprintf(command, sizeof(command),
+                 "qemu-io -f qcow2 -c 'write -q -P %d %dk 64k' '%%s'", pattern, pattern * 64);
+        must_run(command, path);
+    }
+    free(definition);
+    virDomainFree(domain);
+}
+
+/* s1 - s2 - { s3 ; s4 (current) }, each external or as `disks` says, with content of its own. */
+static void make_layers(int disks, const char *modes)
+{
+    static const char *const names[] = {"s1", "s2", "s3", "s4"};
+
+    for (int disk = 0; disk < disks; disk++) {
+        char path[PATH_SIZE];
+
+        image_path(path, disk);
+        must_run("qemu-img create -q -f qcow2 '%s' 1M", path);
+    }
+    if (define(GUEST, "before", disks) != 0)
+        die("define");
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (i == 3 && revert("s2") != 0)
+            die("revert");
+        write_to_guest(disks, (int)i + 1);
+        if (create_of(names[i], modes, DISK_ONLY) != 0)
+            die(names[i]);
+    }
+    write_to_guest(disks, 5);
+}
+
+static void layers(void)
+{
+    make_layers(1, "");
+}
+
+#define MIXED "<disks><disk name='vda' snapshot='internal'/><disk name='vdb' snapshot='external'/></disks>"
+
+static void mixed_layers(void)
+{
+    make_layers(2, MIXED);
+}
+
 /* Two of the five nodes of an import are there; the second became current. */
 static void half_imported(void)
 {
@@ -310,6 +368,38 @@ static int delete_metadata_children_only(void)
 static int revert_one(void)
 {
     return revert("s3");
+}
+
+static int create_external(void)
+{
+    return create("s6", DISK_ONLY);
+}
+
+static int create_mixed(void)
+{
+    return create_of("s6", MIXED, DISK_ONLY);
+}
+
+static int delete_current(void)
+{
+    return delete ("s4", 0);
+}
+
+/* With the data that it has. */
+static int redefine_external(void)
+{
+    virDomainPtr domain = guest();
+    virDomainSnapshotPtr snapshot = look_up(domain, "s3");
+    char *xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
+    virDomainSnapshotPtr again =
+        virDomainSnapshotCreateXML(domain, xml, REDEFINE | VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT);
+
+    if (again)
+        virDomainSnapshotFree(again);
+    free(xml);
+    virDomainSnapshotFree(snapshot);
+    virDomainFree(domain);
+    return again ? 0 : FAILED;
 }
 
 static int undefine(void)
@@ -500,6 +590,15 @@ static const struct operation {
     {"delete-metadata-children-only", one_disk, delete_metadata_children_only},
     {"revert", one_disk, revert_one},
     {"revert-two-disks", two_disks, revert_one},
+    {"external-create", layers, create_external},
+    {"external-create-mixed", mixed_layers, create_mixed},
+    {"external-redefine", layers, redefine_external},
+    {"external-delete-current", layers, delete_current},
+    {"external-delete-node", layers, delete_node},
+    {"external-delete-children", layers, delete_children},
+    {"external-delete-mixed", mixed_layers, delete_node},
+    {"external-revert", layers, revert_one},
+    {"external-revert-mixed", mixed_layers, revert_one},
     {"undefine", one_disk, undefine},
     {"migrate-begin", one_disk, migrate_begin},
     {"migrate-import", sent_here, migrate_import},
@@ -523,8 +622,7 @@ static const struct operation *find_operation(const char *name)
     exit(BROKEN);
 }
 
-/* FNV-1a, 64 bits. */
-static uint64_t hash(const char *bytes, size_t length)
+uint64_t hash(const char *bytes, size_t length)
 {
     uint64_t sum = UINT64_C(0xcbf29ce484222325);
 
@@ -548,7 +646,7 @@ static void print_snapshot(virDomainSnapshotPtr snapshot)
            parent ? virDomainSnapshotGetName(parent) : "-",
            description ? (int)strcspn(description + 13, "<") : 0,
            description ? description + 13 : "",
-           definition ? hash(definition, strlen(definition)) : 0);
+           definition ? hash_of_text(definition) : 0);
     if (parent)
         virDomainSnapshotFree(parent);
     free(xml);
@@ -564,8 +662,8 @@ static void print_tree(virDomainPtr domain, bool with_definition)
     if (count < 0 || !xml)
         die("list");
     if (with_definition)
-        printf("domain %s %" PRIx64 " migration=%d\n", virDomainGetName(domain),
-               hash(xml, strlen(xml)), virSnapDomainMigrateGetState(domain, NULL, 0));
+        printf("domain %s %" PRIx64 " migration=%d\n", virDomainGetName(domain), hash_of_text(xml),
+               virSnapDomainMigrateGetState(domain, NULL, 0));
     for (int i = 0; i < count; i++) {
         print_snapshot(snapshots[i]);
         virDomainSnapshotFree(snapshots[i]);
@@ -724,6 +822,8 @@ static int dump(void)
         die("domains");
     for (int i = 0; i < count; i++) {
         print_tree(domains[i], true);
+        if (strcmp(virDomainGetName(domains[i]), GUEST) == 0)
+            print_layers(domains[i], directory);
         virDomainFree(domains[i]);
     }
     free(domains);

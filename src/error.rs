@@ -379,6 +379,60 @@ pub enum Error {
         "internal inactive snapshots are not supported on 'network' disks using '{protocol}' protocol"
     )]
     InternalOnNetwork { protocol: String },
+    /// A storage type that has no offline external snapshots.
+    #[error("external inactive snapshots are not supported on '{kind}' disks")]
+    ExternalOnType { kind: String },
+    /// A format that an overlay cannot have.
+    #[error("external snapshot format for disk {disk} is unsupported: {format}")]
+    ExternalFormat { disk: String, format: String },
+    /// A metadata cache for a format that has none.
+    #[error("metadata cache max size control is supported only with qcow2 images")]
+    CacheWithoutQcow2,
+    /// A shared disk whose overlay would have one writer only.
+    #[error("shared access for disk '{disk}' requires use of supported storage format")]
+    SharedOverlay { disk: String },
+    /// An overlay's path that cannot be looked up.
+    #[error("unable to stat for disk {disk}: {}: {source}", path.display())]
+    OverlayStat {
+        disk: String,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// REUSE_EXT without the file.
+    #[error("missing existing file for disk {disk}: {}: {source}", path.display())]
+    OverlayMissing {
+        disk: String,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// An overlay on a block device that is not there.
+    #[error("block device snapshot target '{}' doesn't exist", path.display())]
+    OverlayDeviceMissing { path: PathBuf },
+    /// An overlay's path that is something else.
+    #[error("mismatch between configured type for snapshot disk '{disk}' and the type of existing file '{}'", path.display())]
+    OverlayKind { disk: String, path: PathBuf },
+    /// An overlay's path that is taken.
+    #[error("external snapshot file for disk {disk} already exists and is not a block device: {}", path.display())]
+    OverlayExists { disk: String, path: PathBuf },
+    /// Two disks with one overlay.
+    #[error("disks '{first}' and '{second}' cannot both have the image '{}'", path.display())]
+    OverlayTwice {
+        first: String,
+        second: String,
+        path: PathBuf,
+    },
+    /// REUSE_EXT with an image that is no overlay of the disk.
+    #[error("existing image '{}' for disk '{disk}' is not an overlay of it: {found}", path.display())]
+    OverlayForeign {
+        disk: String,
+        path: PathBuf,
+        found: String,
+    },
+    /// A chain that would be too long.
+    #[error("backing chains more than {limit} layers deep are not supported for disk '{disk}'")]
+    ChainTooDeep { disk: String, limit: usize },
     /// A disk without a local image.
     #[error("can't manipulate inactive snapshots of disk '{disk}'")]
     DiskWithoutSource { disk: String },
@@ -409,6 +463,13 @@ pub enum Error {
         /// Steps of the undo that failed too.
         undo: Vec<String>,
     },
+    /// Layers of a disk could not be brought together.
+    #[error("merging layers of disk '{disk}' failed on image '{}': {reason}", image.display())]
+    MergeFailed {
+        disk: String,
+        image: PathBuf,
+        reason: String,
+    },
     /// The image does not hold the snapshot.
     #[error("snapshot '{snapshot}' not found in image '{}' of disk '{disk}'", image.display())]
     ImageLacksSnapshot {
@@ -423,6 +484,18 @@ pub enum Error {
         disk: String,
         image: PathBuf,
         count: usize,
+    },
+    /// A redefined snapshot's data is not what its document says.
+    #[error("snapshot '{snapshot}' of domain '{domain}' does not agree with its data: {}: {found}{}", place(disk, image), more_note(*more))]
+    DataDiffers {
+        domain: String,
+        snapshot: String,
+        /// `None` for the guest's memory.
+        disk: Option<String>,
+        image: PathBuf,
+        found: String,
+        /// Differences besides this one.
+        more: usize,
     },
     /// The file is not what its disk says.
     #[error("image '{}' of disk '{disk}' is not usable: {reason}", image.display())]
@@ -665,6 +738,14 @@ impl Error {
             | E::NoDiskSelected
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
+            | E::ExternalFormat { .. }
+            | E::CacheWithoutQcow2
+            | E::SharedOverlay { .. }
+            | E::OverlayKind { .. }
+            | E::OverlayExists { .. }
+            | E::OverlayTwice { .. }
+            | E::OverlayForeign { .. }
+            | E::DataDiffers { .. }
             | E::Unsupported { .. }
             | E::DeletionUnsupported { .. }
             | E::Setting { .. } => Number::ConfigUnsupported,
@@ -677,7 +758,9 @@ impl Error {
             | E::DefinitionMissing
             | E::InternalOnType { .. }
             | E::InternalOnNetwork { .. }
+            | E::ExternalOnType { .. }
             | E::ImageOperation { .. }
+            | E::MergeFailed { .. }
             | E::ImageLacksSnapshot { .. }
             | E::ImageHoldsName { .. }
             | E::ImageUnusable { .. }
@@ -690,12 +773,14 @@ impl Error {
             | E::Libvirt(_)
             | E::Panicked { .. } => Number::InternalError,
             E::StatePmSuspended
+            | E::OverlayDeviceMissing { .. }
+            | E::ChainTooDeep { .. }
             | E::RevertPmSuspended
             | E::InternalWithPflash
             | E::MemoryRequired
             | E::LiveWithoutMemory => Number::OperationUnsupported,
             E::RevertRisky { .. } => Number::SnapshotRevertRisky,
-            E::Io { .. } => Number::SystemError,
+            E::Io { .. } | E::OverlayStat { .. } | E::OverlayMissing { .. } => Number::SystemError,
             E::OutOfMemory { .. } => Number::NoMemory,
             E::UndoFailed { cause, .. } => cause.number(),
         }
@@ -756,6 +841,18 @@ impl Error {
             | E::InternalOnType { .. }
             | E::InternalOnNetwork { .. }
             | E::UndefineContradiction { .. }
+            | E::ExternalOnType { .. }
+            | E::ExternalFormat { .. }
+            | E::CacheWithoutQcow2
+            | E::SharedOverlay { .. }
+            | E::OverlayStat { .. }
+            | E::OverlayMissing { .. }
+            | E::OverlayDeviceMissing { .. }
+            | E::OverlayKind { .. }
+            | E::OverlayExists { .. }
+            | E::OverlayTwice { .. }
+            | E::OverlayForeign { .. }
+            | E::ChainTooDeep { .. }
             | E::NewNameWithSlash { .. }
             | E::NewNameHasSnapshots { .. }
             | E::DiskWithoutSource { .. }
@@ -766,6 +863,7 @@ impl Error {
             | E::DeletionUnsupported { .. }
             | E::ImageHoldsName { .. }
             | E::ImageUnusable { .. }
+            | E::DataDiffers { .. }
             | E::RevertRisky { .. }
             | E::RevertState { .. }
             | E::Io { .. }
@@ -828,7 +926,9 @@ impl Error {
             | E::GenerateNotRegular { .. }
             | E::GenerateCollision { .. } => Origin::DomainSnapshot,
             // libvirt: what qemu-img refuses.
-            E::ImageOperation { .. } | E::ImageLacksSnapshot { .. } => Origin::None,
+            E::ImageOperation { .. } | E::MergeFailed { .. } | E::ImageLacksSnapshot { .. } => {
+                Origin::None
+            }
             E::UndoFailed { cause, .. } => cause.origin(),
         }
     }
@@ -882,6 +982,22 @@ impl Error {
             path: path.into(),
             source: source.into(),
         }
+    }
+}
+
+/// Where a difference is.
+fn place(disk: &Option<String>, image: &std::path::Path) -> String {
+    match disk {
+        Some(disk) => format!("disk '{disk}', image '{}'", image.display()),
+        None => format!("memory file '{}'", image.display()),
+    }
+}
+
+/// How many differences are not told.
+fn more_note(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" ({more} more)"),
     }
 }
 

@@ -74,6 +74,10 @@ pub const MEMORY_RESERVE_BYTES: usize = 8 * 1024 * 1024;
 /// domain's job.
 pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// Images of a backing chain. Source: libvirt's `VIR_STORAGE_MAX_CHAIN_DEPTH` (200): its parser of
+/// QEMU's answers cannot nest deeper.
+pub const BACKING_CHAIN: usize = 200;
+
 /// Files that are synced at the same time. Eight take a third of the time of one after the other
 /// on a disk without a journal, and an eighth on one with; more threads gain nothing.
 pub const SYNCS_AT_ONCE: usize = 8;

@@ -19,7 +19,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use virsnap::limits;
-use virsnap::ops::{Access, Connection, CreateFlags, Domain, ListFlags, RedefineCurrent};
+use virsnap::ops::{
+    Access, Connection, CreateFlags, Domain, ListFlags, RedefineCheck, RedefineCurrent,
+    RedefineRules,
+};
 
 const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
 const REDEFINE: u32 = 1;
@@ -43,6 +46,12 @@ fn with_definition(name: &str, rest: &str, definition: &str) -> String {
     )
 }
 
+/// The documents here are of no images.
+const RULES: RedefineRules = RedefineRules {
+    current: RedefineCurrent::Parent,
+    check: RedefineCheck::Trust,
+};
+
 fn open(state: &std::path::Path) -> Arc<Domain> {
     let uri = format!("virsnap://{}", state.display());
     let connection = Connection::open(&uri, Access::ReadWrite).unwrap();
@@ -52,7 +61,7 @@ fn open(state: &std::path::Path) -> Arc<Domain> {
 fn redefine(domain: &Domain, xml: &str) -> Result<String, String> {
     let flags = CreateFlags::new(REDEFINE, "test").unwrap();
     domain
-        .create(xml, flags, RedefineCurrent::Parent)
+        .create(xml, flags, RULES)
         .map(|name| name.to_string())
         .map_err(|error| error.to_string())
 }

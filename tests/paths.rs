@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use virsnap::error::Error;
 use virsnap::ops::{
-    Access, Connection, CreateFlags, DeleteFlags, Domain, ListFlags, RedefineCurrent, RevertFlags,
+    Access, Connection, CreateFlags, DeleteFlags, Domain, ListFlags, RedefineRules, RevertFlags,
 };
 
 const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
@@ -47,7 +47,7 @@ fn domain(state: &Path) -> Arc<Domain> {
 
 fn create(domain: &Domain, xml: &str, bits: u32) -> Result<Arc<str>, Error> {
     let flags = CreateFlags::new(bits, "test").unwrap();
-    domain.create(xml, flags, RedefineCurrent::Parent)
+    domain.create(xml, flags, RedefineRules::default())
 }
 
 fn redefine(domain: &Domain, name: &str) -> Result<Arc<str>, Error> {

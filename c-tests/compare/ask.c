@@ -82,6 +82,9 @@ void ask_domain(struct world *world, unsigned int step)
     struct line line;
     char *name;
 
+    /* Handles that only read come from here. */
+    if (domain.domain == world->domain && random_chance(&world->random, 35))
+        domain = (struct chosen_domain){world->read_only, "ro domain"};
     switch (random_below(&world->random, 6)) {
     case 0:
         line = line_begin(world, step, "virDomainHasCurrentSnapshot(%s, %#x)", domain.label, flags);

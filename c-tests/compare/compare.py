@@ -66,7 +66,7 @@ class Side:
 
 LIBVIRT_QEMU = Side("libvirt", "qemu:///embed?root={root}/libvirt")
 LIBVIRT_TEST = Side("libvirt", "test:///default")
-EMBEDDED = Side("virsnap", "virsnap://{root}/state?redefine_current=flag")
+EMBEDDED = Side("virsnap", "virsnap://{root}/state?redefine_current=flag&redefine_check=trust")
 COMPANION_QEMU = Side("virsnap", LIBVIRT_QEMU.uri, is_preloaded=True)
 COMPANION_TEST = Side("virsnap", LIBVIRT_TEST.uri, is_preloaded=True)
 
@@ -82,8 +82,8 @@ class Pair:
 
 
 PAIRS = {
-    "qemu-embedded": Pair(LIBVIRT_QEMU, EMBEDDED, "qemu", ("external",)),
-    "test-embedded": Pair(LIBVIRT_TEST, EMBEDDED, "test", ("common", "dataless")),
+    "qemu-embedded": Pair(LIBVIRT_QEMU, EMBEDDED, "qemu", ("external", "rename")),
+    "test-embedded": Pair(LIBVIRT_TEST, EMBEDDED, "test", ("common", "rename", "dataless")),
     "qemu-companion": Pair(LIBVIRT_QEMU, COMPANION_QEMU, "qemu", ("external", "rename")),
     "test-companion": Pair(
         LIBVIRT_TEST, COMPANION_TEST, "test", ("external", "rename", "guests", "dataless")
@@ -150,7 +150,10 @@ class Runner:
         program = self.preloaded if side.is_preloaded else self.program
         words = [program, *before, side.uri.format(root=root), root, *after]
         library = {"LD_PRELOAD" if side.is_preloaded else "VIRSNAP_TEST_LIBRARY": self.libraries[side.library]}
-        environment = dict(os.environ, LC_ALL="C.UTF-8", VIRSNAP_STATE_DIR=str(root / "companion"), **library)
+        environment = dict(
+            os.environ, LC_ALL="C.UTF-8", VIRSNAP_STATE_DIR=str(root / "companion"), VIRSNAP_REDEFINE_CHECK="trust",
+            **library,
+        )
         log = open(root / "stderr", "wb")
         return subprocess.Popen(
             [str(word) for word in words], stdout=output, stderr=log, env=environment, cwd="/"

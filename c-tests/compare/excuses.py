@@ -163,7 +163,7 @@ TARGET = re.compile(r"<target dev='(\w+)'")
 
 def sorted_disks(document):
     """libvirt sorts the disks of a domain, and with them those of its snapshots."""
-    disk = re.compile(r"^    <disk name='\w+' snapshot='\w+'/>\n", re.MULTILINE)
+    disk = re.compile(r"^    <disk name='[^>]*(?:/>|>\n(?:      .*\n)*    </disk>)\n", re.MULTILINE)
     disks = sorted(disk.findall(document))
     return disk.sub(lambda _: disks.pop(0), document)
 
@@ -176,8 +176,9 @@ def definition_stays_as_it_was_given(theirs, ours, run):
         kept, parsed = DEFINITION.search(right[key]), DEFINITION.search(left[key])
         if not kept or not parsed:
             continue
-        is_own = told(kept[0]) == told(own_definition(theirs, ours))
-        if told(kept[0]) not in run.given and not (is_own and is_reordered(kept[0], parsed[0])):
+        own = run.own | {told(own_definition(theirs, ours))}
+        is_own = told(kept[0]) in own and is_reordered(kept[0], parsed[0])
+        if told(kept[0]) not in run.given and not is_own:
             continue
         if PASSWORD.findall(kept[0]) != PASSWORD.findall(parsed[0]):
             continue
@@ -192,6 +193,12 @@ def unknown_elements_survive(theirs, ours, _run):
     for left, right, key in document_pairs(theirs, ours):
         if "<unknown" not in left[key]:
             right[key] = unknown.sub("", right[key])
+
+
+@parting("unknown-elements")
+def unknown_elements_are_not_valid(theirs, ours, _run):
+    is_ours_alone = "<unknown" in ours.get("input", "") and "<unknown" not in theirs.get("input", "")
+    return is_ours_alone and error_code(ours) == 92
 
 
 @parting("external")

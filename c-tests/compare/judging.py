@@ -32,10 +32,13 @@ class Run:
     def __init__(self, pair):
         self.pair = pair
         self.given = set()
+        self.own = set()
 
     def note(self, line):
-        """Remembers the definitions that a call was given."""
+        """Remembers the definitions that a call was given, and those that the domain had."""
         self.given.update(map(told, DEFINITION.findall(line.get("input") or "")))
+        if line["call"] == "state":
+            self.own.add(told(line["value"]["domain"] or ""))
 
 
 def names():

@@ -23,6 +23,7 @@ use super::errors::{
     virConnGetLastError, virFreeError, virGetLastErrorCode, virGetLastErrorMessage,
     virResetLastError, virSaveLastError,
 };
+use super::fuzzing_place::Place;
 use super::snapshot::{
     virDomainHasCurrentSnapshot, virDomainRevertToSnapshot, virDomainSnapshotCreateXML,
     virDomainSnapshotCurrent, virDomainSnapshotDelete, virDomainSnapshotGetParent,
@@ -40,9 +41,6 @@ use super::snapshot_list::{
 };
 use super::types::virDomainInfo;
 use crate::ops::Access;
-use place::Place;
-
-mod place;
 
 const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
 

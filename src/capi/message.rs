@@ -69,7 +69,9 @@ impl Message {
             };
         }
         let (detail, int1) = match error {
-            Error::Io { source, .. } => system_detail(detail, source),
+            Error::Io { source, .. }
+            | Error::OverlayStat { source, .. }
+            | Error::OverlayMissing { source, .. } => system_detail(detail, source),
             _ => (detail, -1),
         };
         let format = format(number);

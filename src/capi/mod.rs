@@ -31,6 +31,7 @@ mod connection;
 mod connection_domains;
 #[allow(dead_code, reason = "most constants are for C only")]
 mod constants;
+mod differences;
 mod dispatch;
 mod domain;
 mod domain_facts;
@@ -44,6 +45,8 @@ mod forward;
     reason = "it is for tests, where a panic is an answer"
 )]
 pub(crate) mod fuzzing;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing_place;
 mod handles;
 mod last_error;
 mod message;

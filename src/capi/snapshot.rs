@@ -53,8 +53,8 @@ pub unsafe extern "C" fn virDomainSnapshotCreateXML(
         let xml = unsafe { call.text(xmlDesc, "xmlDesc") }?;
         call.may_change(&domain)?;
         let flags = CreateFlags::new(flags, FUNCTION)?;
-        let redefine_current = domain.redefine_current()?;
-        let name = domain.to_change()?.create(&xml, flags, redefine_current)?;
+        let rules = domain.redefine_rules()?;
+        let name = domain.to_change()?.create(&xml, flags, rules)?;
         Ok(objects::created_snapshot(&domain, name, FUNCTION)?.give())
     })
 }

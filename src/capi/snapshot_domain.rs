@@ -11,7 +11,7 @@ use super::types::{virConnectPtr, virDomainPtr};
 use crate::error::{Error, Result};
 use crate::libvirt;
 use crate::ops::companion;
-use crate::ops::{self, Access, RedefineCurrent};
+use crate::ops::{self, Access, RedefineRules};
 
 /// A domain, valid as long as the call or longer.
 pub(super) enum SnapshotDomain {
@@ -77,11 +77,11 @@ impl SnapshotDomain {
         }
     }
 
-    /// Who becomes current by REDEFINE.
-    pub(super) fn redefine_current(&self) -> Result<RedefineCurrent> {
+    /// How REDEFINE is carried out.
+    pub(super) fn redefine_rules(&self) -> Result<RedefineRules> {
         match self {
-            SnapshotDomain::Ours(domain) => Ok(domain.connection.connection.redefine_current()),
-            SnapshotDomain::Libvirt(_) => companion::redefine_current(),
+            SnapshotDomain::Ours(domain) => Ok(domain.connection.connection.redefine_rules()),
+            SnapshotDomain::Libvirt(_) => companion::redefine_rules(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! libvirt does the work. It keeps a snapshot's metadata while it works on its data, and no longer.
 
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::executor::{Executor, Secrets};
 use super::qcow2::{Facts, ImageFile};
-use super::{Data, Image, Point};
+use super::{Data, Difference, Image, Merge, Merged, Point, Restore, check};
 use crate::error::{Error, Result};
 use crate::libvirt::{self, Driver, Rights};
 
@@ -42,17 +44,19 @@ impl Libvirt {
     }
 
     /// The images that hold data of that name.
-    fn holders<'a>(&self, point: &Point<'a>) -> impl Iterator<Item = &'a Image> {
-        point.images.iter().filter(|image| {
+    fn holders(&self, point: &Point<'_>) -> Vec<Image> {
+        let mut images = point.reachable_images();
+        images.retain(|image| {
             self.facts(image)
                 .is_some_and(|facts| facts.named(point.name).next().is_some())
-        })
+        });
+        images
     }
 }
 
 impl Data for Libvirt {
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
-        for image in point.images {
+        for image in &point.reachable_images() {
             let count = self
                 .facts(image)
                 .map_or(0, |facts| facts.named(point.name).count());
@@ -73,8 +77,12 @@ impl Data for Libvirt {
             .map(|_| ())
     }
 
-    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
-        for image in point.images {
+    fn take_back(&self, point: &Point<'_>) -> Result<()> {
+        self.delete(point)
+    }
+
+    fn check_revert(&self, point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        for image in &point.reachable_images() {
             let Some(facts) = self.facts(image) else {
                 continue;
             };
@@ -99,8 +107,8 @@ impl Data for Libvirt {
         Ok(())
     }
 
-    fn revert(&self, point: &Point<'_>, flags: u32) -> Result<()> {
-        self.check_revert(point)?;
+    fn revert(&self, point: &Point<'_>, restores: &[Restore], flags: u32) -> Result<()> {
+        self.check_revert(point, restores)?;
         self.lend(point.document)?;
         let reverted = self.revert_kept(point.name, flags);
         let forgotten = self.forget(point.name);
@@ -116,7 +124,7 @@ impl Data for Libvirt {
             });
         }
         // libvirt calls it a success, too, when no image could be changed (docs/differences.md, D19).
-        match self.holders(point).next() {
+        match self.holders(point).first() {
             None => Ok(()),
             Some(image) => Err(Error::ImageOperation {
                 action: "delete",
@@ -130,7 +138,36 @@ impl Data for Libvirt {
     }
 
     fn count(&self, point: &Point<'_>) -> Result<usize> {
-        Ok(self.holders(point).count())
+        Ok(self.holders(point).len())
+    }
+
+    /// libvirt merges while it deletes.
+    fn merge(
+        &self,
+        steps: &[Merge],
+        _lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        Err(Merged::Untouched(Error::Unsupported {
+            what: "bringing images of libvirt's domains together is",
+        }))
+    }
+
+    /// libvirt removes what it has made.
+    fn remove(&self, _files: &[PathBuf]) -> Result<()> {
+        Ok(())
+    }
+
+    fn differences(&self, point: &Point<'_>) -> Vec<Difference> {
+        if !self.has_data() {
+            return Vec::new();
+        }
+        if self.is_local {
+            return check::differences(point);
+        }
+        check::unchecked(point, "its domain is of another host")
     }
 
     fn executor(&self) -> Option<&dyn Executor> {
@@ -148,7 +185,7 @@ impl Executor for Libvirt {
     }
 
     fn check_taken(&self, point: &Point<'_>) -> Result<()> {
-        for image in point.images {
+        for image in &point.reachable_images() {
             if let Some(facts) = self.facts(image) {
                 check_holds(point, image, &facts)?;
             }

@@ -3,37 +3,22 @@
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
+pub mod chain;
+pub mod check;
 mod executor;
 mod libvirt;
+mod point;
 pub mod qcow2;
 mod qemu_img;
+mod work;
+pub use check::{Difference, Verdict};
 pub use executor::{Executor, Secrets};
 pub use libvirt::Libvirt;
+pub use point::{Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
-
-/// One image that takes part in an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// The domain disk's target, for messages.
-    pub disk: String,
-    /// Absolute path.
-    pub path: PathBuf,
-}
-
-/// A snapshot as the work on its data sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Point<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its whole document, with secrets.
-    pub document: &'a str,
-    /// The images that hold it, or are to hold it, inside.
-    pub images: &'a [Image],
-    /// What programs inherit that work on it, so that the domain stays locked as long as they live.
-    pub lock: Option<BorrowedFd<'a>>,
-}
+pub use work::{Merge, Restore};
 
 /// Captures, restores and drops a snapshot's data.
 ///
@@ -45,18 +30,44 @@ pub trait Data: Send + Sync {
     /// already. Nothing is touched.
     fn check_create(&self, point: &Point<'_>) -> Result<()>;
 
-    /// Captures the guest's state, after the same checks.
+    /// Captures the guest's state, after the same checks: internal data in its images, external data
+    /// by new overlays on them.
     fn create(&self, point: &Point<'_>, flags: u32) -> Result<()>;
 
+    /// Takes back what a [`Data::create`] left that was cut off or must not stand.
+    fn take_back(&self, point: &Point<'_>) -> Result<()>;
+
     /// Whether [`Data::revert`] can work: the captured state is whole. Nothing is touched.
-    fn check_revert(&self, point: &Point<'_>) -> Result<()>;
+    fn check_revert(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()>;
 
-    /// Makes the captured state the guest's again, after the same check.
-    fn revert(&self, point: &Point<'_>, flags: u32) -> Result<()>;
+    /// Makes the captured state the guest's again, disk by disk as `restores` says, after the same
+    /// check; disks that it does not name stay.
+    fn revert(&self, point: &Point<'_>, restores: &[Restore], flags: u32) -> Result<()>;
 
-    /// Drops the captured state wherever it is; lacking data is no error. What was dropped before
-    /// a failure is gone. Also takes back what an unfinished [`Data::create`] left.
+    /// Removes the new files of a revert that did not happen, or not to its end.
+    fn discard(&self, restores: &[Restore]) -> Result<()> {
+        let files: Vec<PathBuf> = restores
+            .iter()
+            .filter_map(Restore::new_file)
+            .cloned()
+            .collect();
+        self.remove(&files)
+    }
+
+    /// Drops internal data wherever it is; lacking data is no error. What was dropped before a
+    /// failure is gone.
     fn delete(&self, point: &Point<'_>) -> Result<()>;
+
+    /// Brings layers together, in this order. May be called again after any failure, and then ends
+    /// well. Programs that do it inherit the lock.
+    fn merge(
+        &self,
+        steps: &[Merge],
+        lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged>;
+
+    /// Removes image files that nothing names any more. One that is gone is no error.
+    fn remove(&self, files: &[PathBuf]) -> Result<()>;
 
     /// Gives back the space that work which was cut off has taken and does not use. May be left
     /// out where there is no such thing.
@@ -64,11 +75,35 @@ pub trait Data: Send + Sync {
         Ok(())
     }
 
-    /// How many places hold data of the snapshot.
+    /// How many places hold internal data of the snapshot.
     fn count(&self, point: &Point<'_>) -> Result<usize>;
+
+    /// Every difference between what the metadata says and the data. Nothing is touched, and a
+    /// guest may have the images open.
+    fn differences(&self, point: &Point<'_>) -> Vec<Difference> {
+        check::differences(point)
+    }
 
     /// The driver that carries whole requests out itself, where there is one.
     fn executor(&self) -> Option<&dyn Executor> {
         None
+    }
+}
+
+/// How a merge failed.
+#[derive(Debug)]
+pub enum Merged {
+    /// All is as before.
+    Untouched(Error),
+    /// It must be finished.
+    Partly(Error),
+}
+
+impl Merged {
+    /// Why it failed.
+    pub fn cause(self) -> Error {
+        match self {
+            Merged::Untouched(cause) | Merged::Partly(cause) => cause,
+        }
     }
 }

@@ -50,6 +50,16 @@ pub enum Unreadable {
     Unsteady,
 }
 
+impl Unreadable {
+    /// Whether it may be the beginning of an image that was never finished.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(
+            self,
+            Unreadable::NotQcow2 | Unreadable::Truncated(_) | Unreadable::Version(0)
+        )
+    }
+}
+
 /// The result of reading an image.
 pub type Result<T> = std::result::Result<T, Unreadable>;
 
@@ -138,7 +148,7 @@ impl L1Table {
 }
 
 /// Which file an image is, under whatever name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// A regular file: device and inode.
     File(u64, u64),
@@ -179,6 +189,11 @@ impl ImageFile {
         self.identity
     }
 
+    /// Bytes of the file; of a block device 0.
+    pub fn length(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
+    }
+
     /// What header and snapshot table say now.
     pub fn facts(&self) -> Result<Facts> {
         read(&self.file)
@@ -190,11 +205,27 @@ impl ImageFile {
             && content::is_made_of(&self.file, facts.l1, &[snapshot.l1])?)
     }
 
+    /// Whether no guest data is in the image itself.
+    pub fn is_blank(&self, facts: &Facts) -> Result<bool> {
+        let nothing = L1Table {
+            offset: 0,
+            entries: 0,
+        };
+        content::is_made_of(&self.file, facts.l1, &[nothing])
+    }
+
     /// Whether every part of what the guest sees comes from one of the snapshots: nothing was
     /// written since one of them was captured or applied.
     pub fn is_made_of(&self, facts: &Facts, snapshots: &[&Entry]) -> Result<bool> {
         let sources: Vec<L1Table> = snapshots.iter().map(|entry| entry.l1).collect();
         content::is_made_of(&self.file, facts.l1, &sources)
+    }
+
+    /// Whether the first kilobyte holds nothing: no header has been written.
+    pub fn begins_with_zeros(&self) -> io::Result<bool> {
+        let mut start = [0; 1024];
+        let length = FileExt::read_at(&self.file, &mut start, 0)?;
+        Ok(start.iter().take(length).all(|byte| *byte == 0))
     }
 
     /// Makes durable what any process has written, and learns of write errors since the open.

@@ -1,4 +1,4 @@
-//! Internal snapshots of shut-off images, made by `qemu-img` and verified in the image.
+//! Snapshots of shut-off images, made by `qemu-img` and verified in the images.
 //!
 //! No outcome is taken from the program's exit status alone: the image's own table, and for
 //! content its L1 tables, say what was done. Which step means what is in `step`; here is how steps
@@ -11,10 +11,12 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use super::{Data, Image, Point};
+use super::{Data, Image, Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
 use crate::limits;
 
+mod merge;
+mod overlay;
 mod program;
 mod revert;
 mod step;
@@ -93,40 +95,88 @@ impl Work<'_> {
 impl Data for QemuImg {
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
         check_name(point.name)?;
-        check_free(point.name, &target::open_all(point.images)?)
+        check_free(point.name, &target::open_all(&point.internal_images()?)?)
     }
 
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.work(point.lock).capture(point.name, point.images)
+        let images = point.internal_images()?;
+        let work = self.work(point.lock);
+        // Overlays first: until something else is done they can be taken back without a trace.
+        work.make_overlays(point)?;
+        let captured = work.capture(point.name, &images);
+        captured.map_err(|cause| match overlay::take_back(point) {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        })
     }
 
-    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
+    fn take_back(&self, point: &Point<'_>) -> Result<()> {
+        self.delete(point)?;
+        overlay::take_back(point)
+    }
+
+    fn check_revert(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
         check_name(point.name)?;
-        let targets = target::open_all(point.images)?;
+        overlay::check_restored(point.name, restores)?;
+        let images = applied(point, restores)?;
+        let targets = target::open_all(&images)?;
         let targets: Vec<&Target<'_>> = targets.iter().collect();
         revert::facts_of_holders(point.name, &targets).map(drop)
     }
 
-    fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.work(point.lock).restore(point.name, point.images)
+    fn revert(&self, point: &Point<'_>, restores: &[Restore], _flags: u32) -> Result<()> {
+        let images = applied(point, restores)?;
+        let work = self.work(point.lock);
+        work.make_restored(point.name, restores)?;
+        let restored = work.restore(point.name, &images);
+        restored.map_err(|cause| match self.discard(restores) {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        })
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {
-        self.work(point.lock).drop_data(point.name, point.images)
+        self.work(point.lock)
+            .drop_data(point.name, &point.internal_images()?)
+    }
+
+    fn merge(
+        &self,
+        steps: &[Merge],
+        lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        self.work(lock).merge_all(steps)
+    }
+
+    fn remove(&self, files: &[PathBuf]) -> Result<()> {
+        files.iter().try_for_each(|file| overlay::remove(file))
     }
 
     fn tidy(&self, point: &Point<'_>) -> Result<()> {
         let work = self.work(point.lock);
-        for target in &target::open_all(point.images)? {
+        for target in &target::open_all(&point.internal_images()?)? {
             work.drop_everywhere(BEFORE, &[target]);
-            step::give_back(&work, target).map_err(|reason| target.unusable(reason))?;
+            step::give_back(&work, target)
+                .and_then(|()| step::check_given_back(&work, target))
+                .map_err(|reason| target.unusable(reason))?;
         }
         Ok(())
     }
 
     fn count(&self, point: &Point<'_>) -> Result<usize> {
-        count(point.name, point.images)
+        count(point.name, &point.internal_images()?)
     }
+}
+
+/// The images in which a revert makes the snapshot what they show.
+fn applied(point: &Point<'_>, restores: &[Restore]) -> Result<Vec<Image>> {
+    let mut images = point.internal_images()?;
+    images.retain(|image| {
+        let is_this =
+            |restore: &Restore| matches!(restore, Restore::Apply { disk } if *disk == image.disk);
+        restores.iter().any(is_this)
+    });
+    Ok(images)
 }
 
 impl Work<'_> {
@@ -144,6 +194,9 @@ impl Work<'_> {
     }
 
     fn restore(&self, name: &str, images: &[Image]) -> Result<()> {
+        if images.is_empty() {
+            return Ok(());
+        }
         check_name(name)?;
         let targets = target::open_all(images)?;
         let targets: Vec<&Target<'_>> = targets.iter().collect();

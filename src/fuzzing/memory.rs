@@ -1,8 +1,10 @@
 //! Domains on a simulated disk, whose guests have no data.
 
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::data::{Data, Point};
+use crate::data::{Data, Merge, Merged, Point, Restore};
 use crate::error::Result;
 use crate::ops::fuzzing::Driver;
 use crate::store::disk::Disk;
@@ -21,13 +23,26 @@ impl Data for NoData {
     fn create(&self, _point: &Point<'_>, _flags: u32) -> Result<()> {
         Ok(())
     }
-    fn check_revert(&self, _point: &Point<'_>) -> Result<()> {
+    fn take_back(&self, _point: &Point<'_>) -> Result<()> {
         Ok(())
     }
-    fn revert(&self, _point: &Point<'_>, _flags: u32) -> Result<()> {
+    fn check_revert(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Ok(())
+    }
+    fn revert(&self, _point: &Point<'_>, _restores: &[Restore], _flags: u32) -> Result<()> {
         Ok(())
     }
     fn delete(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
+    }
+    fn merge(
+        &self,
+        _steps: &[Merge],
+        _lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        Ok(())
+    }
+    fn remove(&self, _files: &[PathBuf]) -> Result<()> {
         Ok(())
     }
     fn count(&self, _point: &Point<'_>) -> Result<usize> {

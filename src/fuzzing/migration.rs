@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::state::{UUID, definition, domain, split};
 use crate::error::Result;
 use crate::ops::fuzzing::Sum;
-use crate::ops::{CreateFlags, Domain, ListFlags, Phase, RedefineCurrent};
+use crate::ops::{CreateFlags, Domain, ListFlags, Phase, RedefineRules};
 use crate::store::disk::Disk;
 use crate::xml::Mapping;
 
@@ -44,7 +44,7 @@ fn take(stream: &[u8]) {
         definition()
     );
     domain
-        .create(&document, flags, RedefineCurrent::Parent)
+        .create(&document, flags, RedefineRules::default())
         .expect("it is sound");
     let before = contents(&domain);
     let mut rest = stream;

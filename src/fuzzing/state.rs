@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::memory;
 use crate::error::Result;
-use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineCurrent};
+use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineRules};
 use crate::store::disk::Disk;
 use crate::store::sealed_journal;
 
@@ -97,7 +97,7 @@ fn load_and_change(disk: &Disk, planted: &BTreeMap<String, Vec<u8>>) {
     }
     let flags = CreateFlags::new(1, "fuzzing").expect("REDEFINE");
     if domain
-        .create(&document("added"), flags, RedefineCurrent::Parent)
+        .create(&document("added"), flags, RedefineRules::default())
         .is_ok()
     {
         let again = loaded(disk).expect("it loads as before");

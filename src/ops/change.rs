@@ -1,5 +1,6 @@
 //! The way of every change: lock, intent, data, commit, tree.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::companion;
@@ -7,8 +8,8 @@ use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
 use super::problem::{Problem, ProblemKind};
-use super::{rename, stored};
-use crate::data::Point;
+use super::{delete, rename, revert, stored};
+use crate::data::{Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::store::{Change, DefinitionChange, Lock, Made, MigrationChange};
@@ -117,13 +118,15 @@ impl Writing<'_> {
         Ok(change)
     }
 
-    /// As [`Writing::change`], together with the domain's new definition.
-    pub fn change_with_definition(&self, plan: &Plan, definition: &str) -> Result<Change> {
-        let definition = stored::definition(definition)?;
-        Ok(Change {
-            definition: DefinitionChange::Write(definition),
-            ..self.change(plan)?
-        })
+    /// As [`Writing::change`], together with the domain's new definition, and with files that are of
+    /// no use from then on.
+    pub fn change_with(
+        &self,
+        plan: &Plan,
+        definition: Option<&str>,
+        useless: &[PathBuf],
+    ) -> Result<Change> {
+        with(self.change(plan)?, definition, useless)
     }
 
     /// Makes a plan durable, then true in memory.
@@ -166,6 +169,27 @@ impl Writing<'_> {
         Ok(())
     }
 
+    /// As [`Writing::commit_change`]; then removes the files that are of no use any more.
+    pub fn commit_and_remove(
+        &self,
+        plan: &Plan,
+        change: &Change,
+        useless: &[PathBuf],
+    ) -> Result<()> {
+        self.commit_change(plan, change)?;
+        if !useless.is_empty() {
+            // The change is made. What cannot be removed now is tried again by the next writer.
+            let removed = self.domain.data.remove(useless);
+            let _ = removed.and_then(|()| self.withdraw());
+        }
+        Ok(())
+    }
+
+    /// Brings layers together.
+    pub fn merge(&self, steps: &[Merge]) -> std::result::Result<(), Merged> {
+        self.domain.data.merge(steps, self.lock.descriptor())
+    }
+
     /// Records what is about to be done to guest data.
     pub fn intend(&self, intent: &Intent) -> Result<()> {
         let text = intent.encode();
@@ -188,7 +212,7 @@ impl Writing<'_> {
         let undone = self
             .domain
             .data
-            .delete(&self.point(point))
+            .take_back(&self.point(point))
             .and_then(|()| self.domain.data.tidy(&self.point(point)))
             .and_then(|()| self.withdraw());
         match undone {
@@ -226,30 +250,53 @@ impl Writing<'_> {
         }
     }
 
+    /// Ends a revert that failed and left, or leaves, no image other than it was but new ones. Those
+    /// that cannot be removed now are remembered.
+    pub fn give_up_revert(
+        &self,
+        point: OwnedPoint,
+        restores: &[Restore],
+        cause: Error,
+    ) -> Result<()> {
+        let given_up = match self.domain.data.discard(restores) {
+            Ok(()) => self.give_up(&[point]),
+            Err(_) => self.intend(&Intent::Remove {
+                files: restores
+                    .iter()
+                    .filter_map(Restore::new_file)
+                    .cloned()
+                    .collect(),
+            }),
+        };
+        // A useless file is better than an intent that the next writer would carry out.
+        match given_up.or_else(|_| self.withdraw()) {
+            Ok(()) => Err(cause),
+            Err(_) => self.finish(Err(cause)),
+        }
+    }
+
     fn resolve_pending(&self) -> Result<()> {
         let domain = self.domain;
-        let Some(text) = domain.store().pending(domain.key())? else {
-            return Ok(());
-        };
-        let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
-        let before = domain.store().generation(domain.key());
-        domain.store().commit(domain.key(), &resolved.change)?;
-        domain.change_tree(before, |tree| tree.apply(&resolved.plan));
-        resolved.tell_host(domain);
+        while let Some(text) = domain.store().pending(domain.key())? {
+            let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
+            let before = domain.store().generation(domain.key());
+            domain.store().commit(domain.key(), &resolved.change)?;
+            domain.change_tree(before, |tree| tree.apply(&resolved.plan));
+            resolved.tell_host(domain);
+        }
         Ok(())
     }
 }
 
 /// Finishes or undoes what a crash cut off, before anybody has seen the tree.
 pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) -> Result<()> {
-    let Some(text) = domain.store().pending(domain.key())? else {
-        return Ok(());
-    };
-    let resolved = Resolved::of(domain, &loaded.tree, &text, lock)?;
-    domain.store().commit(domain.key(), &resolved.change)?;
-    loaded.generation = domain.store().generation(domain.key());
-    loaded.tree.apply(&resolved.plan);
-    resolved.tell_host(domain);
+    while let Some(text) = domain.store().pending(domain.key())? {
+        let resolved = Resolved::of(domain, &loaded.tree, &text, lock)?;
+        domain.store().commit(domain.key(), &resolved.change)?;
+        loaded.generation = domain.store().generation(domain.key());
+        loaded.tree.apply(&resolved.plan);
+        resolved.tell_host(domain);
+    }
     Ok(())
 }
 
@@ -261,9 +308,26 @@ pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
     }
     let text = domain.store().pending(domain.key()).ok()??;
     match Intent::decode(&text)? {
-        Intent::Delete { name, deletion } => tree.plan_delete(&name, deletion).ok(),
-        Intent::Revert { name, .. } => tree.plan_current(&name).ok(),
-        Intent::Create { .. } | Intent::Rename { .. } | Intent::Tidy { .. } => None,
+        Intent::Delete {
+            name,
+            deletion,
+            work,
+        } => {
+            let plan = tree.plan_delete(&name, deletion).ok()?;
+            let definition = domain.host.definition().ok()?;
+            let (plan, _) = delete::rewritten(tree, plan, &work, &definition).ok()?;
+            Some(plan)
+        }
+        Intent::Revert {
+            name,
+            restores,
+            work,
+            ..
+        } => revert::rewritten(tree, &name, &restores, &work).ok(),
+        Intent::Create { .. }
+        | Intent::Rename { .. }
+        | Intent::Tidy { .. }
+        | Intent::Remove { .. } => None,
     }
 }
 
@@ -287,18 +351,19 @@ impl Resolved {
             return Ok(Resolved { plan, change });
         }
         match intent {
-            Intent::Create { document } => {
+            Intent::Create { document, found } => {
                 let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
-                let point = OwnedPoint::of(&snapshot)?;
+                let point = OwnedPoint::with_overlays(&snapshot, &found)?;
                 let point = point.borrow(lock.descriptor());
-                domain.data.delete(&point)?;
+                domain.data.take_back(&point)?;
                 domain.data.tidy(&point)?;
-                Ok(Resolved {
-                    plan: tree.plan_keep(),
-                    change: Change::default(),
-                })
+                Ok(Resolved::unchanged(tree))
             }
-            Intent::Delete { name, deletion } => {
+            Intent::Delete {
+                name,
+                deletion,
+                work,
+            } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
                     let point = OwnedPoint::to_delete(snapshot)?;
@@ -306,8 +371,11 @@ impl Resolved {
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;
                 }
-                let change = documents(domain, tree, &plan)?;
-                Ok(Resolved { plan, change })
+                let merged = domain.data.merge(&work.merges, lock.descriptor());
+                merged.map_err(Merged::cause)?;
+                let definition = domain.host.definition()?;
+                let (plan, definition) = delete::rewritten(tree, plan, &work, &definition)?;
+                Resolved::done(domain, tree, plan, definition, &work.removals)
             }
             Intent::Rename { to } => {
                 if rename::has_arrived(domain.store(), &to, domain.uuid())? {
@@ -330,27 +398,50 @@ impl Resolved {
                     let point = OwnedPoint::of(snapshot)?;
                     domain.data.tidy(&point.borrow(lock.descriptor()))?;
                 }
-                Ok(Resolved {
-                    plan: tree.plan_keep(),
-                    change: Change::default(),
-                })
+                Ok(Resolved::unchanged(tree))
+            }
+            Intent::Remove { files } => {
+                // Of no use, but in nobody's way either: a file that stays must not keep the
+                // domain from working.
+                let _ = domain.data.remove(&files);
+                Ok(Resolved::unchanged(tree))
             }
             Intent::Revert {
                 name,
                 flags,
                 definition,
+                restores,
+                work,
             } => {
                 let point = OwnedPoint::of(tree.get(&name)?)?;
-                let definition = stored::definition(&definition)?;
                 let point = point.borrow(lock.descriptor());
-                domain.data.revert(&point, flags)?;
+                // The names are of this revert alone, so what stands there is not finished.
+                domain.data.discard(&restores)?;
+                domain.data.revert(&point, &restores, flags)?;
                 domain.data.tidy(&point)?;
-                let plan = tree.plan_current(&name)?;
-                let mut change = documents(domain, tree, &plan)?;
-                change.definition = DefinitionChange::Write(definition);
-                Ok(Resolved { plan, change })
+                let plan = revert::rewritten(tree, &name, &restores, &work)?;
+                Resolved::done(domain, tree, plan, Some(definition), &work.removals)
             }
         }
+    }
+
+    fn unchanged(tree: &Tree) -> Resolved {
+        Resolved {
+            plan: tree.plan_keep(),
+            change: Change::default(),
+        }
+    }
+
+    fn done(
+        domain: &Domain,
+        tree: &Tree,
+        plan: Plan,
+        definition: Option<String>,
+        useless: &[PathBuf],
+    ) -> Result<Resolved> {
+        let change = documents(domain, tree, &plan)?;
+        let change = with(change, definition.as_deref(), useless)?;
+        Ok(Resolved { plan, change })
     }
 
     fn tell_host(self, domain: &Domain) {
@@ -358,6 +449,19 @@ impl Resolved {
             domain.host.set_definition(definition.into());
         }
     }
+}
+
+/// The change together with a new definition, and with the removal of files that follows from it.
+fn with(change: Change, definition: Option<&str>, useless: &[PathBuf]) -> Result<Change> {
+    let files = useless.to_vec();
+    Ok(Change {
+        definition: match definition {
+            Some(definition) => DefinitionChange::Write(stored::definition(definition)?),
+            None => change.definition,
+        },
+        then: (!files.is_empty()).then(|| Intent::Remove { files }.encode()),
+        ..change
+    })
 }
 
 /// The stored form of a plan.

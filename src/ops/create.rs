@@ -8,61 +8,59 @@ use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::intent::Intent;
 use super::point::OwnedPoint;
-use super::stored;
-use super::uri::RedefineCurrent;
+use super::uri::RedefineRules;
+use super::{overlays, records, stored};
+use crate::data::OverlayFile;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::store::check_name;
+use crate::tree::Plan;
 use crate::xml::{self, DomainDisk, DomainFacts, Participation};
 
 impl Domain {
     /// Creates a snapshot, or with REDEFINE takes its metadata in; answers its name.
-    pub fn create(
-        &self,
-        xml: &str,
-        flags: CreateFlags,
-        redefine_current: RedefineCurrent,
-    ) -> Result<Arc<str>> {
+    pub fn create(&self, xml: &str, flags: CreateFlags, rules: RedefineRules) -> Result<Arc<str>> {
         if let Some(executor) = self.data.executor() {
-            return self.create_elsewhere(executor, xml, flags, redefine_current);
+            return self.create_elsewhere(executor, xml, flags, rules);
         }
         flags.check_driver()?;
         if flags.has(CreateFlags::VALIDATE) {
             xml::validate(xml)?;
         }
         if flags.has(CreateFlags::REDEFINE) {
-            return self.redefine(xml, flags, redefine_current);
+            return self.redefine(xml, flags, rules);
         }
         let writing = self.write()?;
-        let snapshot = self.prepared(xml, flags)?;
-        let name = Arc::clone(&snapshot.name);
+        let prepared = self.prepared(xml, flags)?;
+        let name = Arc::clone(&prepared.snapshot.name);
         writing.check_name(&name)?;
         writing.check_current()?;
-        let point = OwnedPoint::of(&snapshot)?;
-        let plan = if flags.has(CreateFlags::NO_METADATA) {
-            None
-        } else {
-            Some(self.tree()?.plan_create(snapshot.clone())?)
-        };
-        let change = match &plan {
-            Some(plan) => Some((plan, writing.change(plan)?)),
-            None => None,
-        };
+        let point = OwnedPoint::with_overlays(&prepared.snapshot, &prepared.found)?;
+        let plan = self.plan_new(&prepared.snapshot, flags)?;
+        let change = writing.change_with(&plan, prepared.definition.as_deref(), &[])?;
         // Before the intent: undoing it drops that name from the images. After the plan: of a
         // name that snapshot and image have, libvirt's error is about the snapshot.
         self.data.check_create(&writing.point(&point))?;
-        self.capture(&writing, &snapshot, &point, flags)?;
-        match &change {
-            Some((plan, change)) => writing.commit_change(plan, change),
-            None => writing.withdraw(),
-        }
-        .map_err(|cause| writing.take_back_create(&point, cause))?;
+        self.capture(&writing, prepared, &point, flags)?;
+        writing
+            .commit_change(&plan, &change)
+            .map_err(|cause| writing.take_back_create(&point, cause))?;
         Ok(name)
     }
 
+    fn plan_new(&self, snapshot: &Snapshot, flags: CreateFlags) -> Result<Plan> {
+        let tree = self.tree()?;
+        if flags.has(CreateFlags::NO_METADATA) {
+            return Ok(tree.plan_keep());
+        }
+        let mut plan = tree.plan_create(snapshot.clone())?;
+        records::end_revert(&tree, &mut plan)?;
+        Ok(plan)
+    }
+
     /// The snapshot that a document asks for, complete and checked, before anything is done.
-    fn prepared(&self, xml: &str, flags: CreateFlags) -> Result<Snapshot> {
+    fn prepared(&self, xml: &str, flags: CreateFlags) -> Result<Prepared> {
         let state = self.host.state()?;
         let is_active = state != State::Shutoff;
         let disk_only = flags.has(CreateFlags::DISK_ONLY);
@@ -100,25 +98,44 @@ impl Domain {
             participation,
             &is_regular_file,
         )?;
-        check_disks(&snapshot, &facts)?;
+        check_internal_disks(&snapshot, &facts)?;
+        let found = overlays::check(&mut snapshot, &facts, flags)?;
+        check_as_a_whole(&snapshot, &facts, flags)?;
         stored::check_room(&snapshot)?;
-        Ok(snapshot)
+        let switched = overlays::switched(&definition, &snapshot)?;
+        Ok(Prepared {
+            snapshot,
+            found,
+            definition: (switched != *definition).then_some(switched),
+        })
     }
 
     /// Captures guest data, the intent recorded before.
     fn capture(
         &self,
         writing: &Writing<'_>,
-        snapshot: &Snapshot,
+        prepared: Prepared,
         point: &OwnedPoint,
         flags: CreateFlags,
     ) -> Result<()> {
-        let document = stored::document(snapshot, false, &self.definitions())?;
-        writing.intend(&Intent::Create { document })?;
+        let document = stored::document(&prepared.snapshot, false, &self.definitions())?;
+        writing.intend(&Intent::Create {
+            document,
+            found: prepared.found,
+        })?;
         self.data
             .create(&writing.point(point), flags.bits())
             .map_err(|cause| writing.take_back_create(point, cause))
     }
+}
+
+/// A snapshot that can be taken.
+struct Prepared {
+    snapshot: Snapshot,
+    /// What stands at the overlays' paths, by disk, where that is not nothing.
+    found: Vec<(String, OverlayFile)>,
+    /// The domain's definition afterwards, if it is another.
+    definition: Option<String>,
 }
 
 /// The name rules of libvirt's QEMU driver, and the length that its file name allows.
@@ -142,27 +159,28 @@ pub(super) fn now() -> i64 {
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What libvirt's QEMU driver checks of an inactive domain's disks, each and as a whole.
-fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
+/// What libvirt's QEMU driver checks of an inactive domain's internal disks, each by itself.
+fn check_internal_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
     for (disk, domain_disk) in snapshot.disks.iter().zip(&facts.disks) {
         if disk.mode == Some(DiskMode::Internal) {
             check_internal(domain_disk)?;
         }
     }
+    Ok(())
+}
+
+/// What it checks of all disks together. Where it knows no mixture of modes, this library does
+/// (docs/differences.md, D79): with DISK_ONLY each disk is as the caller says.
+fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags) -> Result<()> {
     let has = |mode| snapshot.disks.iter().any(|disk| disk.mode == Some(mode));
     if !has(DiskMode::Internal) && !has(DiskMode::External) {
         return Err(Error::NothingSelected);
     }
-    if has(DiskMode::Internal) && leaves_a_writable_disk_out(snapshot, facts) {
+    if !has(DiskMode::Internal) {
+        return Ok(());
+    }
+    if !flags.has(CreateFlags::DISK_ONLY) && leaves_a_writable_disk_out(snapshot, facts) {
         return Err(Error::DisksLeftOut);
-    }
-    if has(DiskMode::Internal) && has(DiskMode::External) {
-        return Err(Error::MixedTargets);
-    }
-    if has(DiskMode::External) {
-        return Err(Error::Unsupported {
-            what: "external snapshots are",
-        });
     }
     if facts.pflash {
         return Err(Error::InternalWithPflash);

@@ -1,12 +1,20 @@
 //! Deletes snapshots: with their data, or the metadata only.
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
 use super::change::Writing;
+use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::flags::DeleteFlags;
 use super::intent::Intent;
+use super::layers::{FileId, Roles, Survey, sources};
 use super::point::OwnedPoint;
-use crate::error::{Error, Result};
-use crate::tree::Plan;
+use super::records;
+use crate::data::Merged;
+use crate::error::Result;
+use crate::snapshot::{DiskMode, Snapshot};
+use crate::tree::{Plan, Tree};
 
 impl Domain {
     /// Deletes the snapshots that the flags select.
@@ -18,26 +26,36 @@ impl Domain {
         let writing = self.write()?;
         writing.check_name(name)?;
         let plan = self.tree()?.plan_delete(name, flags.deletion())?;
+        // Neither an image nor a path is touched (docs/differences.md, D17).
         if flags.has(DeleteFlags::METADATA_ONLY) {
             return writing.commit(&plan);
         }
         let points = dropped_points(&plan)?;
         let before = self.count_data(&points)?;
-        if before == 0 {
-            return writing.commit(&plan);
+        let work = self.collected(&writing, &plan)?;
+        let (plan, definition) = {
+            let definition = self.host.definition()?;
+            rewritten(&*self.tree()?, plan, &work, &definition)?
+        };
+        let change = writing.change_with(&plan, definition.as_deref(), &work.removals)?;
+        if before == 0 && work.merges.is_empty() {
+            // No image is touched before the change is made.
+            return writing.commit_and_remove(&plan, &change, &work.removals);
         }
-        let change = writing.change(&plan)?;
         writing.intend(&Intent::Delete {
             name: name.to_owned(),
             deletion: flags.deletion(),
+            work: work.clone(),
         })?;
-        if let Err(cause) = self.drop_data(&writing, &points) {
-            return match self.count_data(&points) {
+        let done = self.drop_data(&writing, &points).map_err(Merged::Untouched);
+        match done.and_then(|()| writing.merge(&work.merges)) {
+            Ok(()) => writing.finish(writing.commit_and_remove(&plan, &change, &work.removals)),
+            Err(Merged::Partly(cause)) => writing.finish(Err(cause)),
+            Err(Merged::Untouched(cause)) => match self.count_data(&points) {
                 Ok(now) if now == before => writing.give_up(&points).and(Err(cause)),
                 _ => writing.finish(Err(cause)),
-            };
+            },
         }
-        writing.finish(writing.commit_change(&plan, &change))
     }
 
     fn count_data(&self, points: &[OwnedPoint]) -> Result<usize> {
@@ -53,19 +71,85 @@ impl Domain {
             .iter()
             .try_for_each(|point| self.data.delete(&writing.point(point)))
     }
+
+    /// What becomes of image files when the snapshots of a plan are no more.
+    fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
+        let snapshots: Vec<Arc<Snapshot>> = {
+            let tree = self.tree()?;
+            tree.all().cloned().collect()
+        };
+        let layered = |snapshot: &Arc<Snapshot>| snapshot.is_external() || has_records(snapshot);
+        if !snapshots.iter().any(layered) {
+            return Ok(Collected::default());
+        }
+        // A snapshot that cannot be read may need any image.
+        writing.check_whole()?;
+        let definition = self.host.definition()?;
+        let survey = Survey::of(snapshots, &definition)?;
+        let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
+        let dropped = dropped_entries(&survey, &gone);
+        let active = sources(&definition)?;
+        let everybody = || {
+            let all = survey.snapshots.iter();
+            all.map(|each| (&*each.snapshot, each.disks.as_slice()))
+        };
+        let staying = everybody().filter(|(snapshot, _)| !gone.contains(&*snapshot.name));
+        let before = Roles::of(&survey, everybody(), &active);
+        let after = Roles::of(&survey, staying, &active);
+        let roles = Roles {
+            made: before.made,
+            own: before.own,
+            ..after.clone()
+        };
+        let foreign = self.foreign_files()?;
+        let collector = Collector::new(&survey.layers, roles, &foreign, &dropped);
+        Ok(collector.run(Effort::Merge, &after))
+    }
+}
+
+fn has_records(snapshot: &Snapshot) -> bool {
+    !crate::xml::layer_records(&snapshot.other).is_empty()
+}
+
+/// The internal snapshots that go, by file.
+fn dropped_entries(survey: &Survey, gone: &HashSet<&str>) -> BTreeMap<FileId, HashSet<Box<[u8]>>> {
+    let mut dropped: BTreeMap<FileId, HashSet<Box<[u8]>>> = BTreeMap::new();
+    for surveyed in &survey.snapshots {
+        let name = &surveyed.snapshot.name;
+        if !gone.contains(&**name) {
+            continue;
+        }
+        for disk in &surveyed.disks {
+            if disk.mode == DiskMode::Internal
+                && let Some(file) = survey.file(&disk.base)
+            {
+                dropped
+                    .entry(file)
+                    .or_default()
+                    .insert(name.as_bytes().into());
+            }
+        }
+    }
+    dropped
+}
+
+/// The plan and the definition with all images where they are once the work is done. Depends on
+/// nothing but its arguments: a crash in between changes nothing.
+pub(super) fn rewritten(
+    tree: &Tree,
+    mut plan: Plan,
+    work: &Collected,
+    definition: &str,
+) -> Result<(Plan, Option<String>)> {
+    records::apply(tree, &mut plan, work)?;
+    let moved = work.moves.definition(definition)?;
+    Ok((plan, (moved != definition).then_some(moved)))
 }
 
 /// The data of the snapshots that go, children before their parents.
 fn dropped_points(plan: &Plan) -> Result<Vec<OwnedPoint>> {
-    plan.drop
-        .iter()
-        .map(|snapshot| {
-            if snapshot.is_external() {
-                return Err(Error::Unsupported {
-                    what: "deletion of external snapshots is",
-                });
-            }
-            OwnedPoint::to_delete(snapshot)
-        })
+    let dropped = plan.drop.iter();
+    dropped
+        .map(|snapshot| OwnedPoint::to_delete(snapshot))
         .collect()
 }

@@ -1,7 +1,12 @@
 //! What is about to be done to guest data: recorded before, resolved after a crash.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
+use super::collect::Collected;
+use super::record;
+use crate::data::{OverlayFile, Restore};
 use crate::tree::Deletion;
 
 /// An operation on guest data that may have been cut off.
@@ -11,6 +16,8 @@ pub(super) enum Intent {
     Create {
         /// Its document, as the store would have it.
         document: String,
+        /// What stood at the overlays' paths, by disk, where it was not nothing.
+        found: Vec<(String, OverlayFile)>,
     },
     /// Snapshots are being deleted with their data: finished. Their documents are still stored.
     Delete {
@@ -18,6 +25,8 @@ pub(super) enum Intent {
         name: String,
         /// Which snapshots go.
         deletion: Deletion,
+        /// What becomes of image files.
+        work: Collected,
     },
     /// The guest is being reverted: finished.
     Revert {
@@ -27,6 +36,10 @@ pub(super) enum Intent {
         flags: u32,
         /// The domain's definition afterwards.
         definition: String,
+        /// What becomes of each disk.
+        restores: Vec<Restore>,
+        /// What becomes of image files.
+        work: Collected,
     },
     /// The domain gets another name: finished if it has arrived there, else undone.
     Rename {
@@ -38,25 +51,47 @@ pub(super) enum Intent {
         /// The snapshots whose images it was about.
         names: Vec<String>,
     },
+    /// The change is made; these files are of no use any more: removed.
+    Remove {
+        /// Their paths.
+        files: Vec<PathBuf>,
+    },
 }
 
 impl Intent {
     /// The text that the store keeps.
     pub fn encode(&self) -> String {
         match self {
-            Intent::Create { document } => json!({ "create": document }),
-            Intent::Delete { name, deletion } => {
-                json!({ "delete": name, "what": deletion_word(*deletion) })
+            Intent::Create { document, found } => {
+                let found = found
+                    .iter()
+                    .map(|(disk, file)| (disk.clone(), record::overlay_file(*file)));
+                json!({ "create": document, "found": Value::Object(found.collect()) })
+            }
+            Intent::Delete {
+                name,
+                deletion,
+                work,
+            } => {
+                let what = deletion_word(*deletion);
+                json!({ "delete": name, "what": what, "work": record::collected(work) })
             }
             Intent::Revert {
                 name,
                 flags,
                 definition,
-            } => {
-                json!({ "revert": name, "flags": flags, "definition": definition })
-            }
+                restores,
+                work,
+            } => json!({
+                "revert": name,
+                "flags": flags,
+                "definition": definition,
+                "restores": record::restores(restores),
+                "work": record::collected(work),
+            }),
             Intent::Rename { to } => json!({ "rename": to }),
             Intent::Tidy { names } => json!({ "tidy": names }),
+            Intent::Remove { files } => json!({ "remove": record::paths(files) }),
         }
         .to_string()
     }
@@ -72,19 +107,33 @@ impl Intent {
                 .collect::<Option<_>>()?;
             Some(Intent::Tidy { names })
         } else if let Some(document) = text("create") {
-            Some(Intent::Create { document })
+            let found = value.get("found")?.as_object()?.iter();
+            let found = found.map(|(disk, file)| {
+                record::read_overlay_file(file).map(|file| (disk.clone(), file))
+            });
+            Some(Intent::Create {
+                document,
+                found: found.collect::<Option<_>>()?,
+            })
         } else if let Some(to) = text("rename") {
             Some(Intent::Rename { to })
         } else if let Some(name) = text("delete") {
             Some(Intent::Delete {
                 name,
                 deletion: deletion_of(&text("what")?)?,
+                work: record::read_collected(value.get("work")?)?,
+            })
+        } else if let Some(files) = value.get("remove") {
+            Some(Intent::Remove {
+                files: record::read_paths(files)?,
             })
         } else {
             Some(Intent::Revert {
                 name: text("revert")?,
                 flags: u32::try_from(value.get("flags")?.as_u64()?).ok()?,
                 definition: text("definition")?,
+                restores: record::read_restores(value.get("restores")?)?,
+                work: record::read_collected(value.get("work")?)?,
             })
         }
     }
@@ -113,34 +162,93 @@ fn deletion_of(word: &str) -> Option<Deletion> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Layer, Merge};
+    use crate::ops::moves::{Moved, Moves};
+    use crate::xml::LayerRecord;
+
+    fn work() -> Collected {
+        let layer = |path: &str, format: Option<&str>| Layer {
+            path: path.into(),
+            format: format.map(str::to_owned),
+        };
+        let (top, base) = (layer("/a \"b\"\n", Some("qcow2")), layer("/c", None));
+        let moved = Moved {
+            layer: base.clone(),
+            is_block: true,
+        };
+        Collected {
+            merges: vec![
+                Merge::Commit {
+                    disk: "vda".into(),
+                    top: top.clone(),
+                    base: base.clone(),
+                },
+                Merge::Relink {
+                    disk: "vda".into(),
+                    image: top.clone(),
+                    backing: base,
+                },
+            ],
+            moves: Moves {
+                moved: [(top.path.clone(), moved)].into(),
+                gone: [top.path.clone()].into(),
+            },
+            removals: vec![top.path],
+            records: vec![LayerRecord {
+                path: "/k".into(),
+                is_made: true,
+            }],
+        }
+    }
 
     #[test]
     fn what_is_encoded_is_decoded() {
         let name = || "a\n\"b\"".to_owned();
+        let delete = |deletion, work| Intent::Delete {
+            name: name(),
+            deletion,
+            work,
+        };
+        let restores = vec![
+            Restore::Apply { disk: "vda".into() },
+            Restore::Overlay {
+                disk: "vdb".into(),
+                base: Layer {
+                    path: "/b".into(),
+                    format: Some("raw".into()),
+                },
+                path: "/b.1".into(),
+            },
+            Restore::Copy {
+                disk: "vdc".into(),
+                from: "/c".into(),
+                path: "/c.1".into(),
+            },
+        ];
         let intents = [
             Intent::Create {
                 document: "<domainsnapshot/>\n".into(),
+                found: vec![
+                    ("vda".into(), OverlayFile::Empty),
+                    ("vdb".into(), OverlayFile::Reused),
+                ],
             },
-            Intent::Delete {
-                name: name(),
-                deletion: Deletion::One,
-            },
-            Intent::Delete {
-                name: name(),
-                deletion: Deletion::WithDescendants,
-            },
-            Intent::Delete {
-                name: name(),
-                deletion: Deletion::DescendantsOnly,
-            },
+            delete(Deletion::One, work()),
+            delete(Deletion::WithDescendants, Collected::default()),
+            delete(Deletion::DescendantsOnly, work()),
             Intent::Revert {
                 name: name(),
                 flags: 4,
                 definition: "<domain/>\n".into(),
+                restores,
+                work: work(),
             },
             Intent::Rename { to: name() },
             Intent::Tidy {
                 names: vec![name(), "b".to_owned()],
+            },
+            Intent::Remove {
+                files: vec!["/a".into()],
             },
         ];
         for intent in intents {
@@ -152,6 +260,8 @@ mod tests {
             "[]",
             "{\"revert\":\"x\"}",
             "{\"delete\":\"x\",\"what\":\"?\"}",
+            "{\"create\":\"x\",\"found\":{\"vda\":\"?\"}}",
+            "{\"remove\":[1]}",
         ] {
             assert_eq!(Intent::decode(text), None, "{text}");
         }

@@ -5,18 +5,25 @@
 //! intent, work on guest data, commit the plan as one transaction, change the tree.
 
 mod change;
+mod collect;
 pub mod companion;
 mod connection;
 mod create;
 mod delete;
+mod differences;
 mod domain;
 mod driver;
 mod flags;
 mod intent;
+mod layers;
 mod load;
 mod migrate;
+mod moves;
+mod overlays;
 mod point;
 mod problem;
+mod record;
+mod records;
 mod redefine;
 mod rename;
 mod repair;
@@ -26,14 +33,16 @@ mod simulation;
 mod stored;
 mod uri;
 
+pub use crate::data::Verdict;
 pub use connection::{Access, Connection};
+pub use differences::NamedDifference;
 pub use domain::Domain;
 pub use driver::Undefine;
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use migrate::{Carry, Outcome, Phase, Receive, Send};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
-pub use uri::RedefineCurrent;
+pub use uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing {

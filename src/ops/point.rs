@@ -1,47 +1,96 @@
 //! What the Data room needs to know of a snapshot.
 
+use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 
-use crate::data::{Image, Point};
-use crate::error::{Error, Result};
-use crate::snapshot::{DiskMode, Snapshot};
-use crate::xml::{self, DomainDisk, DomainFacts};
+use crate::data::chain::QCOW2;
+use crate::data::{Layer, OverlayFile, Place, Point, PointDisk};
+use crate::error::Result;
+use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot};
+use crate::xml::{self, DomainDisk};
 
 /// A [`Point`] with what it borrows.
 pub(super) struct OwnedPoint {
     /// Its name.
     pub name: String,
     document: String,
-    /// The images that hold the snapshot inside.
-    pub images: Vec<Image>,
+    /// Its disks.
+    pub disks: Vec<PointDisk>,
+    memory: Option<PathBuf>,
 }
 
 impl OwnedPoint {
     /// The images are those of the snapshot's own definition: the domain's may have changed since.
     pub fn of(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        Ok(OwnedPoint::new(snapshot, images(snapshot, |_| true)?))
+        OwnedPoint::with_overlays(snapshot, &[])
     }
 
     /// What there is to delete. An image in a format that has no snapshots holds none, though
     /// REDEFINE may say that it does: libvirt passes over it, too.
     pub fn to_delete(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        let can_hold = |disk: &DomainDisk| disk.format.as_deref().is_none_or(|it| it == "qcow2");
-        Ok(OwnedPoint::new(snapshot, images(snapshot, can_hold)?))
+        OwnedPoint::of_those(snapshot, |disk| {
+            let format = disk.base.local().and_then(|layer| layer.format.as_deref());
+            format.is_none_or(|format| format == QCOW2)
+        })
     }
 
     /// Only what has a path here: libvirt also captures disks that are elsewhere.
     pub fn local(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        let has_path = |disk: &DomainDisk| disk.source.is_some();
-        Ok(OwnedPoint::new(snapshot, images(snapshot, has_path)?))
+        OwnedPoint::of_those(snapshot, |disk| disk.base.local().is_some())
     }
 
-    /// A snapshot in these images.
-    pub fn new(snapshot: &Snapshot, images: Vec<Image>) -> OwnedPoint {
+    /// As [`OwnedPoint::of`], without internal data that is not to be looked for.
+    fn of_those(
+        snapshot: &Snapshot,
+        takes_part: impl Fn(&PointDisk) -> bool,
+    ) -> Result<OwnedPoint> {
+        let mut disks = disks(snapshot)?;
+        disks.retain(|disk| disk.mode != DiskMode::Internal || takes_part(disk));
+        Ok(OwnedPoint::new(snapshot, disks))
+    }
+
+    /// A snapshot that is to be inside of every image of a domain that can hold one.
+    pub fn inside(snapshot: &Snapshot, disks: &[DomainDisk]) -> OwnedPoint {
+        let writable = disks
+            .iter()
+            .filter(|disk| disk.device == "disk" && !disk.read_only);
+        let disks = writable.map(|disk| PointDisk {
+            target: disk.target.clone(),
+            is_read_only: false,
+            mode: DiskMode::Internal,
+            base: source_place(disk),
+            overlay: Place::Nowhere,
+            reverted: Place::Nowhere,
+            overlay_file: OverlayFile::New,
+        });
+        OwnedPoint::new(snapshot, disks.collect())
+    }
+
+    fn new(snapshot: &Snapshot, disks: Vec<PointDisk>) -> OwnedPoint {
         OwnedPoint {
             name: snapshot.name.to_string(),
             document: xml::format(snapshot, xml::Form::Public { secure: true }),
-            images,
+            disks,
+            memory: match &snapshot.memory {
+                Some(Memory::External { file }) => Some(Path::new(&**file).to_owned()),
+                _ => None,
+            },
         }
+    }
+
+    /// As [`OwnedPoint::of`], with what stood at the overlays' paths where it was not nothing.
+    pub fn with_overlays(
+        snapshot: &Snapshot,
+        found: &[(String, OverlayFile)],
+    ) -> Result<OwnedPoint> {
+        let mut disks = disks(snapshot)?;
+        for disk in &mut disks {
+            if let Some((_, file)) = found.iter().find(|(target, _)| *target == disk.target) {
+                disk.overlay_file = *file;
+            }
+        }
+        Ok(OwnedPoint::new(snapshot, disks))
     }
 
     /// With the lock that programs inherit which work on it.
@@ -50,59 +99,88 @@ impl OwnedPoint {
             lock,
             name: &self.name,
             document: &self.document,
-            images: &self.images,
+            disks: &self.disks,
+            memory: self.memory.as_deref(),
         }
     }
 }
 
-fn images(snapshot: &Snapshot, takes_part: impl Fn(&DomainDisk) -> bool) -> Result<Vec<Image>> {
+/// The disks of a snapshot, in the order of its definition.
+pub(super) fn disks(snapshot: &Snapshot) -> Result<Vec<PointDisk>> {
     let Some(definition) = &snapshot.domain else {
         return Ok(Vec::new());
     };
     let facts = xml::domain_facts(definition)?;
-    internal_disks(snapshot, &facts)
-        .filter(|disk| takes_part(disk))
-        .map(|disk| match &disk.source {
-            Some(source) => Ok(Image {
-                disk: disk.target.clone(),
-                path: source.as_str().into(),
-            }),
-            None => Err(Error::DiskWithoutSource {
-                disk: disk.target.clone(),
-            }),
-        })
-        .collect()
-}
-
-/// The domain disks that hold internal data. libvirt leaves floppies and CD-ROMs out whatever
-/// their mode says.
-fn internal_disks<'a>(
-    snapshot: &'a Snapshot,
-    facts: &'a DomainFacts,
-) -> impl Iterator<Item = &'a DomainDisk> {
-    let is_internal = |target: &str| {
-        snapshot
-            .disks
-            .iter()
-            .any(|disk| *disk.name == *target && disk.mode == Some(DiskMode::Internal))
+    let of_target = |disks: &'_ [Disk]| -> HashMap<String, usize> {
+        let names = disks.iter().enumerate();
+        names
+            .map(|(index, disk)| (disk.name.to_string(), index))
+            .collect()
     };
-    facts
+    let (listed, reverted) = (
+        of_target(&snapshot.disks),
+        of_target(&snapshot.revert_disks),
+    );
+    Ok(facts
         .disks
         .iter()
-        .filter(move |disk| disk.device == "disk" && is_internal(&disk.target))
+        .map(|domain_disk| {
+            let find = |index: &HashMap<String, usize>, disks: &[Disk]| {
+                index
+                    .get(&domain_disk.target)
+                    .and_then(|index| disks.get(*index))
+                    .cloned()
+            };
+            let disk = find(&listed, &snapshot.disks);
+            let reverted = find(&reverted, &snapshot.revert_disks);
+            let mode = mode(domain_disk, disk.as_ref());
+            let place = |disk: Option<Disk>| match disk.and_then(|disk| disk.image) {
+                Some(image) => image_place(&image),
+                None => Place::Nowhere,
+            };
+            let is_external = mode == DiskMode::External;
+            PointDisk {
+                target: domain_disk.target.clone(),
+                is_read_only: domain_disk.read_only,
+                mode,
+                base: source_place(domain_disk),
+                overlay: place(disk.filter(|_| is_external)),
+                reverted: place(reverted),
+                overlay_file: OverlayFile::New,
+            }
+        })
+        .collect())
 }
 
-/// The images of a domain that internal snapshots can be in.
-pub(super) fn images_of_disks(disks: &[DomainDisk]) -> Vec<Image> {
-    let local = disks
-        .iter()
-        .filter(|disk| disk.device == "disk" && !disk.read_only);
-    local
-        .filter_map(|disk| {
-            Some(Image {
-                disk: disk.target.clone(),
-                path: disk.source.as_ref()?.into(),
-            })
-        })
-        .collect()
+/// libvirt leaves floppies and CD-ROMs out of internal snapshots whatever their mode says.
+fn mode(domain_disk: &DomainDisk, disk: Option<&Disk>) -> DiskMode {
+    match disk.and_then(|disk| disk.mode) {
+        Some(DiskMode::Internal) if domain_disk.device != "disk" => DiskMode::No,
+        Some(mode) => mode,
+        None => DiskMode::No,
+    }
+}
+
+/// Where a domain's disk has its image.
+pub(super) fn source_place(disk: &DomainDisk) -> Place {
+    match (&disk.source, disk.source_type.as_str()) {
+        (Some(source), "file" | "block") => Place::Local(Layer {
+            path: source.into(),
+            format: disk.format.clone(),
+        }),
+        (None, "file" | "block" | "dir") => Place::Nowhere,
+        (_, kind) => Place::Elsewhere(kind.to_owned()),
+    }
+}
+
+/// Where a snapshot says that an image of its own is.
+fn image_place(image: &ExternalImage) -> Place {
+    match (&image.path, &*image.source_type) {
+        (Some(path), "" | "file" | "block") => Place::Local(Layer {
+            path: Path::new(&**path).to_owned(),
+            format: Some(image.format.as_deref().unwrap_or(QCOW2).to_owned()),
+        }),
+        (None, "" | "file" | "block") => Place::Nowhere,
+        (_, kind) => Place::Elsewhere(kind.to_owned()),
+    }
 }

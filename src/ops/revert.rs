@@ -1,12 +1,25 @@
 //! Reverts a domain to a snapshot: everything is verified before anything changes.
 
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::change::Writing;
+use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::flags::RevertFlags;
 use super::intent::Intent;
+use super::layers::{FileId, Roles, Survey, Surveyed, sources};
+use super::moves;
 use super::point::OwnedPoint;
+use super::records;
+use crate::data::chain::{self, QCOW2};
+use crate::data::{Layer, Place, PointDisk, Restore};
 use crate::error::{Error, Result};
-use crate::snapshot::{Snapshot, State};
-use crate::xml;
+use crate::snapshot::{DiskMode, Snapshot, State};
+use crate::tree::{Filter, Plan, Scope, Tree};
+use crate::xml::{self, NewSource};
 
 impl Domain {
     /// Makes the domain what it was when the snapshot was taken.
@@ -18,32 +31,44 @@ impl Domain {
         let writing = self.write()?;
         writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
-        let definition = self.restored_definition(&snapshot)?;
+        let kept = self.kept_definition(&snapshot)?;
         check_state(&snapshot, flags)?;
-        let plan = self.tree()?.plan_current(name)?;
+        let Prepared {
+            definition,
+            restores,
+            work,
+        } = self.prepared_revert(&writing, &snapshot, &kept)?;
+        let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
         let point = OwnedPoint::of(&snapshot)?;
-        let change = writing.change_with_definition(&plan, &definition)?;
+        let change = writing.change_with(&plan, Some(&definition), &work.removals)?;
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
-        self.data.check_revert(&writing.point(&point))?;
+        self.data.check_revert(&writing.point(&point), &restores)?;
         writing.intend(&Intent::Revert {
             name: name.to_owned(),
             flags: flags.bits(),
             definition,
+            restores: restores.clone(),
+            work: work.clone(),
         })?;
-        if let Err(cause) = self.data.revert(&writing.point(&point), flags.bits()) {
+        let reverted = self
+            .data
+            .revert(&writing.point(&point), &restores, flags.bits());
+        if let Err(cause) = reverted {
             // All or nothing: the images are as before.
-            return writing.give_up(&[point]).and(Err(cause));
+            return writing.give_up_revert(point, &restores, cause);
         }
-        writing.finish(writing.commit_change(&plan, &change))
+        let is_new = |restore: &Restore| restore.new_file().is_some();
+        match writing.commit_and_remove(&plan, &change, &work.removals) {
+            // Nothing was written to: then it can still be undone.
+            Err(cause) if restores.iter().all(is_new) => {
+                writing.give_up_revert(point, &restores, cause)
+            }
+            done => writing.finish(done),
+        }
     }
 
     /// The definition that the snapshot kept, under the domain's present name.
-    fn restored_definition(&self, snapshot: &Snapshot) -> Result<String> {
-        if snapshot.is_external() {
-            return Err(Error::Unsupported {
-                what: "revert to external snapshot",
-            });
-        }
+    fn kept_definition(&self, snapshot: &Snapshot) -> Result<String> {
         let Some(kept) = &snapshot.domain else {
             return Err(Error::RevertRisky {
                 detail: format!(
@@ -55,12 +80,286 @@ impl Domain {
         };
         xml::named_and_identified(&xml::unnested(kept), self.name(), self.uuid())
     }
+
+    /// What is to be done, disk by disk, with everything that it needs verified.
+    fn prepared_revert(
+        &self,
+        writing: &Writing<'_>,
+        snapshot: &Arc<Snapshot>,
+        kept: &str,
+    ) -> Result<Prepared> {
+        let disks = super::point::disks(snapshot)?;
+        let snapshots: Vec<Arc<Snapshot>> = {
+            let tree = self.tree()?;
+            tree.all().cloned().collect()
+        };
+        let now = self.host.definition()?;
+        let has_layers = snapshots.iter().any(|snapshot| snapshot.is_external())
+            || snapshots.iter().any(|other| !other.revert_disks.is_empty());
+        if !has_layers {
+            return Ok(Prepared::inside(&disks, kept));
+        }
+        // A snapshot that cannot be read may need any image.
+        writing.check_whole()?;
+        let mut reverting = Reverting {
+            survey: Survey::of(snapshots, &now)?,
+            active: sources(&now)?,
+            restores: Vec::new(),
+            sources: Vec::new(),
+        };
+        for disk in &disks {
+            reverting.disk(disk)?;
+        }
+        let definition = xml::with_sources(kept, &reverting.sources)?;
+        let foreign = self.foreign_files()?;
+        let work = reverting.useless(&definition, &foreign)?;
+        Ok(Prepared {
+            definition,
+            restores: reverting.restores,
+            work,
+        })
+    }
+}
+
+/// A revert that can be carried out.
+struct Prepared {
+    definition: String,
+    restores: Vec<Restore>,
+    work: Collected,
+}
+
+impl Prepared {
+    /// Of a domain without external snapshots: nothing but its images takes part.
+    fn inside(disks: &[PointDisk], definition: &str) -> Prepared {
+        let internal = disks.iter().filter(|disk| disk.mode == DiskMode::Internal);
+        Prepared {
+            definition: definition.to_owned(),
+            restores: internal
+                .map(|disk| Restore::Apply {
+                    disk: disk.target.clone(),
+                })
+                .collect(),
+            work: Collected::default(),
+        }
+    }
+}
+
+/// A revert as it is being prepared.
+struct Reverting {
+    survey: Survey,
+    /// The guest's images now.
+    active: BTreeMap<String, Place>,
+    restores: Vec<Restore>,
+    /// Its images afterwards, where they are not those of the kept definition.
+    sources: Vec<NewSource>,
+}
+
+impl Reverting {
+    fn disk(&mut self, disk: &PointDisk) -> Result<()> {
+        let Some(base) = disk.base.local() else {
+            return match (disk.mode, &disk.base) {
+                (DiskMode::Internal | DiskMode::External, Place::Elsewhere(kind)) => {
+                    Err(Error::ExternalOnType { kind: kind.clone() })
+                }
+                (DiskMode::Internal | DiskMode::External, Place::Nowhere) => {
+                    Err(Error::DiskWithoutSource {
+                        disk: disk.target.clone(),
+                    })
+                }
+                _ => Ok(()),
+            };
+        };
+        match disk.mode {
+            DiskMode::External => {
+                check_whole(disk, base)?;
+                self.overlay(disk, base)
+            }
+            DiskMode::Internal if self.is_needed(&disk.base) => {
+                // libvirt rewrites the image, and with it what its overlays show
+                // (docs/differences.md, D13).
+                check_whole(disk, base)?;
+                let path = self.new_path(base);
+                self.restores.push(Restore::Copy {
+                    disk: disk.target.clone(),
+                    from: base.path.clone(),
+                    path: path.clone(),
+                });
+                self.use_image(disk, &path, QCOW2);
+                Ok(())
+            }
+            DiskMode::Internal => {
+                self.restores.push(Restore::Apply {
+                    disk: disk.target.clone(),
+                });
+                Ok(())
+            }
+            DiskMode::No | DiskMode::Manual => self.left_out(disk, base),
+        }
+    }
+
+    /// A disk that the snapshot has nothing of keeps its present content, unless it was given an image
+    /// by other hands since.
+    fn left_out(&mut self, disk: &PointDisk, base: &Layer) -> Result<()> {
+        let present = self.active.get(&disk.target).cloned();
+        let Some(then) = self.survey.file(&disk.base) else {
+            return Ok(());
+        };
+        if let Some(Place::Local(image)) = present
+            && let Some(file) = self.survey.layers.at(&image.path)
+            && (self.survey.is_part(file) || self.survey.layers.below(file).contains(&then))
+        {
+            let format = image.format.unwrap_or_else(|| QCOW2.to_owned());
+            if image.path != base.path {
+                self.use_image(disk, &image.path, &format);
+            }
+            return Ok(());
+        }
+        if disk.is_read_only || !self.is_needed(&disk.base) {
+            return Ok(());
+        }
+        self.overlay(disk, base)
+    }
+
+    /// Gives the guest a new overlay, so that the snapshot and its siblings stay as they are.
+    fn overlay(&mut self, disk: &PointDisk, base: &Layer) -> Result<()> {
+        let base = Layer {
+            path: base.path.clone(),
+            format: self
+                .survey
+                .layers
+                .at(&base.path)
+                .and_then(|id| self.survey.layers.files.get(id))
+                .and_then(|file| file.layer.format.clone()),
+        };
+        let path = self.new_path(&base);
+        self.use_image(disk, &path, QCOW2);
+        self.restores.push(Restore::Overlay {
+            disk: disk.target.clone(),
+            base,
+            path,
+        });
+        Ok(())
+    }
+
+    fn use_image(&mut self, disk: &PointDisk, path: &Path, format: &str) {
+        self.sources.push(NewSource {
+            target: disk.target.clone(),
+            kind: "file",
+            path: path.to_string_lossy().into_owned(),
+            format: Some(format.to_owned()),
+            source: None,
+        });
+    }
+
+    /// Whether somebody needs what an image shows: an external snapshot, or an image on top of it.
+    fn is_needed(&self, place: &Place) -> bool {
+        let Some(file) = self.survey.file(place) else {
+            return false;
+        };
+        let pins = |surveyed: &Surveyed| {
+            surveyed.disks.iter().any(|disk| {
+                disk.mode == DiskMode::External && self.survey.file(&disk.base) == Some(file)
+            })
+        };
+        self.survey.layers.above(file).next().is_some() || self.survey.snapshots.iter().any(pins)
+    }
+
+    /// A path beside an image that nothing has: its stem and the time, as libvirt names them.
+    fn new_path(&self, base: &Layer) -> PathBuf {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = elapsed.unwrap_or_default().as_secs();
+        let stem = base.path.with_extension("");
+        let is_taken = |path: &Path| {
+            std::fs::symlink_metadata(path).is_ok()
+                || self
+                    .restores
+                    .iter()
+                    .any(|restore| restore.new_file().is_some_and(|taken| taken == path))
+        };
+        let mut number = 0_u64;
+        loop {
+            let mut name = stem.clone().into_os_string();
+            name.push(format!(".{}", seconds.saturating_add(number)));
+            let path = PathBuf::from(name);
+            if !is_taken(&path) {
+                return path;
+            }
+            number = number.saturating_add(1);
+        }
+    }
+
+    /// The images of the guest until now that nobody needs afterwards.
+    fn useless(
+        &self,
+        definition: &str,
+        foreign: &HashSet<crate::data::qcow2::Identity>,
+    ) -> Result<Collected> {
+        let everybody = || {
+            let all = self.survey.snapshots.iter();
+            all.map(|each| (&*each.snapshot, each.disks.as_slice()))
+        };
+        let before = Roles::of(&self.survey, everybody(), &self.active);
+        let after = Roles::of(&self.survey, everybody(), &sources(definition)?);
+        let mut roles = Roles {
+            made: before.made,
+            own: before.own,
+            ..after.clone()
+        };
+        // The new overlays are not among the files yet.
+        let bases: Vec<FileId> = self
+            .restores
+            .iter()
+            .filter_map(|restore| match restore {
+                Restore::Overlay { base, .. } => self.survey.layers.at(&base.path),
+                Restore::Apply { .. } | Restore::Copy { .. } => None,
+            })
+            .collect();
+        roles.pinned.extend(bases);
+        let nothing = BTreeMap::new();
+        let collector = Collector::new(&self.survey.layers, roles, foreign, &nothing);
+        Ok(collector.run(Effort::RemoveOnly, &after))
+    }
+}
+
+/// Makes sure that an image and all below it are there.
+fn check_whole(disk: &PointDisk, base: &Layer) -> Result<()> {
+    chain::resolve(base)
+        .map(|_| ())
+        .map_err(|broken| Error::ImageUnusable {
+            disk: disk.target.clone(),
+            image: broken.image,
+            reason: broken.cause.to_string(),
+        })
+}
+
+/// The change of the tree by a revert. Depends on nothing but its arguments.
+pub(super) fn rewritten(
+    tree: &Tree,
+    name: &str,
+    restores: &[Restore],
+    work: &Collected,
+) -> Result<Plan> {
+    let mut plan = tree.plan_current(name)?;
+    records::apply(tree, &mut plan, work)?;
+    let is_leaf = tree.count(Scope::Children(name), Filter::default())? == 0;
+    let changed = plan.put.iter().find(|snapshot| *snapshot.name == *name);
+    let mut target = Snapshot::clone(changed.unwrap_or(tree.get(name)?));
+    let before = target.clone();
+    for restore in restores {
+        if let Some(path) = restore.new_file() {
+            moves::record_reverted(&mut target, restore.disk(), path, is_leaf);
+        }
+    }
+    if target != before {
+        records::put(&mut plan, target);
+    }
+    Ok(plan)
 }
 
 fn check_state(snapshot: &Snapshot, flags: RevertFlags) -> Result<()> {
     match snapshot.state {
         State::PmSuspended => return Err(Error::RevertPmSuspended),
-        State::Blocked | State::DiskSnapshot => {
+        State::Blocked => {
             return Err(Error::RevertState {
                 word: snapshot.state.word(),
             });
@@ -70,6 +369,8 @@ fn check_state(snapshot: &Snapshot, flags: RevertFlags) -> Result<()> {
                 what: "revert to the memory of a running guest",
             });
         }
+        // Of an active guest, disks only: as if its power had been cut (docs/differences.md, D72).
+        State::DiskSnapshot => {}
         State::Shutdown | State::Shutoff | State::Crashed => {}
     }
     if flags.has(RevertFlags::RUNNING) || flags.has(RevertFlags::PAUSED) {

@@ -13,7 +13,7 @@ use self::model::{Kind, Model, Operation};
 use super::domain::Domain;
 use super::driver::{Driver, Undefine};
 use super::flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags};
-use super::uri::RedefineCurrent;
+use super::uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 use crate::error::{Error, Number, Origin, Result};
 use crate::store::Change;
 use crate::store::disk::Disk;
@@ -29,6 +29,12 @@ const DEFINITION: &str = "<domain type='qemu'><name>d</name>\
     <disk type='file'><driver name='qemu' type='qcow2'/><source file='/a'/><target dev='vda'/></disk>\
     <disk type='file'><driver name='qemu' type='qcow2'/><source file='/b'/><target dev='vdb'/></disk>\
     </devices></domain>";
+
+/// A redefined snapshot has no data here.
+const RULES: RedefineRules = RedefineRules {
+    current: RedefineCurrent::Parent,
+    check: RedefineCheck::Trust,
+};
 
 /// Odd ones among them: what is written into journals must come back.
 const NAMES: [&str; 20] = [
@@ -166,7 +172,7 @@ impl Machine {
         let domain = self.domain()?;
         let create = |xml: &str, bits| {
             let flags = CreateFlags::new(bits, "simulation")?;
-            domain.create(xml, flags, RedefineCurrent::Parent).map(drop)
+            domain.create(xml, flags, RULES).map(drop)
         };
         match operation {
             Operation::Create { name, metadata } => {
@@ -387,7 +393,7 @@ fn a_directory_that_a_dead_process_made_is_durable_before_it_is_used() {
             let first = driver.define(DEFINITION);
             let _ = first.and_then(|domain| {
                 let xml = "<domainsnapshot><name>a</name></domainsnapshot>";
-                domain.create(xml, CreateFlags::new(0, "test")?, RedefineCurrent::Parent)
+                domain.create(xml, CreateFlags::new(0, "test")?, RULES)
             });
         }
         let mut disk = disk;

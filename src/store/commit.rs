@@ -38,19 +38,19 @@ struct Plan<'a> {
 /// A text to be staged.
 enum Text<'a> {
     /// It is there.
-    Given(&'a str),
+    Given(Cow<'a, [u8]>),
     /// It is made when it is needed.
     Made(&'a dyn Made, usize),
 }
 
 impl Text<'_> {
-    fn get(&self) -> Result<Cow<'_, str>> {
+    fn get(&self) -> Result<Cow<'_, [u8]>> {
         match self {
-            Text::Given(text) => Ok(Cow::Borrowed(text)),
+            Text::Given(bytes) => Ok(Cow::Borrowed(bytes)),
             Text::Made(made, index) => {
                 let text = made.text(*index)?;
                 check_size("snapshot document", &text)?;
-                Ok(Cow::Owned(text))
+                Ok(Cow::Owned(text.into_bytes()))
             }
         }
     }
@@ -137,7 +137,9 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 }
                 Decided::Durable
             }
-            [only] if !has_intent => self.commit_one(domain, only, &plan.texts, folder)?,
+            [only] if !has_intent && change.then.is_none() => {
+                self.commit_one(domain, only, &plan.texts, folder)?
+            }
             _ => self.commit_many(domain, &plan, folder.is_some(), has_intent)?,
         };
         match change.definition {
@@ -169,7 +171,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
         };
         let mut plan = Plan::default();
         let given = change.write.iter();
-        let given = given.map(|(name, text)| (name.clone(), Text::Given(text)));
+        let given = given.map(|(name, text)| (name.clone(), Text::Given(text.as_bytes().into())));
         let made = (0..made.count()).map(|index| (made.name(index), Text::Made(made, index)));
         for (name, text) in given.chain(made) {
             plan.steps.push(Planned {
@@ -198,7 +200,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 let step = Step::Define {
                     staged: plan.texts.len(),
                 };
-                plan.texts.push(Text::Given(text));
+                plan.texts.push(Text::Given(text.as_bytes().into()));
                 plan.steps.push(Planned {
                     step,
                     replaces: defined()?,
@@ -214,6 +216,15 @@ impl<F: FileSystem + 'static> Rooms<F> {
             }
         }
         self.plan_migration(domain, change, &mut plan)?;
+        if let Some(text) = &change.then {
+            plan.steps.push(Planned {
+                step: Step::Then {
+                    staged: plan.texts.len(),
+                },
+                replaces: false,
+            });
+            plan.texts.push(Text::Given(journal::intent(text).into()));
+        }
         Ok(plan)
     }
 
@@ -233,7 +244,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                     },
                     replaces: is_kept()?,
                 });
-                plan.texts.push(Text::Given(text));
+                plan.texts.push(Text::Given(text.as_bytes().into()));
             }
             MigrationChange::Remove => {
                 if is_kept()? {
@@ -257,7 +268,9 @@ impl<F: FileSystem + 'static> Rooms<F> {
         let has_folder = folder.is_some();
         let made;
         let (room, file) = match &planned.step {
-            Step::Define { .. } | Step::Undefine => (&self.domain, document_file(domain)),
+            Step::Define { .. } | Step::Undefine | Step::Then { .. } => {
+                (&self.domain, document_file(domain))
+            }
             Step::Migration { .. } | Step::NoMigration => (&self.migration, domain.to_owned()),
             Step::Write { name, .. } | Step::Remove { name } => {
                 made = folder.map_or_else(|| self.make_folder(domain), Ok)?;
@@ -271,7 +284,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 text.get()
                     .and_then(|text| {
                         let failed = self.stage.failed("write", &staged);
-                        self.stage(&staged, text.as_bytes()).map_err(failed)
+                        self.stage(&staged, &text).map_err(failed)
                     })
                     .and_then(|()| self.put(domain, &staged, room, &file, planned.replaces))
             }
@@ -332,7 +345,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             let staged = staged_file(domain, number);
             let failed = self.stage.failed("write", &staged);
             let text = text.get()?;
-            let stage = || self.stage_unsynced(&staged, text.as_bytes());
+            let stage = || self.stage_unsynced(&staged, &text);
             if open.len() == limits::FILES_AT_ONCE {
                 self.sync_staged(&mut open).map_err(&failed_here)?;
             }

@@ -3,7 +3,7 @@
 //! A journal file is `virsnap-journal 1 KIND LENGTH CHECKSUM`, a newline and LENGTH bytes; what
 //! follows them is not looked at, so that a reserved file can be written over in place. The bytes of
 //! an intent are its text. Those of a commit are one line a step: `write STAGED LENGTH NAME`,
-//! `remove LENGTH NAME`, `define STAGED`, `undefine`, `migration STAGED`, `no-migration`, where STAGED
+//! `remove LENGTH NAME`, `define STAGED`, `undefine`, `migration STAGED`, `no-migration`, `then STAGED`, where STAGED
 //! is the number of the staged file that has the new text, and LENGTH counts the name's bytes because a
 //! name may hold a newline.
 
@@ -51,6 +51,21 @@ pub(super) enum Step {
     },
     /// What is kept about a migration goes.
     NoMigration,
+    /// A staged file becomes the journal, in place of this change: an intent that follows from it.
+    Then {
+        /// Number of the staged file.
+        staged: usize,
+    },
+}
+
+impl Step {
+    /// The number of the staged intent that follows the change, if this step is that.
+    pub(super) fn follow_up(&self) -> Option<usize> {
+        match self {
+            Step::Then { staged } => Some(*staged),
+            _ => None,
+        }
+    }
 }
 
 const MAGIC: &str = "virsnap-journal";
@@ -72,6 +87,7 @@ pub(super) fn commit(steps: &[Step]) -> Vec<u8> {
             Step::Undefine => "undefine\n".to_owned(),
             Step::Migration { staged } => format!("migration {staged}\n"),
             Step::NoMigration => "no-migration\n".to_owned(),
+            Step::Then { staged } => format!("then {staged}\n"),
         };
         body.push_str(&line);
     }
@@ -157,6 +173,15 @@ fn parse_step(body: &str) -> Option<(Step, &str)> {
             };
             Some((step, rest))
         }
+        "then" => {
+            let (staged, rest) = rest.split_once('\n')?;
+            Some((
+                Step::Then {
+                    staged: staged.parse().ok()?,
+                },
+                rest,
+            ))
+        }
         _ => None,
     }
 }
@@ -214,6 +239,7 @@ mod tests {
             Step::Undefine,
             Step::Migration { staged: 4 },
             Step::NoMigration,
+            Step::Then { staged: 5 },
         ]
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::fs::{Content, Entry, FileSystem, Kind};
-use super::journal::{Journal, Step};
+use super::journal::{self, Journal, Step};
 use super::rooms::{Room, Rooms, check_domain, document_file, if_there, staged_file};
 use super::{Damage, Documents, Listing, check_name};
 use crate::error::{Error, Result};
@@ -56,7 +56,8 @@ impl<'a> Committed<'a> {
                 Step::Define { .. }
                 | Step::Undefine
                 | Step::Migration { .. }
-                | Step::NoMigration => {}
+                | Step::NoMigration
+                | Step::Then { .. } => {}
             }
         }
         committed
@@ -91,8 +92,31 @@ impl<F: FileSystem + 'static> Rooms<F> {
             Journal::Absent => Ok(None),
             Journal::Commit(_) | Journal::Garbled | Journal::Foreign => {
                 self.recover(Some(domain))?;
-                Ok(None)
+                // A change may leave an intent that follows from it.
+                match self.read_journal(domain)? {
+                    Journal::Intent(text) => Ok(Some(text)),
+                    Journal::Commit(steps) => self.following(domain, &steps),
+                    _ => Ok(None),
+                }
             }
+        }
+    }
+
+    /// The intent that a change leaves which cannot be carried out now.
+    fn following(&self, domain: &str, steps: &[Step]) -> Result<Option<String>> {
+        let Some(number) = steps.iter().find_map(Step::follow_up) else {
+            return Ok(None);
+        };
+        let file = staged_file(domain, number);
+        let read = self.fs.read(&self.stage.dir, &file, limits::JOURNAL_BYTES);
+        let content = if_there(read).map_err(self.stage.failed("read", &file))?;
+        let journal = match &content {
+            Some(Content::Bytes(bytes)) => journal::parse(bytes),
+            _ => Journal::Absent,
+        };
+        match journal {
+            Journal::Intent(text) => Ok(Some(text)),
+            _ => Ok(None),
         }
     }
 
@@ -111,7 +135,8 @@ impl<F: FileSystem + 'static> Rooms<F> {
                         Step::Write { .. }
                         | Step::Remove { .. }
                         | Step::Migration { .. }
-                        | Step::NoMigration => {}
+                        | Step::NoMigration
+                        | Step::Then { .. } => {}
                     }
                 }
             }
@@ -130,7 +155,8 @@ impl<F: FileSystem + 'static> Rooms<F> {
                     Step::Write { .. }
                     | Step::Remove { .. }
                     | Step::Migration { .. }
-                    | Step::NoMigration => {}
+                    | Step::NoMigration
+                    | Step::Then { .. } => {}
                 }
             }
         }

@@ -167,7 +167,7 @@ impl Store for Memory {
     fn commit(&self, domain: &str, change: &Change) -> Result<()> {
         let mut domains = self.domains.lock();
         let shelf = domains.entry(domain.to_owned()).or_default();
-        shelf.intent = None;
+        shelf.intent.clone_from(&change.then);
         shelf.generation += 1;
         shelf.snapshots.extend(change.write.iter().cloned());
         for name in &change.remove {

@@ -201,6 +201,8 @@ pub struct Change {
     pub definition: DefinitionChange,
     /// What becomes of what is kept about a migration.
     pub migration: MigrationChange,
+    /// The intent that takes the place of the one closed: work that is left once the change is made.
+    pub then: Option<String>,
 }
 
 /// What a transaction does to the domain's own definition.

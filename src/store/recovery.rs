@@ -50,7 +50,10 @@ impl<F: FileSystem> Rooms<F> {
                 self.prove_journal()?;
                 self.carry_out(domain, &steps)?;
                 self.tell(domain, true);
-                Ok(None)
+                match self.read_journal(domain)? {
+                    Journal::Intent(text) => Ok(Some(text)),
+                    _ => Ok(None),
+                }
             }
             Journal::Garbled | Journal::Foreign => self.clear_journal(domain).map(|()| None),
         }
@@ -63,7 +66,8 @@ impl<F: FileSystem> Rooms<F> {
         self.fs.sync_dir(&self.journal.dir).map_err(failed)
     }
 
-    /// Carries a committed change out and removes its journal. Every part of it can be repeated.
+    /// Carries a committed change out and removes its journal, or puts the intent that follows in its
+    /// place. Every part of it can be repeated.
     pub(super) fn carry_out(&self, domain: &str, steps: &[Step]) -> Result<()> {
         let is_snapshot = |step: &&Step| matches!(step, Step::Write { .. } | Step::Remove { .. });
         if steps.iter().any(|step| is_snapshot(&step)) {
@@ -80,7 +84,10 @@ impl<F: FileSystem> Rooms<F> {
             let failed = folder.failed_here("sync directory");
             again(|| self.fs.sync_dir(&folder.dir)).map_err(failed)?;
         }
-        for step in steps.iter().filter(|step| !is_snapshot(step)) {
+        for step in steps
+            .iter()
+            .filter(|step| !is_snapshot(step) && step.follow_up().is_none())
+        {
             let room = match step {
                 Step::Migration { .. } | Step::NoMigration => &self.migration,
                 _ => &self.domain,
@@ -92,7 +99,25 @@ impl<F: FileSystem> Rooms<F> {
         if steps.contains(&Step::Undefine) {
             self.remove_folder(domain);
         }
-        self.clear_journal(domain)
+        match steps.iter().find_map(Step::follow_up) {
+            Some(staged) => self.follow_up(domain, staged),
+            None => self.clear_journal(domain),
+        }
+    }
+
+    /// Makes a staged intent the journal: the change before it is carried out.
+    fn follow_up(&self, domain: &str, staged: usize) -> Result<()> {
+        let (from, to) = (&self.stage.dir, &self.journal.dir);
+        let file = staged_file(domain, staged);
+        let moved = again(|| if_there(self.fs.rename(from, &file, to, domain)))
+            .map_err(self.journal.failed("write", domain))?;
+        if moved.is_none() {
+            return self.clear_journal(domain);
+        }
+        if again(|| self.fs.sync_dir(to)).is_err() {
+            self.distrust_journal(domain);
+        }
+        Ok(())
     }
 
     fn carry_out_step(&self, domain: &str, step: &Step, room: &Room<F::Dir>) -> Result<()> {
@@ -103,6 +128,7 @@ impl<F: FileSystem> Rooms<F> {
             Step::Undefine => (document_file(domain), None),
             Step::Migration { staged } => (domain.to_owned(), Some(*staged)),
             Step::NoMigration => (domain.to_owned(), None),
+            Step::Then { .. } => return Ok(()),
         };
         // "There is none" means that it was done before.
         let answer = match staged {

@@ -2,12 +2,13 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{Builder, Scope};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use parking_lot::Mutex;
 
 use super::fs::{Answer, FileSystem, Machine};
 use crate::limits;
+use crate::memory;
 use crate::sys::SignalsBlocked;
 
 /// Fewer are not worth a thread.
@@ -30,24 +31,34 @@ pub(super) fn sync(files: &[OwnedFd]) -> Answer<()> {
         }
     };
     std::thread::scope(|scope| {
-        if files.len() >= MANY {
-            start(scope, &work);
-        }
+        // Where memory is short already, a new thread may end the process: glibc does, if there is
+        // none for the thread's destructors.
+        let threads = match files.len() >= MANY && !memory::was_refused() {
+            true => start(scope, &work),
+            false => Vec::new(),
+        };
         work();
+        // The scope waits until their work is done, not until they are gone.
+        for thread in threads {
+            let _ = thread.join();
+        }
     });
     answer.into_inner()
 }
 
-fn start<'scope>(scope: &'scope Scope<'scope, '_>, work: &'scope (impl Fn() + Sync)) {
+/// As many threads as can be had.
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: &'scope (impl Fn() + Sync),
+) -> Vec<ScopedJoinHandle<'scope, ()>> {
     let Some(_quiet) = SignalsBlocked::begin() else {
-        return;
+        return Vec::new();
     };
-    for _ in 1..limits::SYNCS_AT_ONCE {
+    let new_thread = |_| {
         let thread = Builder::new().stack_size(STACK_BYTES);
-        if thread.spawn_scoped(scope, work).is_err() {
-            return;
-        }
-    }
+        thread.spawn_scoped(scope, work).ok()
+    };
+    (1..limits::SYNCS_AT_ONCE).map_while(new_thread).collect()
 }
 
 #[cfg(test)]

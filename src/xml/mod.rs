@@ -13,10 +13,12 @@ mod element;
 mod escape;
 mod format;
 mod identity;
+mod layers;
 mod parse;
 mod paths;
 mod plain;
 mod schema;
+mod sources;
 mod verbatim;
 
 #[cfg(test)]
@@ -30,7 +32,9 @@ pub(crate) use document::ensure_room;
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::{named_and_identified, named_request};
+pub use layers::{LayerRecord, layer_records, set_layer_records};
 pub use parse::{Mode, Parsed, parse, parse_with};
 pub use paths::Mapping;
 pub use schema::validate;
+pub use sources::{NewSource, with_sources};
 pub use verbatim::{nested, unnested, without_secrets};

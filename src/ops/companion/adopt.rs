@@ -57,7 +57,7 @@ pub(super) fn view(place: &Place, domain: Domain, kept: Vec<String>) -> Result<D
 fn being_taken(domain: &Domain) -> Result<Option<String>> {
     let pending = domain.store().pending(domain.key())?;
     Ok(match pending.as_deref().and_then(Intent::decode) {
-        Some(Intent::Create { document }) => super::create::requested(&document)
+        Some(Intent::Create { document, .. }) => super::create::requested(&document)
             .ok()
             .map(|request| request.name.to_string()),
         _ => None,

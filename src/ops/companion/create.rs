@@ -7,13 +7,13 @@ use super::{adopt, lend};
 use crate::data::Executor;
 use crate::error::{Error, Result};
 use crate::libvirt::Driver;
-use crate::ops::RedefineCurrent;
+use crate::ops::RedefineRules;
 use crate::ops::change::Writing;
 use crate::ops::create::{check_snapshot_name, now};
 use crate::ops::domain::Domain;
 use crate::ops::flags::CreateFlags;
 use crate::ops::intent::Intent;
-use crate::ops::point::{OwnedPoint, images_of_disks};
+use crate::ops::point::OwnedPoint;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::xml;
 
@@ -24,10 +24,10 @@ impl Domain {
         executor: &dyn Executor,
         xml: &str,
         flags: CreateFlags,
-        rule: RedefineCurrent,
+        rules: RedefineRules,
     ) -> Result<Arc<str>> {
         flags.check_driver_of(executor.driver())?;
-        match self.create_or_redefine(executor, xml, flags, rule) {
+        match self.create_or_redefine(executor, xml, flags, rules) {
             // libvirt's parser says it in its own words. It has nothing to do for that.
             Err(cause @ Error::NotWellFormed { .. }) => {
                 Err(executor.lend(xml).err().unwrap_or(cause))
@@ -41,18 +41,17 @@ impl Domain {
         executor: &dyn Executor,
         xml: &str,
         flags: CreateFlags,
-        rule: RedefineCurrent,
+        rules: RedefineRules,
     ) -> Result<Arc<str>> {
         if flags.has(CreateFlags::VALIDATE) {
             xml::validate(xml)?;
         }
         if flags.has(CreateFlags::REDEFINE) {
-            super::redefine_check()?;
             {
                 let writing = self.write()?;
                 adopt::adopt(self, executor, &writing)?;
             }
-            return self.redefine(xml, flags, rule);
+            return self.redefine(xml, flags, rules);
         }
         let offline = executor.driver() == Driver::Qemu
             && (flags.has(CreateFlags::DISK_ONLY) || self.host.state()? == State::Shutoff);
@@ -70,6 +69,7 @@ impl Domain {
         self.check_new(executor, &request, &document, flags)?;
         writing.intend(&Intent::Create {
             document: document.to_string(),
+            found: Vec::new(),
         })?;
         match executor.take(&document, flags.bits()) {
             Ok(full) => self
@@ -102,7 +102,7 @@ impl Domain {
             return Ok(());
         }
         let facts = xml::domain_facts(&self.host.definition()?)?;
-        let point = OwnedPoint::new(request, images_of_disks(&facts.disks));
+        let point = OwnedPoint::inside(request, &facts.disks);
         self.data.check_create(&point.borrow(None))
     }
 

@@ -7,6 +7,7 @@ use crate::data::{Executor, Secrets};
 use crate::error::{Error, Result};
 use crate::libvirt::Driver;
 use crate::ops::change::Writing;
+use crate::ops::collect::Collected;
 use crate::ops::domain::Domain;
 use crate::ops::flags::DeleteFlags;
 use crate::ops::intent::Intent;
@@ -39,6 +40,8 @@ impl Domain {
         writing.intend(&Intent::Delete {
             name: name.to_owned(),
             deletion: flags.deletion(),
+            // libvirt knows itself what becomes of its images.
+            work: Collected::default(),
         })?;
         let merged = match plan.drop.as_slice() {
             [only] if only.is_external() => self.merge(executor, &mut plan),

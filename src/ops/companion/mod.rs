@@ -13,7 +13,7 @@ use crate::host::Libvirt as Host;
 use crate::libvirt;
 
 use super::domain::Domain;
-use super::uri::RedefineCurrent;
+use super::uri::RedefineRules;
 
 mod adopt;
 mod create;
@@ -27,7 +27,6 @@ mod settle;
 mod undefine;
 
 pub use migrate::{Original, Permit, adopt_from, permit_migration, replay};
-pub use settings::RedefineCheck;
 pub(super) use settle::settled;
 pub use undefine::undefine;
 
@@ -56,14 +55,13 @@ pub fn to_change(guest: libvirt::Domain) -> Result<Domain> {
     Ok(domain)
 }
 
-/// Who becomes current by REDEFINE of a domain of libvirt's.
-pub fn redefine_current() -> Result<RedefineCurrent> {
-    Ok(settings()?.redefine_current)
-}
-
-/// Whether a redefined snapshot is checked against the data that should be there.
-pub fn redefine_check() -> Result<RedefineCheck> {
-    Ok(settings()?.redefine_check)
+/// How REDEFINE of a domain of libvirt's is carried out.
+pub fn redefine_rules() -> Result<RedefineRules> {
+    let settings = settings()?;
+    Ok(RedefineRules {
+        current: settings.redefine_current,
+        check: settings.redefine_check,
+    })
 }
 
 fn open(guest: libvirt::Domain) -> Result<(Arc<Place>, Domain)> {

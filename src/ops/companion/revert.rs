@@ -4,6 +4,7 @@ use super::adopt;
 use super::lend;
 use crate::data::Executor;
 use crate::error::Result;
+use crate::ops::collect::Collected;
 use crate::ops::domain::Domain;
 use crate::ops::flags::RevertFlags;
 use crate::ops::intent::Intent;
@@ -31,7 +32,7 @@ impl Domain {
             } else {
                 OwnedPoint::of(&snapshot)
             };
-            self.data.check_revert(&point?.borrow(None))?;
+            self.data.check_revert(&point?.borrow(None), &[])?;
         }
         adopt::check_free(self, executor, name)?;
         writing.intend(&Intent::Revert {
@@ -39,6 +40,8 @@ impl Domain {
             flags: flags.bits(),
             // libvirt's own definition is the one that counts.
             definition: String::new(),
+            restores: Vec::new(),
+            work: Collected::default(),
         })?;
         let reverted = executor
             .lend(&lend::document(&lend::alone(&snapshot)))

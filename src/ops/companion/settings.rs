@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use once_cell::sync::OnceCell;
 
 use crate::error::{Error, Result};
-use crate::ops::RedefineCurrent;
+use crate::ops::{RedefineCheck, RedefineCurrent};
 
 /// Where root's state is. Source: the Filesystem Hierarchy Standard, /var/lib.
 const SYSTEM_DIRECTORY: &str = "/var/lib/virsnap";
@@ -34,17 +34,6 @@ pub enum Migrate {
     Refuse,
     /// They stay here, where they are found by the domain's UUID.
     Carry,
-}
-
-/// Whether a redefined snapshot is checked against the data that should be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedefineCheck {
-    /// Refused where data is missing.
-    Strict,
-    /// Accepted, and reported.
-    Warn,
-    /// Accepted.
-    Trust,
 }
 
 /// The settings of this process. A bad one is an error of each call that needs them.

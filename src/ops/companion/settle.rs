@@ -23,7 +23,7 @@ pub(in crate::ops) fn settled(
     intent: &Intent,
 ) -> Result<Plan> {
     match intent {
-        Intent::Create { document } => {
+        Intent::Create { document, .. } => {
             let request = requested(document)?;
             let kept = executor.kept()?;
             // libvirt keeps it once its data is whole: then it is adopted.
@@ -33,13 +33,13 @@ pub(in crate::ops) fn settled(
             }
             Ok(tree.plan_keep())
         }
-        Intent::Delete { name, deletion } => {
+        Intent::Delete { name, deletion, .. } => {
             let plan = tree.plan_delete(name, *deletion)?;
             let is_gone = plan.drop.iter().all(|snapshot| is_gone(domain, snapshot));
             Ok(if is_gone { plan } else { tree.plan_keep() })
         }
         // libvirt leaves nothing of that kind, and renames by itself.
-        Intent::Tidy { .. } | Intent::Rename { .. } => Ok(tree.plan_keep()),
+        Intent::Tidy { .. } | Intent::Remove { .. } | Intent::Rename { .. } => Ok(tree.plan_keep()),
         // Not done again: the guest may have run since.
         Intent::Revert { name, .. } => {
             if executor.kept_current()?.as_deref() == Some(name) {

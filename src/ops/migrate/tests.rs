@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::fuzzing::simulated_domain;
-use crate::ops::{CreateFlags, DeleteFlags, ListFlags, RedefineCurrent, RevertFlags};
+use crate::ops::{
+    CreateFlags, DeleteFlags, ListFlags, RedefineCheck, RedefineCurrent, RedefineRules, RevertFlags,
+};
 use crate::store::disk::Disk;
 use crate::xml::Mapping;
 
@@ -34,7 +36,11 @@ fn redefine(domain: &Domain, name: &str, parent: Option<&str>, flags: u32) -> Re
         definition()
     );
     let flags = CreateFlags::new(1 | flags, "test").unwrap();
-    domain.create(&text, flags, RedefineCurrent::Flag)
+    let rules = RedefineRules {
+        current: RedefineCurrent::Flag,
+        check: RedefineCheck::Trust,
+    };
+    domain.create(&text, flags, rules)
 }
 
 /// s1 - s2 - { s3 ; s4 - s5 }; s4 is current.

@@ -1,11 +1,13 @@
 //! Two images in memory. Each change of one is a call that can fail, or be the last one.
 
 use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::data::{Data, Point};
+use crate::data::{Data, Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
 use crate::store::disk::Disk;
 
@@ -50,7 +52,8 @@ impl Images {
 
 impl Data for Images {
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
-        match (self.holds(point.name).len(), point.images.first()) {
+        let images = point.internal_images()?;
+        match (self.holds(point.name).len(), images.first()) {
             (count @ 1.., Some(image)) => Err(Error::ImageHoldsName {
                 snapshot: point.name.to_owned(),
                 disk: image.disk.clone(),
@@ -64,7 +67,7 @@ impl Data for Images {
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
         self.check_create(point)?;
         let before = self.contents.lock().clone();
-        for number in 0..point.images.len() {
+        for number in 0..point.disks.len() {
             self.change(number, |content| {
                 content.names.insert(point.name.to_owned());
             })
@@ -73,8 +76,12 @@ impl Data for Images {
         Ok(())
     }
 
-    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
-        if self.holds(point.name).len() < point.images.len() {
+    fn take_back(&self, point: &Point<'_>) -> Result<()> {
+        self.delete(point)
+    }
+
+    fn check_revert(&self, point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        if self.holds(point.name).len() < point.disks.len() {
             return Err(Error::ImageLacksSnapshot {
                 snapshot: point.name.to_owned(),
                 disk: String::new(),
@@ -84,10 +91,10 @@ impl Data for Images {
         Ok(())
     }
 
-    fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.check_revert(point)?;
+    fn revert(&self, point: &Point<'_>, restores: &[Restore], _flags: u32) -> Result<()> {
+        self.check_revert(point, restores)?;
         let before = self.contents.lock().clone();
-        for number in 0..point.images.len() {
+        for number in 0..point.disks.len() {
             self.change(number, |content| {
                 content.applied = Some(point.name.to_owned());
             })
@@ -102,6 +109,20 @@ impl Data for Images {
                 content.names.remove(point.name);
             })?;
         }
+        Ok(())
+    }
+
+    fn merge(
+        &self,
+        steps: &[Merge],
+        _lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        assert_eq!(steps, [], "no snapshot is external");
+        Ok(())
+    }
+
+    fn remove(&self, files: &[PathBuf]) -> Result<()> {
+        assert_eq!(files, [] as [PathBuf; 0], "no snapshot is external");
         Ok(())
     }
 

@@ -85,7 +85,7 @@ fn expected(before: &View, call: &Call) -> View {
         Call::Withdraw => view.intent = None,
         Call::Receive(text) => view.migration = Some((*text).to_owned()),
         Call::Commit(change) => {
-            view.intent = None;
+            view.intent.clone_from(&change.then);
             change
                 .remove
                 .iter()
@@ -185,6 +185,17 @@ fn migration(write: &[&str], remove: &[&str], migration: MigrationChange) -> Cal
     }
 }
 
+/// A change that leaves something to do.
+fn followed(write: &[&str], definition: DefinitionChange) -> Call {
+    match change(write, &["b"], definition) {
+        Call::Commit(change) => Call::Commit(Change {
+            then: Some("then".to_owned()),
+            ..change
+        }),
+        other => other,
+    }
+}
+
 fn histories() -> Vec<(&'static str, (World, View), Vec<Call>)> {
     use DefinitionChange::{Keep, Remove, Write};
     let write = || Write("new".to_owned());
@@ -200,6 +211,16 @@ fn histories() -> Vec<(&'static str, (World, View), Vec<Call>)> {
             vec![change(&["n"], &[], write())],
         ),
         ("add", furnished(), vec![one()]),
+        (
+            "add with work left",
+            furnished(),
+            vec![
+                Call::Intend("do"),
+                followed(&["n"], write()),
+                Call::Withdraw,
+            ],
+        ),
+        ("work left", furnished(), vec![followed(&[], Keep)]),
         ("replace", furnished(), vec![change(&["a"], &[], Keep)]),
         (
             "move current",

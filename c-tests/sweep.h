@@ -1,0 +1,30 @@
+/* What the parts of the crash sweep share. */
+#ifndef SWEEP_H
+#define SWEEP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <virsnap.h>
+
+enum { PATH_SIZE = 4096, XML_SIZE = 16384, FAILED = 1, BROKEN = 2 };
+
+void die(const char *what) __attribute__((noreturn));
+
+/* The output of a command, cut at the size; its exit status. `path` is put into `form`. */
+int run(char *output, size_t size, const char *form, const char *path);
+
+/* FNV-1a, 64 bits. */
+uint64_t hash(const char *bytes, size_t length);
+
+/* Of a text in which the time in names of new images is masked: it is another in each trial. */
+uint64_t hash_of_text(const char *text);
+
+/* The image of disk `vd<letter>` in a definition; nothing if there is none. */
+void source_path(const char *definition, char letter, char *path);
+
+/* What snapshots and guest show of a domain that has image files besides its first ones, and the
+ * files that nothing accounts for. */
+void print_layers(virDomainPtr domain, const char *directory);
+
+#endif

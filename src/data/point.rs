@@ -1,0 +1,127 @@
+//! A snapshot as the work on its data sees it.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::snapshot::DiskMode;
+
+/// One image that takes part in an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The domain disk's target, for messages.
+    pub disk: String,
+    /// Absolute path.
+    pub path: PathBuf,
+}
+
+/// A file or block device, and how its content is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// QEMU's name of the format; `None` if nobody says.
+    pub format: Option<String>,
+}
+
+/// Where an image is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The drive is empty.
+    Nowhere,
+    /// On this machine.
+    Local(Layer),
+    /// Not in a file or block device; the word is the disk's `type`.
+    Elsewhere(String),
+}
+
+impl Place {
+    /// The local layer, if it is one.
+    pub fn local(&self) -> Option<&Layer> {
+        match self {
+            Place::Local(layer) => Some(layer),
+            Place::Nowhere | Place::Elsewhere(_) => None,
+        }
+    }
+}
+
+/// One disk of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointDisk {
+    /// The domain disk's target.
+    pub target: String,
+    /// The guest cannot write to it.
+    pub is_read_only: bool,
+    /// How it takes part.
+    pub mode: DiskMode,
+    /// The image as the snapshot's own definition names it. Internal data is a snapshot in it;
+    /// external data is what it shows.
+    pub base: Place,
+    /// The image above it that an external snapshot gave to the guest.
+    pub overlay: Place,
+    /// The image that the guest was given by a later revert to this snapshot.
+    pub reverted: Place,
+    /// What stood at the overlay's path before the snapshot.
+    pub overlay_file: OverlayFile,
+}
+
+/// What stands at the path of an overlay before its snapshot is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverlayFile {
+    /// Nothing: the file is made with the snapshot.
+    New,
+    /// An empty file, or a block device, which is written over.
+    Empty,
+    /// The overlay, made by the caller: `VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT`.
+    Reused,
+}
+
+/// A snapshot: its name, and where its data is or is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its whole document, with secrets.
+    pub document: &'a str,
+    /// Its disks, in the order of its definition.
+    pub disks: &'a [PointDisk],
+    /// The file of external memory.
+    pub memory: Option<&'a Path>,
+    /// What programs inherit that work on it, so that the domain stays locked as long as they live.
+    pub lock: Option<BorrowedFd<'a>>,
+}
+
+impl Point<'_> {
+    /// The images that hold it, or are to hold it, inside.
+    pub fn internal_images(&self) -> Result<Vec<Image>> {
+        self.disks
+            .iter()
+            .filter(|disk| disk.mode == DiskMode::Internal)
+            .map(|disk| match disk.base.local() {
+                Some(layer) => Ok(Image {
+                    disk: disk.target.clone(),
+                    path: layer.path.clone(),
+                }),
+                None => Err(Error::DiskWithoutSource {
+                    disk: disk.target.clone(),
+                }),
+            })
+            .collect()
+    }
+
+    /// Those of them that are files or block devices of this machine.
+    pub fn reachable_images(&self) -> Vec<Image> {
+        let internal = self
+            .disks
+            .iter()
+            .filter(|disk| disk.mode == DiskMode::Internal);
+        internal
+            .filter_map(|disk| {
+                Some(Image {
+                    disk: disk.target.clone(),
+                    path: disk.base.local()?.path.clone(),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,138 @@
+//! Bringing layers together: `qemu-img commit` and `qemu-img rebase`, each proved in the images.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::Work;
+use super::overlay::Attempt;
+use super::program::Ending;
+use crate::data::chain::{self, QCOW2, RAW};
+use crate::data::check::names_base;
+use crate::data::{Layer, Merge, Merged};
+use crate::error::Error;
+
+impl Work<'_> {
+    /// Takes the steps in their order. The answer tells, on failure, whether anything was touched.
+    pub(super) fn merge_all(&self, steps: &[Merge]) -> std::result::Result<(), Merged> {
+        for (taken, step) in steps.iter().enumerate() {
+            let (disk, image, done) = match step {
+                Merge::Commit { disk, top, base } => {
+                    let before = stamp(&base.path);
+                    let done = self.commit(top, base);
+                    let untouched = taken == 0 && before.is_some() && before == stamp(&base.path);
+                    (disk, base, done.map_err(|reason| (reason, untouched)))
+                }
+                Merge::Relink {
+                    disk,
+                    image,
+                    backing,
+                } => {
+                    let done = self.relink(image, backing);
+                    (disk, image, done.map_err(|reason| (reason, taken == 0)))
+                }
+            };
+            if let Err((reason, untouched)) = done {
+                let cause = Error::MergeFailed {
+                    disk: disk.clone(),
+                    image: image.path.clone(),
+                    reason,
+                };
+                return Err(if untouched {
+                    Merged::Untouched(cause)
+                } else {
+                    Merged::Partly(cause)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes to `base` what `top` shows.
+    fn commit(&self, top: &Layer, base: &Layer) -> Attempt<()> {
+        let arguments: [&OsStr; 7] = [
+            "commit".as_ref(),
+            "-q".as_ref(),
+            "-f".as_ref(),
+            format(top, QCOW2).as_ref(),
+            "-b".as_ref(),
+            base.path.as_ref(),
+            top.path.as_ref(),
+        ];
+        let outcome = self.run(&arguments)?;
+        if !matches!(outcome.ending, Ending::Success | Ending::Unknown) {
+            return Err(outcome.reason());
+        }
+        self.compare(top, base)?;
+        chain::open_file(&base.path)
+            .map_err(|cause| cause.to_string())?
+            .sync()
+            .map_err(|error| format!("cannot be made durable: {error}"))
+    }
+
+    /// Makes sure that two images show the same: one of them is about to be removed.
+    fn compare(&self, one: &Layer, other: &Layer) -> Attempt<()> {
+        let arguments: [&OsStr; 7] = [
+            "compare".as_ref(),
+            "-f".as_ref(),
+            format(one, QCOW2).as_ref(),
+            "-F".as_ref(),
+            format(other, RAW).as_ref(),
+            one.path.as_ref(),
+            other.path.as_ref(),
+        ];
+        let outcome = self.run(&arguments)?;
+        let is_same = outcome.output.contains("Images are identical.");
+        match outcome.ending {
+            Ending::Success | Ending::Unknown if is_same => Ok(()),
+            _ => Err(format!(
+                "it does not show what '{}' shows: {}",
+                one.path.display(),
+                outcome.reason()
+            )),
+        }
+    }
+
+    /// Makes an image name another backing file.
+    fn relink(&self, image: &Layer, backing: &Layer) -> Attempt<()> {
+        let below = chain::open(backing).map_err(|cause| cause.to_string())?;
+        let is_done = |image: &Layer| -> Attempt<()> {
+            let link = chain::open(image).map_err(|cause| cause.to_string())?;
+            names_base(&link, &below)
+        };
+        if is_done(image).is_ok() {
+            return Ok(());
+        }
+        let arguments: [&OsStr; 10] = [
+            "rebase".as_ref(),
+            "-u".as_ref(),
+            "-q".as_ref(),
+            "-f".as_ref(),
+            format(image, QCOW2).as_ref(),
+            "-F".as_ref(),
+            below.format.as_ref(),
+            "-b".as_ref(),
+            backing.path.as_ref(),
+            image.path.as_ref(),
+        ];
+        let outcome = self.run(&arguments)?;
+        if !matches!(outcome.ending, Ending::Success | Ending::Unknown) {
+            return Err(outcome.reason());
+        }
+        is_done(image)?;
+        chain::open_file(&image.path)
+            .map_err(|cause| cause.to_string())?
+            .sync()
+            .map_err(|error| format!("cannot be made durable: {error}"))
+    }
+}
+
+fn format<'a>(layer: &'a Layer, default: &'a str) -> &'a str {
+    layer.format.as_deref().unwrap_or(default)
+}
+
+/// What changes whenever somebody writes to a file.
+fn stamp(path: &Path) -> Option<(i64, i64, u64)> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.mtime(), found.mtime_nsec(), found.len()))
+}
