@@ -430,6 +430,143 @@ static int define_again(void)
     return define(GUEST, "after", 1);
 }
 
+/* Where the source of an import keeps what it sends. */
+static void sent_path(char *path, const char *what)
+{
+    snprintf(path, PATH_SIZE, "%s/%s", directory, what);
+}
+
+static char *begin_migration(void)
+{
+    virDomainPtr domain = guest();
+    char *cookie = NULL;
+
+    if (virSnapDomainMigrateBegin(domain, &cookie, VIR_SNAP_MIGRATE_METADATA) != 0)
+        cookie = NULL;
+    virDomainFree(domain);
+    return cookie;
+}
+
+static void migrating(void)
+{
+    char *cookie;
+
+    one_disk();
+    cookie = begin_migration();
+    if (!cookie)
+        die("begin");
+    free(cookie);
+}
+
+static int migrate_begin(void)
+{
+    char *cookie = begin_migration();
+
+    free(cookie);
+    return cookie ? 0 : FAILED;
+}
+
+static int migrate_confirm(void)
+{
+    virDomainPtr domain = guest();
+    int answer = virSnapDomainMigrateConfirm(domain, NULL, 0, 0);
+
+    virDomainFree(domain);
+    return answer == 0 ? 0 : FAILED;
+}
+
+static int migrate_cancel(void)
+{
+    virDomainPtr domain = guest();
+    int answer = virSnapDomainMigrateCancel(domain, 0);
+
+    virDomainFree(domain);
+    return answer == 0 ? 0 : FAILED;
+}
+
+/* Another host's stream and cookie; that host is gone afterwards. Here the domain has one of the
+ * snapshots already, and it is current. */
+static void sent_here(void)
+{
+    static const char *const parents[] = {NULL, "s1", "s2", "s2", "s4"};
+    virConnectPtr here = connection;
+    virDomainPtr domain;
+    char uri[PATH_SIZE + 64];
+    char path[PATH_SIZE];
+    char *cookie;
+    FILE *file;
+
+    snprintf(uri, sizeof(uri), "virsnap://%s/source", directory);
+    connection = virConnectOpen(uri);
+    if (!connection || define(GUEST, "before", 0) != 0)
+        die("source");
+    for (int i = 0; i < 5; i++) {
+        char name[] = {'s', (char)('1' + i), '\0'};
+
+        if (redefine(name, parents[i], "sent", i == 4 ? VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT : 0) != 0)
+            die(name);
+    }
+    cookie = begin_migration();
+    sent_path(path, "cookie");
+    file = fopen(path, "w");
+    if (!cookie || !file || fputs(cookie, file) < 0 || fclose(file) != 0)
+        die("cookie");
+    free(cookie);
+    sent_path(path, "stream");
+    file = fopen(path, "w");
+    domain = guest();
+    if (!file || virSnapDomainMigrateExportFD(domain, fileno(file), 0) != 0 || fclose(file) != 0)
+        die("export");
+    virDomainFree(domain);
+    virConnectClose(connection);
+    connection = here;
+    if (define(GUEST, "before", 0) != 0 ||
+        redefine("s1", NULL, "sent", VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT) != 0)
+        die("destination");
+}
+
+static int migrate_import(void)
+{
+    char path[PATH_SIZE];
+    virDomainPtr domain = guest();
+    FILE *file;
+    int answer;
+
+    sent_path(path, "stream");
+    file = fopen(path, "r");
+    if (!file)
+        die(path);
+    answer = virSnapDomainMigrateImportFD(domain, fileno(file), NULL, 0, 0);
+    fclose(file);
+    virDomainFree(domain);
+    return answer == 0 ? 0 : FAILED;
+}
+
+static void imported(void)
+{
+    sent_here();
+    if (migrate_import() != 0)
+        die("import");
+}
+
+static int migrate_finish(void)
+{
+    char path[PATH_SIZE];
+    char cookie[XML_SIZE] = "";
+    virDomainPtr domain = guest();
+    FILE *file;
+    int answer;
+
+    sent_path(path, "cookie");
+    file = fopen(path, "r");
+    if (!file || fread(cookie, 1, sizeof(cookie) - 1, file) == 0)
+        die(path);
+    fclose(file);
+    answer = virSnapDomainMigrateFinish(domain, cookie, 0);
+    virDomainFree(domain);
+    return answer == 0 ? 0 : FAILED;
+}
+
 static const struct operation {
     const char *name;
     void (*prepare)(void);
@@ -463,6 +600,12 @@ static const struct operation {
     {"external-revert", layers, revert_one},
     {"external-revert-mixed", mixed_layers, revert_one},
     {"undefine", one_disk, undefine},
+    {"migrate-begin", one_disk, migrate_begin},
+    {"migrate-import", sent_here, migrate_import},
+    {"migrate-finish", imported, migrate_finish},
+    {"migrate-confirm", migrating, migrate_confirm},
+    {"migrate-cancel", migrating, migrate_cancel},
+    {"migrate-cancel-import", imported, migrate_cancel},
     {"rename", one_disk, rename_guest},
     {"define", one_disk, define_new},
     {"define-again", one_disk, define_again},
@@ -519,7 +662,8 @@ static void print_tree(virDomainPtr domain, bool with_definition)
     if (count < 0 || !xml)
         die("list");
     if (with_definition)
-        printf("domain %s %" PRIx64 "\n", virDomainGetName(domain), hash_of_text(xml));
+        printf("domain %s %" PRIx64 " migration=%d\n", virDomainGetName(domain), hash_of_text(xml),
+               virSnapDomainMigrateGetState(domain, NULL, 0));
     for (int i = 0; i < count; i++) {
         print_snapshot(snapshots[i]);
         virDomainSnapshotFree(snapshots[i]);
@@ -624,6 +768,12 @@ static bool is_accounted_for(const char *path)
 
     if (strncmp(path, "lock/", 5) == 0 || strncmp(path, "stage/.reserve.", 15) == 0)
         return true;
+    if (sscanf(path, "migration/%255[^/]", domain_name) == 1) {
+        domain = virDomainLookupByName(connection, domain_name);
+        if (domain)
+            virDomainFree(domain);
+        return domain;
+    }
     if (sscanf(path, "domain/%255[^/]", domain_name) == 1) {
         end = strstr(domain_name, ".xml");
         if (!end || strcmp(end, ".xml") != 0)

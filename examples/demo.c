@@ -200,6 +200,46 @@ static virDomainPtr define_domain(virConnectPtr connection)
     return domain;
 }
 
+/* Carries the domain's snapshots to another host's state directory, through a file. */
+static void migrate(virDomainPtr domain)
+{
+    char there[sizeof(directory) + 64], stream_path[sizeof(directory) + 64];
+    char *definition = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE);
+    char *before = tree_of(domain), *after, *cookie = NULL;
+    virConnectPtr other;
+    virDomainPtr arrived;
+    FILE *stream;
+
+    snprintf(there, sizeof(there), "%s/there", directory);
+    snprintf(stream_path, sizeof(stream_path), "%s/stream", directory);
+    other = connect_to(there);
+    arrived = virDomainDefineXML(other, definition);
+    stream = fopen(stream_path, "w+");
+    expect(arrived != NULL && stream != NULL, "define the domain at the destination");
+    expect(virSnapDomainMigrateBegin(domain, NULL, 0) == -1, "refuse to lose snapshots");
+    printf("   %s\n", virGetLastErrorMessage());
+    expect(virSnapDomainMigrateBegin(domain, &cookie, VIR_SNAP_MIGRATE_METADATA) == 0, "begin");
+    printf("   cookie: %s\n", cookie);
+    expect(virSnapDomainMigrateExportFD(domain, fileno(stream), 0) == 0, "export");
+    rewind(stream);
+    expect(virSnapDomainMigrateImportFD(arrived, fileno(stream), NULL, 0, 0) == 0, "import");
+    expect(virSnapDomainMigrateFinish(arrived, cookie, 0) == 0, "finish");
+    expect(virSnapDomainMigrateConfirm(domain, cookie, 0, 0) == 0, "confirm");
+    expect(virDomainSnapshotNum(domain, 0) == 0, "leave nothing at the source");
+    after = tree_of(arrived);
+    expect(strcmp(before, after) == 0, "the tree has arrived");
+    print_tree(arrived);
+    go_back(arrived, "installed");
+    guest_reads(0x11);
+    fclose(stream);
+    free(definition);
+    free(cookie);
+    free(before);
+    free(after);
+    virDomainFree(arrived);
+    expect(virConnectClose(other) == 0, "close the destination");
+}
+
 int main(void)
 {
     virConnectPtr connection;
@@ -251,11 +291,14 @@ int main(void)
     go_back(domain, "experiment");
     guest_reads(0x44);
 
+    printf("6. Move to another host, with the whole history\n");
+    migrate(domain);
+
     free(before);
     free(after);
     virDomainFree(domain);
     expect(virConnectClose(connection) == 0, "close the last reference");
     run("rm -r %s", directory);
-    printf("SUCCESS: three snapshots taken, reverted to, forgotten, redefined and found again.\n");
+    printf("SUCCESS: three snapshots taken, reverted to, forgotten, redefined, found again and moved.\n");
     return EXIT_SUCCESS;
 }

@@ -818,6 +818,11 @@ struct _virDomainSnapshot;
 struct _virNetwork;
 
 /**
+ * A parameter with a name and a type. Only libvirt's own functions look at it. Opaque.
+ */
+struct _virTypedParameter;
+
+/**
  * A connection to the domains of one state directory. Opaque.
  */
 typedef struct _virConnect virConnect;
@@ -1015,6 +1020,16 @@ typedef struct _virDomainSnapshot virDomainSnapshot;
 typedef virDomainSnapshot *virDomainSnapshotPtr;
 
 /**
+ * A parameter with a name and a type. Only libvirt's own functions look at it. Opaque.
+ */
+typedef struct _virTypedParameter virTypedParameter;
+
+/**
+ * A pointer to parameters.
+ */
+typedef virTypedParameter *virTypedParameterPtr;
+
+/**
  * One error: what went wrong, where, and the words for it.
  */
 typedef struct _virError virError;
@@ -1124,6 +1139,56 @@ enum virSnapRepairFlags {
 };
 
 /**
+ * Flags of virSnapDomainMigrateCheck() and virSnapDomainMigrateBegin().
+ */
+enum virSnapMigrateFlags {
+    /**
+     * The domain's snapshots go with it. Without this flag there may be none.
+     */
+    VIR_SNAP_MIGRATE_METADATA = 1,
+};
+
+/**
+ * How far the last migration of a domain has come on this host.
+ */
+enum virSnapMigrateState {
+    /**
+     * There was none.
+     */
+    VIR_SNAP_MIGRATE_STATE_NONE = 0,
+    /**
+     * It began here, and the snapshots are frozen: confirm or cancel it.
+     */
+    VIR_SNAP_MIGRATE_STATE_OUTGOING = 1,
+    /**
+     * Snapshots came in and are not visible yet; those that are here are frozen: finish or cancel it.
+     */
+    VIR_SNAP_MIGRATE_STATE_INCOMING = 2,
+    /**
+     * Snapshots that came in are visible: confirm it at the source.
+     */
+    VIR_SNAP_MIGRATE_STATE_FINISHED = 3,
+    /**
+     * The snapshots have gone from here.
+     */
+    VIR_SNAP_MIGRATE_STATE_CONFIRMED = 4,
+    /**
+     * It was given up here.
+     */
+    VIR_SNAP_MIGRATE_STATE_CANCELLED = 5,
+};
+
+/**
+ * Flags of virSnapDomainMigrateAdopt().
+ */
+enum virSnapMigrateAdoptFlags {
+    /**
+     * libvirt forgets the metadata that was adopted; data stays.
+     */
+    VIR_SNAP_MIGRATE_ADOPT_FORGET = 1,
+};
+
+/**
  * Which differences are listed; neither means both.
  */
 enum virSnapListDifferencesFlags {
@@ -1176,6 +1241,47 @@ typedef virSnapProblem *virSnapProblemPtr;
  * @problem: the problem, valid during the call
  */
 typedef void (*virSnapProblemFunc)(void *opaque, const virSnapProblem *problem);
+
+/**
+ * Takes bytes of a stream that is exported.
+ *
+ * @bytes: the bytes, valid during the call
+ * @length: how many; at most 2 MiB
+ * @opaque: what was handed over with the function
+ *
+ * Returns how many it took, at least 1; or -1 to end the export.
+ */
+typedef int (*virSnapMigrateSendFunc)(const char *bytes, unsigned int length, void *opaque);
+
+/**
+ * Gives bytes of a stream that is imported.
+ *
+ * @bytes: where to write them, valid during the call
+ * @length: how many there is room for; at most 2 MiB
+ * @opaque: what was handed over with the function
+ *
+ * Returns how many it wrote, 0 where the stream ends, or -1 to end the import.
+ */
+typedef int (*virSnapMigrateReceiveFunc)(char *bytes, unsigned int length, void *opaque);
+
+/**
+ * A directory or file of the source, and what it is called on this host.
+ */
+struct _virSnapMigratePath {
+    /**
+     * An absolute path, or the beginning of one up to a slash.
+     */
+    const char *from;
+    /**
+     * What takes its place.
+     */
+    const char *to;
+};
+
+/**
+ * A directory or file of the source, and what it is called on this host.
+ */
+typedef struct _virSnapMigratePath virSnapMigratePath;
 
 /**
  * Prepares the library. Nothing has to be prepared, so programs may leave the call out.
@@ -2526,6 +2632,456 @@ void virSnapProblemFree(virSnapProblemPtr problem);
  * Since: virsnap 0.1.0.
  */
 void virSnapSetProblemFunc(virSnapProblemFunc func, void *opaque);
+
+/**
+ * Tells whether virSnapDomainMigrateBegin() would succeed with these flags now, and changes nothing.
+ *
+ * @domain: a domain
+ * @flags: bitwise-OR of virSnapMigrateFlags
+ *
+ * Returns 0 if it would, or -1 in case of error: the very error that it would have.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (unknown flag),
+ * VIR_ERR_OPERATION_INVALID (without METADATA: the domain has snapshots; a migration goes on
+ * already), VIR_ERR_INTERNAL_ERROR (stored snapshots cannot be read).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapDomainMigrateCheck(virDomainPtr domain,
+                              unsigned int flags);
+
+/**
+ * Begins a migration at the source.
+ *
+ * @domain: the domain at the source
+ * @cookie: where to store the cookie for the destination; without METADATA NULL is stored, and
+ * this may be NULL
+ * @flags: bitwise-OR of virSnapMigrateFlags
+ *
+ * Without METADATA it succeeds if the domain has no snapshots, and changes nothing.
+ * With METADATA the snapshots are frozen: every change of them is refused with
+ * VIR_ERR_OPERATION_INVALID, in each process and after a crash, until virSnapDomainMigrateConfirm() or
+ * virSnapDomainMigrateCancel(). Reading goes on. The cookie is an XML element that stands alone or
+ * among the children of libvirt's migration cookie; beyond the current snapshot's name it has less
+ * than 1 KiB. Repeated, it gives the same cookie again.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (unknown flag, NULL), VIR_ERR_OPERATION_INVALID (without METADATA: the domain
+ * has snapshots; another migration goes on), VIR_ERR_INTERNAL_ERROR (stored snapshots cannot be
+ * read), VIR_ERR_SYSTEM_ERROR (nothing can be written).
+ * Threads: any. Ownership: the caller frees the cookie with free().
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: cookie is NULL or writable.
+ */
+int virSnapDomainMigrateBegin(virDomainPtr domain,
+                              char **cookie,
+                              unsigned int flags);
+
+/**
+ * Sends the domain's snapshots, parents before their children. What is sent holds passwords.
+ *
+ * @domain: the domain at the source, after virSnapDomainMigrateBegin() with METADATA
+ * @func: takes the bytes; it may not change snapshots of this domain
+ * @opaque: handed to it
+ * @flags: not used; 0
+ *
+ * One document at a time is in memory. Can be repeated.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (a flag, NULL), VIR_ERR_OPERATION_INVALID (no migration was begun; the stored
+ * snapshots were changed by somebody else), VIR_ERR_OPERATION_FAILED (the function failed).
+ * Threads: any; the function is called in this thread. Ownership: opaque stays the caller's.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: func may be called with opaque.
+ */
+int virSnapDomainMigrateExport(virDomainPtr domain,
+                               virSnapMigrateSendFunc func,
+                               void *opaque,
+                               unsigned int flags);
+
+/**
+ * As virSnapDomainMigrateExport(), to a file descriptor.
+ *
+ * @domain: the domain at the source, after virSnapDomainMigrateBegin() with METADATA
+ * @fd: a descriptor that blocks: a pipe, a socket, a file. A signal that write() raises is the
+ * caller's to ignore (SIGPIPE)
+ * @flags: not used; 0
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: those of virSnapDomainMigrateExport(), with VIR_ERR_SYSTEM_ERROR where writing fails.
+ * Threads: any. Ownership: the descriptor stays the caller's, and open.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapDomainMigrateExportFD(virDomainPtr domain, int fd, unsigned int flags);
+
+/**
+ * Takes a domain's snapshots in at the destination, all of them or none. They are not visible before
+ * virSnapDomainMigrateFinish(), and until then the snapshots that are there are frozen.
+ *
+ * @domain: the domain at the destination, with the UUID that it has at the source
+ * @func: gives the bytes; it may not change snapshots of this domain. None behind the end of the stream
+ * are asked for
+ * @opaque: handed to it
+ * @paths: directories and files that have other paths on this host; NULL if there are none. The
+ * longest one that fits counts
+ * @npaths: how many; at most 1024
+ * @flags: not used; 0
+ *
+ * Every document is checked when it comes. A snapshot that is there already must be equal. Repeated,
+ * it takes the place of what came before.
+ *
+ * Returns 0, or -1 in case of error; then nothing has changed.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (a flag, NULL, a path that is not absolute, a snapshot of another domain),
+ * VIR_ERR_OPERATION_FAILED (the stream is damaged, not complete, of another domain; another
+ * snapshot of a name is there; the function failed), VIR_ERR_OPERATION_INVALID (the domain is being
+ * migrated away; this migration is over), VIR_ERR_XML_ERROR and others of a document,
+ * VIR_ERR_SYSTEM_ERROR (nothing can be written).
+ * Threads: any; the function is called in this thread. Ownership: opaque and paths stay the caller's.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: func may be called with opaque; paths has npaths elements, whose texts are NUL-terminated.
+ */
+int virSnapDomainMigrateImport(virDomainPtr domain,
+                               virSnapMigrateReceiveFunc func,
+                               void *opaque,
+                               const virSnapMigratePath *paths,
+                               unsigned int npaths,
+                               unsigned int flags);
+
+/**
+ * As virSnapDomainMigrateImport(), from a file descriptor. No byte behind the stream's end is read.
+ *
+ * @domain: the domain at the destination, with the UUID that it has at the source
+ * @fd: a descriptor that blocks: a pipe, a socket, a file
+ * @paths: directories and files that have other paths on this host; NULL if there are none
+ * @npaths: how many; at most 1024
+ * @flags: not used; 0
+ *
+ * Returns 0, or -1 in case of error; then nothing has changed.
+ *
+ * Errors: those of virSnapDomainMigrateImport(), with VIR_ERR_SYSTEM_ERROR where reading fails.
+ * Threads: any. Ownership: the descriptor stays the caller's, and open; so do the paths.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: paths has npaths elements, whose texts are NUL-terminated.
+ */
+int virSnapDomainMigrateImportFD(virDomainPtr domain,
+                                 int fd,
+                                 const virSnapMigratePath *paths,
+                                 unsigned int npaths,
+                                 unsigned int flags);
+
+/**
+ * Makes the snapshots that came in visible at the destination, all at once, and current what the
+ * cookie says.
+ *
+ * @domain: the domain at the destination, after virSnapDomainMigrateImport()
+ * @cookie: what virSnapDomainMigrateBegin() gave, alone or within libvirt's migration cookie; or NULL:
+ * then no snapshot becomes current
+ * @flags: not used; 0
+ *
+ * The digest in the cookie must be that of the snapshots that came in. From here on the destination
+ * has them, and virSnapDomainMigrateCancel() is refused there. Repeated, it does nothing.
+ *
+ * Returns 0, or -1 in case of error; then nothing is visible.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (nothing came in; it was cancelled here),
+ * VIR_ERR_INTERNAL_ERROR (the cookie is none, or of other snapshots), VIR_ERR_SYSTEM_ERROR (nothing
+ * can be written; where even that is not certain, call it again).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: cookie is NULL or NUL-terminated.
+ */
+int virSnapDomainMigrateFinish(virDomainPtr domain,
+                               const char *cookie,
+                               unsigned int flags);
+
+/**
+ * Ends a migration at the source.
+ *
+ * @domain: the domain at the source
+ * @cookie: what virSnapDomainMigrateBegin() gave, so that no other migration is ended; or NULL: the last
+ * @cancelled: 0 after virSnapDomainMigrateFinish() has succeeded: the metadata of all snapshots goes,
+ * and their data stays. Else it failed: the snapshots can be changed again
+ * @flags: not used; 0
+ *
+ * Repeated with the same outcome, it does nothing.
+ *
+ * Returns 0, or -1 in case of error; then everything is there.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (it was not begun here, has had the other
+ * outcome, or the stored snapshots were changed by somebody else), VIR_ERR_INTERNAL_ERROR (the cookie is
+ * none), VIR_ERR_SYSTEM_ERROR (nothing can be written).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: cookie is NULL or NUL-terminated.
+ */
+int virSnapDomainMigrateConfirm(virDomainPtr domain,
+                                const char *cookie,
+                                int cancelled,
+                                unsigned int flags);
+
+/**
+ * Gives the snapshots of a domain whose migration has begun to a host that has libvirt alone: they
+ * are redefined there, parents first, the current one with VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT.
+ *
+ * @domain: the domain at the source, after virSnapDomainMigrateBegin() with METADATA
+ * @target: the same domain on a connection of libvirt's, persistent if its snapshots shall stay
+ * @flags: not used; 0
+ *
+ * libvirt itself keeps them from then on; confirm the migration at the source. If it fails midway, what
+ * was redefined is dropped there again. Repeated after a crash, it goes on with what is missing.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle; target is not libvirt's), VIR_ERR_OPERATION_DENIED (a
+ * read-only connection), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_FAILED (target has another
+ * UUID), VIR_ERR_OPERATION_INVALID (no migration was begun; libvirt keeps another snapshot of a name),
+ * and what libvirt refuses.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapDomainMigrateReplay(virDomainPtr domain,
+                               virDomainPtr target,
+                               unsigned int flags);
+
+/**
+ * Adopts the snapshots that libvirt itself keeps of a domain, with parents and current one, all of
+ * them or none.
+ *
+ * @domain: the domain that gets them, of an embedded connection, with the same UUID
+ * @source: the domain on a connection of libvirt's
+ * @flags: bitwise-OR of virSnapMigrateAdoptFlags
+ *
+ * A snapshot that is there already must be equal. A domain of libvirt's needs no such call in companion
+ * mode: the first change of its snapshots adopts them.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle; source is not libvirt's), VIR_ERR_OPERATION_DENIED (a
+ * read-only connection), VIR_ERR_INVALID_ARG (unknown flag), VIR_ERR_OPERATION_FAILED (source has
+ * another UUID; another snapshot of a name is there), VIR_ERR_OPERATION_INVALID (the domain is being
+ * migrated), VIR_ERR_SYSTEM_ERROR (nothing can be written), and what libvirt refuses.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapDomainMigrateAdopt(virDomainPtr domain,
+                              virDomainPtr source,
+                              unsigned int flags);
+
+/**
+ * Gives a migration up, at either end: at the source the snapshots can be changed again, at the
+ * destination what came in is dropped. Cancel the destination first: it refuses if it has finished,
+ * and then the source is to be confirmed.
+ *
+ * @domain: the domain
+ * @flags: not used; 0
+ *
+ * Where there is nothing to cancel, it does nothing.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (it has succeeded), VIR_ERR_SYSTEM_ERROR
+ * (nothing can be written).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapDomainMigrateCancel(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Tells how far the last migration of a domain has come on this host: for a manager that was
+ * restarted, or that has lost the other one.
+ *
+ * @domain: the domain
+ * @id: where to store the migration's identifier, which is the same on both hosts; NULL if it is not
+ * wanted. NULL is stored if there was no migration
+ * @flags: not used; 0
+ *
+ * Returns a virSnapMigrateState, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_INTERNAL_ERROR (what is kept about it cannot be read),
+ * VIR_ERR_SYSTEM_ERROR (it cannot be made durable).
+ * Threads: any. Ownership: the caller frees the identifier with free().
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: id is NULL or writable.
+ */
+int virSnapDomainMigrateGetState(virDomainPtr domain,
+                                 char **id,
+                                 unsigned int flags);
+
+/**
+ * Migrates a domain of libvirt's to another host, by libvirt.
+ *
+ * @domain: a domain of libvirt's
+ * @dconn: connection to the destination
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ * @dname: the domain's name there, or NULL
+ * @uri: where the data goes, or NULL
+ * @bandwidth: MiB a second, or 0
+ *
+ * Refused while the domain has snapshots, kept here or by libvirt. With VIRSNAP_MIGRATE=carry in the
+ * environment it goes on: the snapshots stay here, where they are found by the domain's UUID from both
+ * hosts' connections, and nobody changes them meanwhile.
+ *
+ * Returns the domain at the destination, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 0.3.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+virDomainPtr virDomainMigrate(virDomainPtr domain,
+                              virConnectPtr dconn,
+                              unsigned long flags,
+                              const char *dname,
+                              const char *uri,
+                              unsigned long bandwidth);
+
+/**
+ * As virDomainMigrate(), with a definition for the destination.
+ *
+ * @domain: a domain of libvirt's
+ * @dconn: connection to the destination
+ * @dxml: definition at the destination, or NULL
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ * @dname: the domain's name there, or NULL
+ * @uri: where the data goes, or NULL
+ * @bandwidth: MiB a second, or 0
+ *
+ * Returns the domain at the destination, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 0.9.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+virDomainPtr virDomainMigrate2(virDomainPtr domain,
+                               virConnectPtr dconn,
+                               const char *dxml,
+                               unsigned long flags,
+                               const char *dname,
+                               const char *uri,
+                               unsigned long bandwidth);
+
+/**
+ * As virDomainMigrate(), with libvirt's parameters.
+ *
+ * @domain: a domain of libvirt's
+ * @dconn: connection to the destination
+ * @params: libvirt's parameters of migrations
+ * @nparams: how many
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ *
+ * Returns the domain at the destination, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree().
+ * Since: 1.1.0. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+virDomainPtr virDomainMigrate3(virDomainPtr domain,
+                               virConnectPtr dconn,
+                               virTypedParameterPtr params,
+                               unsigned int nparams,
+                               unsigned int flags);
+
+/**
+ * As virDomainMigrate(), to a URI.
+ *
+ * @domain: a domain of libvirt's
+ * @duri: where to
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ * @dname: the domain's name there, or NULL
+ * @bandwidth: MiB a second, or 0
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.7.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+int virDomainMigrateToURI(virDomainPtr domain,
+                          const char *duri,
+                          unsigned long flags,
+                          const char *dname,
+                          unsigned long bandwidth);
+
+/**
+ * As virDomainMigrateToURI(), with a definition for the destination.
+ *
+ * @domain: a domain of libvirt's
+ * @dconnuri: the destination's connection
+ * @miguri: where the data goes, or NULL
+ * @dxml: definition at the destination, or NULL
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ * @dname: the domain's name there, or NULL
+ * @bandwidth: MiB a second, or 0
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.9.2. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+int virDomainMigrateToURI2(virDomainPtr domain,
+                           const char *dconnuri,
+                           const char *miguri,
+                           const char *dxml,
+                           unsigned long flags,
+                           const char *dname,
+                           unsigned long bandwidth);
+
+/**
+ * As virDomainMigrateToURI(), with libvirt's parameters.
+ *
+ * @domain: a domain of libvirt's
+ * @dconnuri: the destination's connection
+ * @params: libvirt's parameters of migrations
+ * @nparams: how many
+ * @flags: bitwise-OR of libvirt's virDomainMigrateFlags
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_OPERATION_INVALID (the domain has snapshots), VIR_ERR_INVALID_DOMAIN (a domain of
+ * an embedded connection: see virSnapDomainMigrateBegin()), and libvirt's.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 1.1.0. Source: libvirt-domain.h of libvirt 9.0.0.
+ *
+ * Safety: The arguments are what libvirt's function needs.
+ */
+int virDomainMigrateToURI3(virDomainPtr domain,
+                           const char *dconnuri,
+                           virTypedParameterPtr params,
+                           unsigned int nparams,
+                           unsigned int flags);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -106,6 +106,10 @@ pub enum Error {
     #[error("{function}")]
     NoSupport { function: &'static str },
 
+    /// A path that does not begin at the root.
+    #[error("path '{path}' must be absolute")]
+    PathRelative { path: String },
+
     // ---- domains ----
     /// No domain has that UUID.
     #[error("no domain with matching uuid '{uuid}' ({name})")]
@@ -208,6 +212,36 @@ pub enum Error {
     /// A redefine would change what the guest sees.
     #[error("{detail}")]
     AbiChanged { detail: String },
+
+    // ---- migration ----
+    /// Begin without METADATA of a domain that has snapshots.
+    #[error("cannot migrate domain with {count} snapshots")]
+    MigrationLosesSnapshots { count: usize },
+    /// A change while a migration keeps the hierarchy as it is.
+    #[error("domain '{domain}' is being migrated: {reason}")]
+    Migrating {
+        domain: String,
+        reason: &'static str,
+    },
+    /// A phase that does not follow what was done before.
+    #[error("cannot {phase} migration of domain '{domain}': {reason}")]
+    MigrationPhase {
+        domain: String,
+        phase: &'static str,
+        reason: String,
+    },
+    /// What came from the source is not what was sent, or no hierarchy of that domain.
+    #[error("snapshots of domain '{domain}' from another host refused: {reason}")]
+    MigrationStream { domain: String, reason: String },
+    /// A cookie that is none, or another hierarchy's.
+    #[error("migration cookie of domain '{domain}' refused: {reason}")]
+    MigrationCookie { domain: String, reason: String },
+    /// The caller's side of the transfer failed.
+    #[error("transfer of snapshots of domain '{domain}' failed: {reason}")]
+    MigrationTransfer { domain: String, reason: String },
+    /// A snapshot that is there already, and another one than that which comes.
+    #[error("domain '{domain}' has another snapshot named '{name}' already")]
+    MigrationConflict { domain: String, name: String },
 
     // ---- the <domainsnapshot> document ----
     /// Not well-formed.
@@ -628,6 +662,7 @@ impl Error {
             | E::FlagRequired { .. }
             | E::UnsupportedFlags { .. }
             | E::InvalidUri { .. }
+            | E::PathRelative { .. }
             | E::MalformedUuid { .. }
             | E::OwnParent { .. }
             | E::ParentMissing { .. }
@@ -645,10 +680,16 @@ impl Error {
             | E::NoDomainWithUuid { .. }
             | E::NoDomainWithName { .. }
             | E::NoDomainWithId { .. } => Number::NoDomain,
-            E::DomainNameTaken { .. } | E::DomainUuidTaken { .. } | E::SnapshotExists { .. } => {
-                Number::OperationFailed
-            }
+            E::DomainNameTaken { .. }
+            | E::DomainUuidTaken { .. }
+            | E::SnapshotExists { .. }
+            | E::MigrationStream { .. }
+            | E::MigrationTransfer { .. }
+            | E::MigrationConflict { .. } => Number::OperationFailed,
             E::DomainHasSnapshots { .. }
+            | E::MigrationLosesSnapshots { .. }
+            | E::Migrating { .. }
+            | E::MigrationPhase { .. }
             | E::RenamedToItself
             | E::NewNameTaken { .. }
             | E::NewNameHasSnapshots { .. }
@@ -708,7 +749,9 @@ impl Error {
             | E::Unsupported { .. }
             | E::DeletionUnsupported { .. }
             | E::Setting { .. } => Number::ConfigUnsupported,
-            E::StateInvalid { .. }
+            // libvirt: what it finds wrong with a cookie.
+            E::MigrationCookie { .. }
+            | E::StateInvalid { .. }
             | E::CreationTimeMissing
             | E::ActiveMissing
             | E::DiskNameMissing
@@ -774,6 +817,14 @@ impl Error {
             | E::NoDomainWithName { .. }
             | E::NoDomainWithId { .. }
             | E::DomainHasSnapshots { .. }
+            | E::PathRelative { .. }
+            | E::MigrationLosesSnapshots { .. }
+            | E::Migrating { .. }
+            | E::MigrationPhase { .. }
+            | E::MigrationStream { .. }
+            | E::MigrationCookie { .. }
+            | E::MigrationTransfer { .. }
+            | E::MigrationConflict { .. }
             | E::DomainBusy { .. }
             | E::SnapshotMissing { .. }
             | E::NoCurrent

@@ -5,22 +5,27 @@
 
 mod documents;
 pub(crate) mod memory;
+mod migration;
 mod state;
 
 pub use crate::capi::fuzzing::{c_abi, c_abi_on_directory};
 pub use crate::data::qcow2::fuzzing::qcow2;
 pub use documents::{domain_xml, snapshot_xml};
+pub use migration::migration_stream;
+#[cfg(test)]
+pub(crate) use state::domain as simulated_domain;
 pub use state::{journal, state_directory};
 
 /// What a target does with an input.
 pub type Target = fn(&[u8]);
 
 /// Each target by its name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("snapshot_xml", snapshot_xml),
     ("domain_xml", domain_xml),
     ("state_directory", state_directory),
     ("journal", journal),
+    ("migration_stream", migration_stream),
     ("qcow2", qcow2),
     ("c_abi", c_abi),
 ];
@@ -70,6 +75,11 @@ mod tests {
     #[test]
     fn corpus_of_journal() {
         replay("journal");
+    }
+
+    #[test]
+    fn corpus_of_migration_stream() {
+        replay("migration_stream");
     }
 
     #[test]

@@ -85,3 +85,10 @@ pub const SYNCS_AT_ONCE: usize = 8;
 /// Files that are open at the same time to be synced together: few beside the 1024 that a process
 /// may have by default.
 pub const FILES_AT_ONCE: usize = 128;
+
+/// Snapshots that one migration carries: the record of the change that makes them visible has to fit
+/// [`JOURNAL_BYTES`].
+pub const MIGRATION_SNAPSHOTS: usize = 200_000;
+
+/// Prefixes in a table that maps paths: more than a host has storage pools.
+pub const MIGRATION_PREFIXES: usize = 1024;

@@ -10,7 +10,7 @@
 //!   told.
 //! * `types`, `constants`, `error_constants`: libvirt's declarations.
 //! * one file a family of exports: `connection`, `connection_domains`, `close_callback`, `domain`, `domain_facts`,
-//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `version`.
+//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `migrate`, `migrate_libvirt`, `version`.
 //!
 //! include/virsnap.h is made from this room (tests/header.rs); the exports' comments are its text.
 
@@ -50,6 +50,9 @@ mod fuzzing_place;
 mod handles;
 mod last_error;
 mod message;
+#[allow(dead_code, reason = "the flags are for C only")]
+mod migrate;
+mod migrate_libvirt;
 mod objects;
 mod opening;
 mod panics;

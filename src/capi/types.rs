@@ -35,6 +35,13 @@ pub type virNetwork = _virNetwork;
 /// Only virError mentions it.
 pub type virNetworkPtr = *mut virNetwork;
 
+/// A parameter with a name and a type. Only libvirt's own functions look at it. Opaque.
+pub struct _virTypedParameter(());
+/// A parameter with a name and a type. Only libvirt's own functions look at it. Opaque.
+pub type virTypedParameter = _virTypedParameter;
+/// A pointer to parameters.
+pub type virTypedParameterPtr = *mut virTypedParameter;
+
 /// One error: what went wrong, where, and the words for it.
 ///
 /// Strings belong to the error: virResetError() frees them.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::memory;
+use crate::error::Result;
 use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineRules};
 use crate::store::disk::Disk;
 use crate::store::sealed_journal;
 
-const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
+pub(super) const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
 
-fn definition() -> String {
+pub(super) fn definition() -> String {
     format!(
         "<domain type='qemu'><name>d</name><uuid>{UUID}</uuid><os><type>hvm</type></os></domain>"
     )
@@ -69,7 +70,7 @@ pub fn journal(input: &[u8]) {
         let room = path.split('/').nth(1);
         let is_ours = matches!(
             room,
-            Some("domain" | "snapshot" | "stage" | "journal" | "lock" | "elsewhere")
+            Some("domain" | "snapshot" | "stage" | "journal" | "migration" | "lock" | "elsewhere")
         );
         assert!(is_ours, "{path}");
     }
@@ -77,7 +78,7 @@ pub fn journal(input: &[u8]) {
 
 /// Loads twice with the same result, keeps what cannot be read, and writes one snapshot more.
 fn load_and_change(disk: &Disk, planted: &BTreeMap<String, Vec<u8>>) {
-    let Some(domain) = domain(disk) else {
+    let Ok(domain) = domain(disk) else {
         return;
     };
     let Some((first, damaged)) = shown(&domain) else {
@@ -104,8 +105,9 @@ fn load_and_change(disk: &Disk, planted: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
-fn domain(disk: &Disk) -> Option<Arc<Domain>> {
-    memory::driver(disk).ok()?.domain_by_name("d").ok()
+/// The domain of a state directory, as a process that has just started sees it.
+pub(crate) fn domain(disk: &Disk) -> Result<Arc<Domain>> {
+    memory::driver(disk)?.domain_by_name("d")
 }
 
 /// Documents by name, and the names of those that could not be read.
@@ -113,7 +115,7 @@ type Shown = (BTreeMap<String, String>, Vec<String>);
 
 /// What a process that starts now shows.
 fn loaded(disk: &Disk) -> Option<Shown> {
-    shown(domain(disk)?.as_ref())
+    shown(domain(disk).ok()?.as_ref())
 }
 
 fn shown(domain: &Domain) -> Option<Shown> {
@@ -136,7 +138,7 @@ fn shown(domain: &Domain) -> Option<Shown> {
     Some((documents, names))
 }
 
-fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
+pub(super) fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();
     let mut rest = bytes;
     while let Some(at) = rest

@@ -12,8 +12,8 @@ use super::{delete, rename, revert, stored};
 use crate::data::{Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::store::{Change, DefinitionChange, Lock};
-use crate::tree::{Plan, Tree};
+use crate::store::{Change, DefinitionChange, Lock, Made, MigrationChange};
+use crate::tree::{self, Plan, Tree};
 use crate::{uuid, xml};
 
 /// The one writer of a domain, for the length of one operation.
@@ -26,6 +26,13 @@ impl Domain {
     /// Becomes the domain's writer. Work that a crash or an error cut off is finished or undone
     /// first, and what could not be read is read again: it may have been a passing fault.
     pub(super) fn write(&self) -> Result<Writing<'_>> {
+        let writing = self.write_migrating()?;
+        self.check_not_migrating()?;
+        Ok(writing)
+    }
+
+    /// As [`Domain::write`], also while a migration keeps all others from changing snapshots.
+    pub(super) fn write_migrating(&self) -> Result<Writing<'_>> {
         let writing = self.write_undefined()?;
         // Whoever had the lock before may have undefined or renamed it.
         if self.data.executor().is_none() && !self.store().is_defined(self.key())? {
@@ -42,7 +49,7 @@ impl Domain {
         Ok(writing)
     }
 
-    /// As [`Domain::write`], for a domain that need not be defined yet.
+    /// As [`Domain::write_migrating`], for a domain that need not be defined yet.
     fn write_undefined(&self) -> Result<Writing<'_>> {
         let lock = self.store().lock(self.key())?;
         let writing = Writing { domain: self, lock };
@@ -125,6 +132,30 @@ impl Writing<'_> {
     /// Makes a plan durable, then true in memory.
     pub fn commit(&self, plan: &Plan) -> Result<()> {
         self.commit_change(plan, &self.change(plan)?)
+    }
+
+    /// Changes nothing.
+    pub fn plan_keep(&self) -> Result<Plan> {
+        Ok(self.domain.tree()?.plan_keep())
+    }
+
+    /// As [`Writing::commit`], together with what is kept about a migration. The documents are made
+    /// one by one.
+    pub fn commit_migration(&self, plan: &Plan, kept: String) -> Result<()> {
+        let made = PlannedDocuments::of(self.domain, plan)?;
+        let change = Change {
+            remove: names(&made.change.remove),
+            migration: MigrationChange::Write(kept),
+            ..Change::default()
+        };
+        let before = self.domain.store().generation(self.domain.key());
+        self.domain
+            .store()
+            .commit_made(self.domain.key(), &change, &made)
+            // It may have been made all the same, and nobody can say for how long.
+            .inspect_err(|_| self.domain.forget())?;
+        self.domain.change_tree(before, |tree| tree.apply(plan));
+        Ok(())
     }
 
     /// Makes a change durable, then its plan true in memory.
@@ -442,7 +473,44 @@ fn documents(domain: &Domain, tree: &Tree, plan: &Plan) -> Result<Change> {
     });
     Ok(Change {
         write: write.collect::<Result<_>>()?,
-        remove: change.remove.iter().map(|name| name.to_string()).collect(),
+        remove: names(&change.remove),
         ..Change::default()
     })
+}
+
+fn names(names: &[Arc<str>]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
+
+/// The documents of a plan, made when they are stored.
+struct PlannedDocuments<'a> {
+    domain: &'a Domain,
+    change: tree::Change,
+}
+
+impl<'a> PlannedDocuments<'a> {
+    fn of(domain: &'a Domain, plan: &Plan) -> Result<PlannedDocuments<'a>> {
+        let change = domain.tree()?.change(plan);
+        Ok(PlannedDocuments { domain, change })
+    }
+}
+
+impl Made for PlannedDocuments<'_> {
+    fn count(&self) -> usize {
+        self.change.write.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        let snapshot = self.change.write.get(index);
+        snapshot.map_or_else(String::new, |(snapshot, _)| snapshot.name.to_string())
+    }
+
+    fn text(&self, index: usize) -> Result<String> {
+        match self.change.write.get(index) {
+            Some((snapshot, active)) => {
+                stored::document(snapshot, *active, &self.domain.definitions())
+            }
+            None => Err(Error::NameMissing),
+        }
+    }
 }

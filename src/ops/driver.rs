@@ -12,7 +12,9 @@ use super::rename;
 use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
 use crate::host::Embedded;
-use crate::store::{Change, DefinitionChange, Directory, Listing, Store, check_name};
+use crate::store::{
+    Change, DefinitionChange, Directory, Listing, MigrationChange, Store, check_name,
+};
 use crate::{limits, memory, uuid, xml};
 
 /// The drivers that connections hold, by state directory: one directory, one driver, so that
@@ -303,6 +305,7 @@ impl Driver {
                 .map(|snapshot| snapshot.name.to_string())
                 .collect(),
             definition: DefinitionChange::Remove,
+            migration: MigrationChange::Remove,
             ..Change::default()
         };
         memory::check()?;

@@ -17,6 +17,7 @@ mod flags;
 mod intent;
 mod layers;
 mod load;
+mod migrate;
 mod moves;
 mod overlays;
 mod point;
@@ -38,6 +39,7 @@ pub use differences::NamedDifference;
 pub use domain::Domain;
 pub use driver::Undefine;
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
+pub use migrate::{Carry, Outcome, Phase, Receive, Send};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
 pub use uri::{RedefineCheck, RedefineCurrent, RedefineRules};
@@ -45,4 +47,5 @@ pub use uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing {
     pub(crate) use super::driver::Driver;
+    pub(crate) use super::migrate::Sum;
 }

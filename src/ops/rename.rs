@@ -11,7 +11,7 @@ use super::driver::Driver;
 use super::intent::Intent;
 use super::stored;
 use crate::error::{Error, Result};
-use crate::store::{Change, DefinitionChange, Lock, Store, check_name};
+use crate::store::{Change, DefinitionChange, Lock, MigrationChange, Store, check_name};
 use crate::{limits, xml};
 
 impl Driver {
@@ -135,6 +135,7 @@ pub(super) fn departure(store: &dyn Store, name: &str) -> Result<Change> {
     Ok(Change {
         remove: documents.map(|(name, _)| name).collect(),
         definition: DefinitionChange::Remove,
+        migration: MigrationChange::Remove,
         ..Change::default()
     })
 }

@@ -7,7 +7,9 @@
 //!
 //! The deciding rename is followed by an fsync of its directory. If that fails the rename is taken
 //! back and the change has failed. If not even that works, the change stands: an error would make
-//! the caller undo what it did to the guest's data while each reader sees the change as made.
+//! the caller undo what it did to the guest's data while each reader sees the change as made. Only
+//! where a migration comes or goes is it an error: the other host must not believe what a power cut may
+//! take back. Whoever repeats the call proves it or fails again.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -21,7 +23,7 @@ use super::rooms::{
     RESERVES, Room, Rooms, again, check_domain, document_file, if_there, is_there, set_aside,
     staged_file, staged_journal,
 };
-use super::{Change, DefinitionChange, check_name};
+use super::{Change, DefinitionChange, Made, MigrationChange, check_name};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -30,7 +32,28 @@ use crate::limits;
 struct Plan<'a> {
     steps: Vec<Planned>,
     /// The text of each staged file, by number.
-    texts: Vec<Cow<'a, [u8]>>,
+    texts: Vec<Text<'a>>,
+}
+
+/// A text to be staged.
+enum Text<'a> {
+    /// It is there.
+    Given(Cow<'a, [u8]>),
+    /// It is made when it is needed.
+    Made(&'a dyn Made, usize),
+}
+
+impl Text<'_> {
+    fn get(&self) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Text::Given(bytes) => Ok(Cow::Borrowed(bytes)),
+            Text::Made(made, index) => {
+                let text = made.text(*index)?;
+                check_size("snapshot document", &text)?;
+                Ok(Cow::Owned(text.into_bytes()))
+            }
+        }
+    }
 }
 
 struct Planned {
@@ -39,8 +62,23 @@ struct Planned {
     replaces: bool,
 }
 
+/// All that a change writes is in it.
+struct NothingMade;
+
+impl Made for NothingMade {
+    fn count(&self) -> usize {
+        0
+    }
+    fn name(&self, _index: usize) -> String {
+        String::new()
+    }
+    fn text(&self, _index: usize) -> Result<String> {
+        Ok(String::new())
+    }
+}
+
 /// What has become of a deciding call.
-enum Decided {
+pub(super) enum Decided {
     /// It is durable.
     Durable,
     /// It is done and could be neither made durable nor taken back.
@@ -72,23 +110,38 @@ impl<F: FileSystem + 'static> Rooms<F> {
 
     /// [`super::Store::commit`].
     pub(super) fn commit(self: &Arc<Self>, domain: &str, change: &Change) -> Result<()> {
+        self.commit_made(domain, change, &NothingMade)
+    }
+
+    /// [`super::Store::commit_made`].
+    pub(super) fn commit_made(
+        self: &Arc<Self>,
+        domain: &str,
+        change: &Change,
+        made: &dyn Made,
+    ) -> Result<()> {
         check_domain(domain)?;
-        check_change(change)?;
+        check_change(change, made)?;
         let _guard = self.exclusive(domain)?;
         let has_intent = self.settle(domain)?.is_some();
         let folder = self.folder(domain)?;
-        if let (Some(folder), false) = (&folder, change.write.is_empty()) {
+        let writes = !change.write.is_empty() || made.count() > 0;
+        if let (Some(folder), true) = (&folder, writes) {
             self.prove_folder(folder)?;
         }
-        let plan = self.plan(domain, change, folder.as_ref())?;
-        match plan.steps.as_slice() {
-            [] if has_intent => self.take_intent(domain)?,
-            [] => {}
+        let plan = self.plan(domain, change, made, folder.as_ref())?;
+        let decided = match plan.steps.as_slice() {
+            [] => {
+                if has_intent {
+                    self.take_intent(domain)?;
+                }
+                Decided::Durable
+            }
             [only] if !has_intent && change.then.is_none() => {
                 self.commit_one(domain, only, &plan.texts, folder)?
             }
             _ => self.commit_many(domain, &plan, folder.is_some(), has_intent)?,
-        }
+        };
         match change.definition {
             DefinitionChange::Keep => {}
             DefinitionChange::Write(_) => self.set_gone(domain, false),
@@ -98,13 +151,18 @@ impl<F: FileSystem + 'static> Rooms<F> {
             }
         }
         self.tell(domain, change.definition != DefinitionChange::Keep);
-        Ok(())
+        match decided {
+            // The other host would build on it. No guest data waits for an answer.
+            Decided::Unproven(error) if change.migration != MigrationChange::Keep => Err(error),
+            Decided::Unproven(_) | Decided::Durable => Ok(()),
+        }
     }
 
     fn plan<'a>(
         &self,
         domain: &str,
         change: &'a Change,
+        made: &'a dyn Made,
         folder: Option<&Room<F::Dir>>,
     ) -> Result<Plan<'a>> {
         let is_there_in = |name: &str| match folder {
@@ -112,16 +170,18 @@ impl<F: FileSystem + 'static> Rooms<F> {
             None => Ok(false),
         };
         let mut plan = Plan::default();
-        for (name, text) in &change.write {
-            let step = Step::Write {
-                staged: plan.texts.len(),
-                name: name.clone(),
-            };
-            plan.texts.push(text.as_bytes().into());
+        let given = change.write.iter();
+        let given = given.map(|(name, text)| (name.clone(), Text::Given(text.as_bytes().into())));
+        let made = (0..made.count()).map(|index| (made.name(index), Text::Made(made, index)));
+        for (name, text) in given.chain(made) {
             plan.steps.push(Planned {
-                step,
-                replaces: is_there_in(name)?,
+                replaces: is_there_in(&name)?,
+                step: Step::Write {
+                    staged: plan.texts.len(),
+                    name,
+                },
             });
+            plan.texts.push(text);
         }
         let written: HashSet<&str> = change.write.iter().map(|(name, _)| name.as_str()).collect();
         for name in &change.remove {
@@ -140,7 +200,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 let step = Step::Define {
                     staged: plan.texts.len(),
                 };
-                plan.texts.push(text.as_bytes().into());
+                plan.texts.push(Text::Given(text.as_bytes().into()));
                 plan.steps.push(Planned {
                     step,
                     replaces: defined()?,
@@ -155,6 +215,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 }
             }
         }
+        self.plan_migration(domain, change, &mut plan)?;
         if let Some(text) = &change.then {
             plan.steps.push(Planned {
                 step: Step::Then {
@@ -162,24 +223,55 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 },
                 replaces: false,
             });
-            plan.texts.push(journal::intent(text).into());
+            plan.texts.push(Text::Given(journal::intent(text).into()));
         }
         Ok(plan)
+    }
+
+    fn plan_migration<'a>(
+        &self,
+        domain: &str,
+        change: &'a Change,
+        plan: &mut Plan<'a>,
+    ) -> Result<()> {
+        let is_kept = || is_there(&self.fs, &self.migration, domain);
+        match &change.migration {
+            MigrationChange::Keep => {}
+            MigrationChange::Write(text) => {
+                plan.steps.push(Planned {
+                    step: Step::Migration {
+                        staged: plan.texts.len(),
+                    },
+                    replaces: is_kept()?,
+                });
+                plan.texts.push(Text::Given(text.as_bytes().into()));
+            }
+            MigrationChange::Remove => {
+                if is_kept()? {
+                    plan.steps.push(Planned {
+                        step: Step::NoMigration,
+                        replaces: true,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn commit_one(
         &self,
         domain: &str,
         planned: &Planned,
-        texts: &[Cow<'_, [u8]>],
+        texts: &[Text<'_>],
         folder: Option<Room<F::Dir>>,
-    ) -> Result<()> {
+    ) -> Result<Decided> {
         let has_folder = folder.is_some();
         let made;
         let (room, file) = match &planned.step {
             Step::Define { .. } | Step::Undefine | Step::Then { .. } => {
                 (&self.domain, document_file(domain))
             }
+            Step::Migration { .. } | Step::NoMigration => (&self.migration, domain.to_owned()),
             Step::Write { name, .. } | Step::Remove { name } => {
                 made = folder.map_or_else(|| self.make_folder(domain), Ok)?;
                 (&made, document_file(name))
@@ -189,18 +281,22 @@ impl<F: FileSystem + 'static> Rooms<F> {
             None => self.take(domain, room, &file),
             Some(text) => {
                 let staged = staged_file(domain, 0);
-                self.stage(&staged, text)
-                    .map_err(self.stage.failed("write", &staged))
+                text.get()
+                    .and_then(|text| {
+                        let failed = self.stage.failed("write", &staged);
+                        self.stage(&staged, &text).map_err(failed)
+                    })
                     .and_then(|()| self.put(domain, &staged, room, &file, planned.replaces))
             }
         };
         if done.is_err() && !has_folder {
             self.remove_folder(domain);
         }
-        if let Decided::Unproven(_) = done? {
+        let decided = done?;
+        if let Decided::Unproven(_) = decided {
             self.set_owing(domain, true);
         }
-        Ok(())
+        Ok(decided)
     }
 
     fn commit_many(
@@ -209,7 +305,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
         plan: &Plan<'_>,
         has_folder: bool,
         has_intent: bool,
-    ) -> Result<()> {
+    ) -> Result<Decided> {
         let steps: Vec<Step> = plan
             .steps
             .iter()
@@ -222,16 +318,15 @@ impl<F: FileSystem + 'static> Rooms<F> {
         let decided = self
             .stage_texts(domain, &plan.texts)
             .and_then(|()| self.put_journal(domain, &journal::commit(&steps), has_intent));
-        if let Err(error) = decided {
+        let decided = decided.inspect_err(|_| {
             for number in 0..plan.texts.len() {
                 self.unstage(&staged_file(domain, number));
             }
             if needs_folder && !has_folder {
                 self.remove_folder(domain);
             }
-            return Err(error);
-        }
-        if let Ok(Decided::Unproven(_)) = decided {
+        })?;
+        if let Decided::Unproven(_) = decided {
             self.set_owing(domain, true);
         }
         // The change is made. What cannot be carried out now, every reader sees through the journal,
@@ -239,17 +334,18 @@ impl<F: FileSystem + 'static> Rooms<F> {
         if self.carry_out(domain, &steps).is_ok() {
             self.fill_reserves();
         }
-        Ok(())
+        Ok(decided)
     }
 
     /// Stages all texts, durably. After an error some may be staged.
-    fn stage_texts(&self, domain: &str, texts: &[Cow<'_, [u8]>]) -> Result<()> {
+    fn stage_texts(&self, domain: &str, texts: &[Text<'_>]) -> Result<()> {
         let failed_here = self.stage.failed_here("write to");
         let mut open = Vec::new();
         for (number, text) in texts.iter().enumerate() {
             let staged = staged_file(domain, number);
             let failed = self.stage.failed("write", &staged);
-            let stage = || self.stage_unsynced(&staged, text);
+            let text = text.get()?;
+            let stage = || self.stage_unsynced(&staged, &text);
             if open.len() == limits::FILES_AT_ONCE {
                 self.sync_staged(&mut open).map_err(&failed_here)?;
             }
@@ -316,7 +412,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
 
     /// Makes a staged file `file` of a room, durably. On failure all is as before and nothing is
     /// staged.
-    fn put(
+    pub(super) fn put(
         &self,
         domain: &str,
         staged: &str,
@@ -413,14 +509,16 @@ impl<F: FileSystem + 'static> Rooms<F> {
 }
 
 /// Refuses a change that could not be stored, or not be read again.
-fn check_change(change: &Change) -> Result<()> {
-    let written = change.write.iter().map(|(name, _)| name);
-    for name in written.chain(&change.remove) {
+fn check_change(change: &Change, made: &dyn Made) -> Result<()> {
+    let check = |name: &String| {
         check_name(name, limits::SNAPSHOT_NAME_BYTES).map_err(|reason| Error::SnapshotName {
             name: name.clone(),
             reason,
-        })?;
-    }
+        })
+    };
+    let written = change.write.iter().map(|(name, _)| name);
+    written.chain(&change.remove).try_for_each(check)?;
+    (0..made.count()).try_for_each(|index| check(&made.name(index)))?;
     for (_, text) in &change.write {
         check_size("snapshot document", text)?;
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{DirBuilder, File};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::fs::{FileSystem, Machine};
 use super::rooms::{Rooms, check_domain, check_trust, document_file};
-use super::{Change, Damage, Documents, Listing, Lock, Store};
+use super::{Change, Damage, Documents, Fill, Listing, Lock, Made, Store};
 use crate::error::{Error, Result};
 
 /// The lock of those who define and undefine. No domain's name begins with a dot.
@@ -125,6 +126,18 @@ where
     }
     fn commit(&self, domain: &str, change: &Change) -> Result<()> {
         self.rooms.commit(domain, change)
+    }
+    fn commit_made(&self, domain: &str, change: &Change, made: &dyn Made) -> Result<()> {
+        self.rooms.commit_made(domain, change, made)
+    }
+    fn migration(&self, domain: &str) -> Result<Option<Box<dyn Read + Send>>> {
+        self.rooms.migration(domain)
+    }
+    fn migration_path(&self, domain: &str) -> PathBuf {
+        self.rooms.migration.path.join(domain)
+    }
+    fn receive(&self, domain: &str, fill: &mut Fill<'_>) -> Result<()> {
+        self.rooms.receive(domain, fill)
     }
 }
 

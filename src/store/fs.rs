@@ -4,6 +4,8 @@
 //! here follows a symbolic link, blocks on a FIFO, depends on the umask or leaks a descriptor.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -89,6 +91,8 @@ pub trait FileSystem: Send + Sync {
     fn stamp(&self, dir: &Self::Dir) -> Answer<Stamp>;
     /// Reads a file of at most `limit` bytes.
     fn read(&self, dir: &Self::Dir, name: &str, limit: usize) -> Answer<Content>;
+    /// Opens a file, to read it piece by piece.
+    fn reader(&self, dir: &Self::Dir, name: &str) -> Answer<Box<dyn Read + Send>>;
     /// Makes a file that was not there, mode 0600.
     fn create(&self, dir: &Self::Dir, name: &str) -> Answer<Self::File>;
     /// Opens a file that is there, to write over its bytes.
@@ -257,6 +261,15 @@ impl FileSystem for Machine {
                 return Ok(Content::Bytes(bytes));
             }
             bytes.try_reserve(room + 1).map_err(|_| Errno::NOMEM)?;
+        }
+    }
+
+    fn reader(&self, dir: &OwnedFd, name: &str) -> Answer<Box<dyn Read + Send>> {
+        let flags = OPEN | OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty()))?;
+        match kind_of(rustix::fs::fstat(&file)?.st_mode) {
+            Kind::Regular => Ok(Box::new(File::from(file))),
+            Kind::Other | Kind::Unknown => Err(Errno::INVAL),
         }
     }
 

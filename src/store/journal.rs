@@ -3,8 +3,9 @@
 //! A journal file is `virsnap-journal 1 KIND LENGTH CHECKSUM`, a newline and LENGTH bytes; what
 //! follows them is not looked at, so that a reserved file can be written over in place. The bytes of
 //! an intent are its text. Those of a commit are one line a step: `write STAGED LENGTH NAME`,
-//! `remove LENGTH NAME`, `define STAGED`, `undefine`, `then STAGED`, where STAGED is the number of the staged file
-//! that has the new text, and LENGTH counts the name's bytes because a name may hold a newline.
+//! `remove LENGTH NAME`, `define STAGED`, `undefine`, `migration STAGED`, `no-migration`, `then STAGED`, where STAGED
+//! is the number of the staged file that has the new text, and LENGTH counts the name's bytes because a
+//! name may hold a newline.
 
 /// What a journal file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,13 @@ pub(super) enum Step {
     },
     /// The domain's definition goes, and its directory if it is empty.
     Undefine,
+    /// A staged file becomes what is kept about a migration.
+    Migration {
+        /// Number of the staged file.
+        staged: usize,
+    },
+    /// What is kept about a migration goes.
+    NoMigration,
     /// A staged file becomes the journal, in place of this change: an intent that follows from it.
     Then {
         /// Number of the staged file.
@@ -77,6 +85,8 @@ pub(super) fn commit(steps: &[Step]) -> Vec<u8> {
             Step::Remove { name } => format!("remove {} {name}\n", name.len()),
             Step::Define { staged } => format!("define {staged}\n"),
             Step::Undefine => "undefine\n".to_owned(),
+            Step::Migration { staged } => format!("migration {staged}\n"),
+            Step::NoMigration => "no-migration\n".to_owned(),
             Step::Then { staged } => format!("then {staged}\n"),
         };
         body.push_str(&line);
@@ -134,6 +144,9 @@ fn parse_step(body: &str) -> Option<(Step, &str)> {
     if let Some(rest) = body.strip_prefix("undefine\n") {
         return Some((Step::Undefine, rest));
     }
+    if let Some(rest) = body.strip_prefix("no-migration\n") {
+        return Some((Step::NoMigration, rest));
+    }
     let (verb, rest) = body.split_once(' ')?;
     match verb {
         "write" => {
@@ -151,14 +164,14 @@ fn parse_step(body: &str) -> Option<(Step, &str)> {
             let (name, rest) = parse_name(rest)?;
             Some((Step::Remove { name }, rest))
         }
-        "define" => {
+        "define" | "migration" => {
             let (staged, rest) = rest.split_once('\n')?;
-            Some((
-                Step::Define {
-                    staged: staged.parse().ok()?,
-                },
-                rest,
-            ))
+            let staged = staged.parse().ok()?;
+            let step = match verb {
+                "define" => Step::Define { staged },
+                _ => Step::Migration { staged },
+            };
+            Some((step, rest))
         }
         "then" => {
             let (staged, rest) = rest.split_once('\n')?;
@@ -224,7 +237,9 @@ mod tests {
             Step::Remove { name: "7 x".into() },
             Step::Define { staged: 3 },
             Step::Undefine,
-            Step::Then { staged: 4 },
+            Step::Migration { staged: 4 },
+            Step::NoMigration,
+            Step::Then { staged: 5 },
         ]
     }
 

@@ -53,7 +53,11 @@ impl<'a> Committed<'a> {
                 Step::Remove { name } => {
                     committed.removed.insert(name);
                 }
-                Step::Define { .. } | Step::Undefine | Step::Then { .. } => {}
+                Step::Define { .. }
+                | Step::Undefine
+                | Step::Migration { .. }
+                | Step::NoMigration
+                | Step::Then { .. } => {}
             }
         }
         committed
@@ -128,7 +132,11 @@ impl<F: FileSystem + 'static> Rooms<F> {
                             self.see_staged(&domain, *staged, &domain, &mut found)?;
                         }
                         Step::Undefine => drop(found.documents.remove(&domain)),
-                        Step::Write { .. } | Step::Remove { .. } | Step::Then { .. } => {}
+                        Step::Write { .. }
+                        | Step::Remove { .. }
+                        | Step::Migration { .. }
+                        | Step::NoMigration
+                        | Step::Then { .. } => {}
                     }
                 }
             }
@@ -144,7 +152,11 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 match step {
                     Step::Define { .. } => return Ok(true),
                     Step::Undefine => return Ok(false),
-                    Step::Write { .. } | Step::Remove { .. } | Step::Then { .. } => {}
+                    Step::Write { .. }
+                    | Step::Remove { .. }
+                    | Step::Migration { .. }
+                    | Step::NoMigration
+                    | Step::Then { .. } => {}
                 }
             }
         }

@@ -128,6 +128,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
         }
         sync(&self.snapshot)?;
         sync(&self.domain)?;
+        sync(&self.migration)?;
         sync(&self.journal)
     }
 

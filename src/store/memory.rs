@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::{Change, DefinitionChange, Listing, Lock, Store};
+use super::{Change, DefinitionChange, Fill, Listing, Lock, MigrationChange, Store};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -25,6 +26,7 @@ struct Shelf {
     definition: Option<String>,
     snapshots: BTreeMap<String, String>,
     intent: Option<String>,
+    migration: Option<Vec<u8>>,
     /// Counts the commits.
     generation: u64,
 }
@@ -176,6 +178,34 @@ impl Store for Memory {
             DefinitionChange::Write(text) => shelf.definition = Some(text.clone()),
             DefinitionChange::Remove => shelf.definition = None,
         }
+        match &change.migration {
+            MigrationChange::Keep => {}
+            MigrationChange::Write(text) => shelf.migration = Some(text.clone().into_bytes()),
+            MigrationChange::Remove => shelf.migration = None,
+        }
+        Ok(())
+    }
+
+    fn migration(&self, domain: &str) -> Result<Option<Box<dyn Read + Send>>> {
+        let domains = self.domains.lock();
+        let kept = domains
+            .get(domain)
+            .and_then(|shelf| shelf.migration.clone());
+        Ok(kept.map(|bytes| Box::new(Cursor::new(bytes)) as Box<dyn Read + Send>))
+    }
+
+    fn migration_path(&self, domain: &str) -> PathBuf {
+        domain.into()
+    }
+
+    fn receive(&self, domain: &str, fill: &mut Fill<'_>) -> Result<()> {
+        let mut kept = Vec::new();
+        fill(&mut |bytes| {
+            kept.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        let mut domains = self.domains.lock();
+        domains.entry(domain.to_owned()).or_default().migration = Some(kept);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! The store deals in texts under names and knows nothing of what they mean.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ mod journal;
 mod listing;
 mod lock;
 mod memory;
+mod migration;
 mod recovery;
 mod rooms;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -113,6 +115,41 @@ pub trait Store: Send + Sync {
     /// Makes the whole change durable, or nothing of it, and closes the intent if there is one. After
     /// an error no reader sees anything of it, now or later.
     fn commit(&self, domain: &str, change: &Change) -> Result<()>;
+
+    /// As [`Store::commit`], with documents to write that are made one by one, so that they are
+    /// never all in memory.
+    fn commit_made(&self, domain: &str, change: &Change, made: &dyn Made) -> Result<()> {
+        let mut change = change.clone();
+        for index in 0..made.count() {
+            change.write.push((made.name(index), made.text(index)?));
+        }
+        self.commit(domain, &change)
+    }
+
+    /// What is kept about a migration of the domain; `None` if nothing is.
+    fn migration(&self, domain: &str) -> Result<Option<Box<dyn Read + Send>>>;
+
+    /// Where that is or would be, for messages.
+    fn migration_path(&self, domain: &str) -> PathBuf;
+
+    /// Keeps about a migration what `fill` hands over piece by piece, instead of what was kept
+    /// before: all of it, durably, or nothing. The domain is locked meanwhile.
+    fn receive(&self, domain: &str, fill: &mut Fill<'_>) -> Result<()>;
+}
+
+/// Hands bytes over to whoever is given to it.
+pub type Fill<'a> = dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> + 'a;
+
+/// Documents that are made when they are written.
+pub trait Made {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The name of one of them.
+    fn name(&self, index: usize) -> String;
+
+    /// The text of one of them.
+    fn text(&self, index: usize) -> Result<String>;
 }
 
 /// Held by the one writer of a domain.
@@ -162,6 +199,8 @@ pub struct Change {
     pub remove: Vec<String>,
     /// What becomes of the domain's definition.
     pub definition: DefinitionChange,
+    /// What becomes of what is kept about a migration.
+    pub migration: MigrationChange,
     /// The intent that takes the place of the one closed: work that is left once the change is made.
     pub then: Option<String>,
 }
@@ -175,6 +214,18 @@ pub enum DefinitionChange {
     /// Writes it.
     Write(String),
     /// Removes it, and the domain's empty directory.
+    Remove,
+}
+
+/// What a transaction does to what is kept about a migration.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum MigrationChange {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Writes it.
+    Write(String),
+    /// Removes it.
     Remove,
 }
 

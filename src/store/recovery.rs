@@ -84,11 +84,17 @@ impl<F: FileSystem> Rooms<F> {
             let failed = folder.failed_here("sync directory");
             again(|| self.fs.sync_dir(&folder.dir)).map_err(failed)?;
         }
-        let is_definition = |step: &&Step| matches!(step, Step::Define { .. } | Step::Undefine);
-        if let Some(step) = steps.iter().find(is_definition) {
-            self.carry_out_step(domain, step, &self.domain)?;
-            let failed = self.domain.failed_here("sync directory");
-            again(|| self.fs.sync_dir(&self.domain.dir)).map_err(failed)?;
+        for step in steps
+            .iter()
+            .filter(|step| !is_snapshot(step) && step.follow_up().is_none())
+        {
+            let room = match step {
+                Step::Migration { .. } | Step::NoMigration => &self.migration,
+                _ => &self.domain,
+            };
+            self.carry_out_step(domain, step, room)?;
+            let failed = room.failed_here("sync directory");
+            again(|| self.fs.sync_dir(&room.dir)).map_err(failed)?;
         }
         if steps.contains(&Step::Undefine) {
             self.remove_folder(domain);
@@ -120,6 +126,8 @@ impl<F: FileSystem> Rooms<F> {
             Step::Remove { name } => (document_file(name), None),
             Step::Define { staged } => (document_file(domain), Some(*staged)),
             Step::Undefine => (document_file(domain), None),
+            Step::Migration { staged } => (domain.to_owned(), Some(*staged)),
+            Step::NoMigration => (domain.to_owned(), None),
             Step::Then { .. } => return Ok(()),
         };
         // "There is none" means that it was done before.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `snapshot/DOMAIN/` | `NAME.xml` each snapshot, and nothing else, as libvirt reads every entry |
 //! | `domain/` | `DOMAIN.xml` each definition |
+//! | `migration/` | `DOMAIN` what is kept about a migration: a few lines, or what has come in so far |
 //! | `journal/` | `DOMAIN` the journal of a domain that has one |
 //! | `damaged/DOMAIN/` | what a repair has moved out of the way |
 //! | `stage/` | `DOMAIN.…` files on their way in or out; `.reserve.N` for journals on a full disk |
@@ -55,6 +56,8 @@ pub(super) struct Rooms<F: FileSystem> {
     pub snapshot: Room<F::Dir>,
     /// `domain/`
     pub domain: Room<F::Dir>,
+    /// `migration/`
+    pub migration: Room<F::Dir>,
     /// `journal/`
     pub journal: Room<F::Dir>,
     /// `stage/`
@@ -135,6 +138,7 @@ impl<F: FileSystem> Rooms<F> {
         };
         let (snapshot, domain) = (open("snapshot")?, open("domain")?);
         let (journal, stage, lock) = (open("journal")?, open("stage")?, open("lock")?);
+        let migration = open("migration")?;
         // A process that died after it had made the rooms has not filled the reserves: until the
         // names of the rooms are durable nothing may be kept in them.
         if made || fs.kind(&stage.dir, RESERVES[0]).is_err() {
@@ -151,6 +155,7 @@ impl<F: FileSystem> Rooms<F> {
             },
             snapshot,
             domain,
+            migration,
             journal,
             stage,
             lock,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io::{Cursor, Read};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -415,6 +416,22 @@ impl Simulated {
     }
 }
 
+/// A file that is open for writing.
+pub(super) struct SimulatedFile {
+    node: usize,
+    /// Where the next write begins.
+    position: Mutex<usize>,
+}
+
+impl SimulatedFile {
+    fn of(node: usize) -> SimulatedFile {
+        SimulatedFile {
+            node,
+            position: Mutex::default(),
+        }
+    }
+}
+
 /// A lock in the world.
 pub(super) struct SimulatedLock {
     world: Arc<Mutex<World>>,
@@ -430,7 +447,7 @@ impl Drop for SimulatedLock {
 
 impl FileSystem for Simulated {
     type Dir = usize;
-    type File = usize;
+    type File = SimulatedFile;
     type Locked = SimulatedLock;
     type Words = ();
 
@@ -517,7 +534,14 @@ impl FileSystem for Simulated {
         })
     }
 
-    fn create(&self, dir: &usize, name: &str) -> Answer<usize> {
+    fn reader(&self, dir: &usize, name: &str) -> Answer<Box<dyn Read + Send>> {
+        match self.read(dir, name, usize::MAX)? {
+            Content::Bytes(bytes) => Ok(Box::new(Cursor::new(bytes))),
+            Content::NotRegular | Content::TooLarge => Err(Errno::INVAL),
+        }
+    }
+
+    fn create(&self, dir: &usize, name: &str) -> Answer<SimulatedFile> {
         let mut world = self.0.lock();
         world.step()?;
         if world.find(*dir, name).is_ok() {
@@ -528,23 +552,24 @@ impl FileSystem for Simulated {
             durable: None,
         });
         world.change(vec![((*dir, name.to_owned()), node)], vec![]);
-        Ok(node)
+        Ok(SimulatedFile::of(node))
     }
 
-    fn overwrite(&self, dir: &usize, name: &str) -> Answer<usize> {
+    fn overwrite(&self, dir: &usize, name: &str) -> Answer<SimulatedFile> {
         let mut world = self.0.lock();
         world.step()?;
-        world.find(*dir, name)
+        world.find(*dir, name).map(SimulatedFile::of)
     }
 
-    fn write(&self, file: &usize, new: &[u8]) -> Answer<()> {
+    fn write(&self, file: &SimulatedFile, new: &[u8]) -> Answer<()> {
         let mut world = self.0.lock();
         let failed = world.step();
         let is_full = world.is_full;
-        let Node::File { bytes, .. } = &mut world.nodes[*file] else {
+        let Node::File { bytes, .. } = &mut world.nodes[file.node] else {
             return Err(Errno::ISDIR);
         };
-        if is_full && new.len() > bytes.len() {
+        let mut position = file.position.lock();
+        if is_full && *position + new.len() > bytes.len() {
             return Err(Errno::NOSPC);
         }
         // A write that fails may have written something.
@@ -553,16 +578,19 @@ impl FileSystem for Simulated {
         } else {
             new.len() / 3
         };
-        let kept = bytes.split_off(count.min(bytes.len()));
-        *bytes = new[..count].to_vec();
+        let end = *position + count;
+        let kept = bytes.split_off(end.min(bytes.len()));
+        bytes.truncate(*position);
+        bytes.extend(&new[..count]);
         bytes.extend(kept);
+        *position = end;
         failed
     }
 
-    fn sync(&self, file: &usize) -> Answer<()> {
+    fn sync(&self, file: &SimulatedFile) -> Answer<()> {
         let mut world = self.0.lock();
         world.step()?;
-        if let Node::File { bytes, durable } = &mut world.nodes[*file] {
+        if let Node::File { bytes, durable } = &mut world.nodes[file.node] {
             *durable = Some(bytes.clone());
         }
         Ok(())

@@ -4,6 +4,7 @@
 
 mod abi;
 mod align;
+mod cookie;
 mod definitions;
 mod disk;
 mod document;
@@ -14,6 +15,7 @@ mod format;
 mod identity;
 mod layers;
 mod parse;
+mod paths;
 mod plain;
 mod schema;
 mod sources;
@@ -24,6 +26,7 @@ mod properties;
 
 pub use abi::check_guest_abi;
 pub use align::{Participation, align};
+pub use cookie::Cookie;
 pub use definitions::Definitions;
 pub(crate) use document::ensure_room;
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
@@ -31,6 +34,7 @@ pub use format::{Form, format};
 pub use identity::{named_and_identified, named_request};
 pub use layers::{LayerRecord, layer_records, set_layer_records};
 pub use parse::{Mode, Parsed, parse, parse_with};
+pub use paths::Mapping;
 pub use schema::validate;
 pub use sources::{NewSource, with_sources};
 pub use verbatim::{nested, unnested, without_secrets};

@@ -19,12 +19,14 @@ mod adopt;
 mod create;
 mod delete;
 mod lend;
+mod migrate;
 mod place;
 mod revert;
 mod settings;
 mod settle;
 mod undefine;
 
+pub use migrate::{Original, Permit, adopt_from, permit_migration, replay};
 pub(super) use settle::settled;
 pub use undefine::undefine;
 

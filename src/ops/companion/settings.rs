@@ -23,6 +23,17 @@ pub(super) struct Settings {
     pub redefine_current: RedefineCurrent,
     /// VIRSNAP_REDEFINE_CHECK.
     pub redefine_check: RedefineCheck,
+    /// VIRSNAP_MIGRATE.
+    pub migrate: Migrate,
+}
+
+/// What becomes of snapshots when libvirt migrates their domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migrate {
+    /// They are a reason to refuse, as with libvirt.
+    Refuse,
+    /// They stay here, where they are found by the domain's UUID.
+    Carry,
 }
 
 /// The settings of this process. A bad one is an error of each call that needs them.
@@ -59,6 +70,13 @@ impl Settings {
                     ("warn", RedefineCheck::Warn),
                     ("trust", RedefineCheck::Trust),
                 ],
+            )?,
+            migrate: word(
+                &variable,
+                "VIRSNAP_MIGRATE",
+                "one of refuse, carry is needed",
+                Migrate::Refuse,
+                &[("refuse", Migrate::Refuse), ("carry", Migrate::Carry)],
             )?,
         })
     }
@@ -158,13 +176,16 @@ mod tests {
         let settings = read(&[], true).unwrap();
         assert_eq!(settings.redefine_current, RedefineCurrent::Flag);
         assert_eq!(settings.redefine_check, RedefineCheck::Strict);
+        assert_eq!(settings.migrate, Migrate::Refuse);
         let variables = [
             ("VIRSNAP_REDEFINE_CURRENT", "parent"),
             ("VIRSNAP_REDEFINE_CHECK", "warn"),
+            ("VIRSNAP_MIGRATE", "carry"),
         ];
         let settings = read(&variables, true).unwrap();
         assert_eq!(settings.redefine_current, RedefineCurrent::Parent);
         assert_eq!(settings.redefine_check, RedefineCheck::Warn);
+        assert_eq!(settings.migrate, Migrate::Carry);
         let refused = read(&[("VIRSNAP_REDEFINE_CHECK", "Strict")], true).unwrap_err();
         assert_eq!(
             refused.to_string(),

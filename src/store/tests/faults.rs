@@ -1,6 +1,7 @@
 //! Each change, cut off or refused at each of its calls: afterwards it is made or not made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 use crate::error::Result;
 use crate::store::rooms::Rooms;
 use crate::store::simulated::{Fault, Simulated, World};
-use crate::store::{Change, DefinitionChange};
+use crate::store::{Change, DefinitionChange, MigrationChange};
 
 const DOMAIN: &str = "d";
 const ERRNOS: [Errno; 5] = [
@@ -25,6 +26,7 @@ enum Call {
     Intend(&'static str),
     Withdraw,
     Commit(Change),
+    Receive(&'static str),
 }
 
 /// What a user of the store sees.
@@ -33,6 +35,7 @@ struct View {
     snapshots: BTreeMap<String, String>,
     definition: Option<String>,
     intent: Option<String>,
+    migration: Option<String>,
 }
 
 type Store = Arc<Rooms<Simulated>>;
@@ -55,6 +58,11 @@ fn view(store: &Store) -> View {
             .find(|(name, _)| name == DOMAIN)
             .map(|d| d.1),
         intent: store.pending(DOMAIN).unwrap(),
+        migration: store.migration(DOMAIN).unwrap().map(|mut kept| {
+            let mut text = String::new();
+            kept.read_to_string(&mut text).unwrap();
+            text
+        }),
     }
 }
 
@@ -63,6 +71,9 @@ fn perform(store: &Store, call: &Call) -> Result<()> {
         Call::Intend(text) => store.intend(DOMAIN, text),
         Call::Withdraw => store.withdraw(DOMAIN),
         Call::Commit(change) => store.commit(DOMAIN, change),
+        Call::Receive(text) => store.receive(DOMAIN, &mut |out| {
+            text.as_bytes().chunks(3).try_for_each(&mut *out)
+        }),
     }
 }
 
@@ -72,6 +83,7 @@ fn expected(before: &View, call: &Call) -> View {
     match call {
         Call::Intend(text) => view.intent = Some((*text).to_owned()),
         Call::Withdraw => view.intent = None,
+        Call::Receive(text) => view.migration = Some((*text).to_owned()),
         Call::Commit(change) => {
             view.intent.clone_from(&change.then);
             change
@@ -83,6 +95,11 @@ fn expected(before: &View, call: &Call) -> View {
                 DefinitionChange::Keep => {}
                 DefinitionChange::Write(text) => view.definition = Some(text.clone()),
                 DefinitionChange::Remove => view.definition = None,
+            }
+            match &change.migration {
+                MigrationChange::Keep => {}
+                MigrationChange::Write(text) => view.migration = Some(text.clone()),
+                MigrationChange::Remove => view.migration = None,
             }
         }
     }
@@ -103,6 +120,9 @@ fn assert_files(world: &World, view: &View, what: &str) {
     if let Some(text) = &view.definition {
         wanted.insert(format!("/domain/{DOMAIN}.xml"), text.clone().into_bytes());
     }
+    if let Some(text) = &view.migration {
+        wanted.insert(format!("/migration/{DOMAIN}"), text.clone().into_bytes());
+    }
     if view.intent.is_some() {
         let journal = files.remove(&format!("/journal/{DOMAIN}"));
         assert!(journal.is_some(), "{what}: no intent");
@@ -116,9 +136,8 @@ fn furnished() -> (World, View) {
     let write = ["a", "b", "c"].map(|name| (name.to_owned(), format!("old {name}")));
     let change = Change {
         write: write.to_vec(),
-        remove: vec![],
         definition: DefinitionChange::Write("old".into()),
-        then: None,
+        ..Change::default()
     };
     store.commit(DOMAIN, &change).unwrap();
     let view = view(&store);
@@ -142,8 +161,28 @@ fn change(write: &[&str], remove: &[&str], definition: DefinitionChange) -> Call
             .collect(),
         remove: remove.iter().map(|name| (*name).to_owned()).collect(),
         definition,
-        then: None,
+        ..Change::default()
     })
+}
+
+/// Whether a call that is refused may have been made.
+fn may_stand(call: &Call) -> bool {
+    match call {
+        Call::Intend(_) | Call::Receive(_) => true,
+        Call::Commit(change) => change.migration != MigrationChange::Keep,
+        Call::Withdraw => false,
+    }
+}
+
+/// A change of what is kept about a migration, with snapshots that come and go.
+fn migration(write: &[&str], remove: &[&str], migration: MigrationChange) -> Call {
+    match change(write, remove, DefinitionChange::Keep) {
+        Call::Commit(change) => Call::Commit(Change {
+            migration,
+            ..change
+        }),
+        other => other,
+    }
 }
 
 /// A change that leaves something to do.
@@ -161,6 +200,7 @@ fn histories() -> Vec<(&'static str, (World, View), Vec<Call>)> {
     use DefinitionChange::{Keep, Remove, Write};
     let write = || Write("new".to_owned());
     let one = || change(&["n"], &[], Keep);
+    let kept = |text: &str| migration(&[], &[], MigrationChange::Write(text.into()));
     vec![
         ("first", bare(), vec![one()]),
         ("first two", bare(), vec![change(&["n", "m"], &[], Keep)]),
@@ -210,6 +250,48 @@ fn histories() -> Vec<(&'static str, (World, View), Vec<Call>)> {
             vec![change(&[], &["a", "b", "c"], Remove)],
         ),
         ("keep", furnished(), vec![change(&[], &[], Remove)]),
+        (
+            "freeze, thaw",
+            furnished(),
+            vec![
+                kept("outgoing"),
+                migration(&[], &[], MigrationChange::Remove),
+            ],
+        ),
+        (
+            "freeze, go",
+            furnished(),
+            vec![
+                kept("outgoing"),
+                migration(
+                    &[],
+                    &["a", "b", "c"],
+                    MigrationChange::Write("confirmed".into()),
+                ),
+            ],
+        ),
+        (
+            "receive, receive, finish",
+            furnished(),
+            vec![
+                Call::Receive("many words"),
+                Call::Receive("others"),
+                migration(&["n", "m"], &[], MigrationChange::Write("finished".into())),
+            ],
+        ),
+        (
+            "receive, undefine",
+            bare(),
+            vec![
+                change(&[], &[], write()),
+                Call::Receive("many words"),
+                Call::Commit(Change {
+                    definition: Remove,
+                    migration: MigrationChange::Remove,
+                    ..Change::default()
+                }),
+            ],
+        ),
         ("intend, add", furnished(), vec![Call::Intend("i"), one()]),
         (
             "intend, move",
@@ -341,8 +423,9 @@ fn when_every_call_fails_from_then_on_the_answer_is_still_true() {
                 let (done, failed, _, simulated) =
                     with_fault(&world, &calls, Fault::From(at, errno));
                 let mut allowed = vec![(done, &views[done])];
-                // An intent that can be neither recorded durably nor taken back is refused and stands.
-                if failed && matches!(calls[done], Call::Intend(_)) {
+                // What can be neither recorded durably nor taken back is refused and stands, if it is an
+                // intent or of a migration.
+                if failed && may_stand(&calls[done]) {
                     allowed.push((done + 1, &views[done + 1]));
                 }
                 let world = simulated.0.lock().restarted();
