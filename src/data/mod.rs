@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 
+pub mod progress;
 pub mod qcow2;
 mod qemu_img;
+pub mod qmp;
 pub use qemu_img::QemuImg;
 
 /// One image that takes part in an operation.
