@@ -66,7 +66,7 @@ int write_embedded_configuration(const char *root);
 /* Makes an empty qcow2 image. */
 void qcow2_create(const char *path, const char *size);
 
-/* The calling thread's last error has this code, error domain and message (NULL: any message), is of
+/* The calling thread's last error has this code, error domain and message (NULL: any), is of
  * level VIR_ERR_ERROR, and is cleared by the assertion. */
 #define assert_error(code, domain, message) \
     check_error((code), (domain), (message), __FILE__, __LINE__)

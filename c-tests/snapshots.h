@@ -26,8 +26,8 @@ virDomainSnapshotPtr snapshot_redefine(virDomainPtr domain, const char *name, co
                                        unsigned int flags);
 
 /* Makes a hierarchy by redefining, from its names and parents: "r *a<r b<r" has the current
- * snapshot a and its sibling b below r. Parents stand first; the current one is redefined again at the end,
- * with CURRENT, so that it is current whatever the connection's rule. */
+ * snapshot a and its sibling b below r. Parents stand first; the current one is redefined again at
+ * the end, with CURRENT, so that it is current whatever the connection's rule. */
 void tree_redefine(virDomainPtr domain, const char *tree);
 
 /* Redefines each of these once, in this order, the marked ones with CURRENT. */

@@ -1060,6 +1060,94 @@ typedef virDomainInfo *virDomainInfoPtr;
 #define VIRSNAP_VERSION_NUMBER 1000
 
 /**
+ * Kinds of problems with stored state.
+ */
+enum virSnapProblemKind {
+    /**
+     * A file that cannot be read, or is no document of this domain.
+     */
+    VIR_SNAP_PROBLEM_UNREADABLE = 1,
+    /**
+     * A snapshot whose parent is missing. It is listed as a root.
+     */
+    VIR_SNAP_PROBLEM_PARENT_MISSING = 2,
+    /**
+     * A snapshot that is its own ancestor. It is listed as a root.
+     */
+    VIR_SNAP_PROBLEM_CYCLE = 3,
+    /**
+     * A document that claims to be the current snapshot's, while another one counts.
+     */
+    VIR_SNAP_PROBLEM_SEVERAL_CURRENT = 4,
+    /**
+     * An operation that was cut off and can be neither finished nor undone now.
+     */
+    VIR_SNAP_PROBLEM_INTERRUPTED = 5,
+};
+
+/**
+ * Flags of virSnapDomainRepair(). Without any nothing is mended.
+ */
+enum virSnapRepairFlags {
+    /**
+     * Tell what the other flags would mend, and change nothing.
+     */
+    VIR_SNAP_REPAIR_DRY_RUN = 1,
+    /**
+     * Move files that cannot be read to STATE_DIR/damaged/DOMAIN/.
+     */
+    VIR_SNAP_REPAIR_SET_ASIDE = 2,
+    /**
+     * Make roots of snapshots whose parent is missing or that are their own ancestors.
+     */
+    VIR_SNAP_REPAIR_REROOT = 4,
+    /**
+     * Take the mark of the current snapshot from all but the one that counts.
+     */
+    VIR_SNAP_REPAIR_ONE_CURRENT = 8,
+};
+
+/**
+ * One thing that is wrong with stored state.
+ */
+struct _virSnapProblem {
+    /**
+     * A virSnapProblemKind.
+     */
+    int kind;
+    /**
+     * The snapshot; of a definition or a journal, the domain.
+     */
+    char *name;
+    /**
+     * The file.
+     */
+    char *file;
+    /**
+     * What is wrong, for people.
+     */
+    char *text;
+};
+
+/**
+ * One thing that is wrong with stored state.
+ */
+typedef struct _virSnapProblem virSnapProblem;
+
+/**
+ * A pointer to it; give it back with virSnapProblemFree().
+ */
+typedef virSnapProblem *virSnapProblemPtr;
+
+/**
+ * Is told of a problem when it is found, in the thread that found it.
+ *
+ * @opaque: what was registered with it
+ * @problem: the problem, valid during the call
+ */
+typedef void (*virSnapProblemFunc)(void *opaque, const virSnapProblem *problem);
+
+/**
  * Prepares the library. Nothing has to be prepared, so programs may leave the call out.
  *
  * Returns 0.
@@ -2233,6 +2321,97 @@ int virConnCopyLastError(virConnectPtr conn, virErrorPtr to);
  * Since: 0.1.0. Source: virterror.h of libvirt 9.0.0.
  */
 void virConnResetLastError(virConnectPtr conn);
+
+/**
+ * Lists what is wrong with the stored snapshots of a domain. They are read anew if anything was.
+ *
+ * @domain: a domain
+ * @problems: where to store the array of problems; NULL to count them only
+ * @flags: not used; 0
+ *
+ * Snapshots that can be read work in spite of it. What stands against a problem is refused with
+ * VIR_ERR_INTERNAL_ERROR and a message that names the file: changes of a snapshot that cannot be
+ * read, a new snapshot while the current one may be among these, undefining the domain.
+ *
+ * Returns the number of problems, or -1 in case of error. The array has a NULL behind the last.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees each problem with virSnapProblemFree(), then the array
+ * with free().
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: problems is NULL or writable.
+ */
+int virSnapDomainListProblems(virDomainPtr domain,
+                              virSnapProblemPtr **problems,
+                              unsigned int flags);
+
+/**
+ * Lists the definitions of domains that cannot be read. A domain of such a name cannot be defined.
+ *
+ * @conn: a connection
+ * @problems: where to store the array of problems; NULL to count them only
+ * @flags: not used; 0
+ *
+ * Returns the number of problems, or -1 in case of error. The array has a NULL behind the last.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees each problem with virSnapProblemFree(), then the array
+ * with free().
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: problems is NULL or writable.
+ */
+int virSnapConnectListProblems(virConnectPtr conn,
+                               virSnapProblemPtr **problems,
+                               unsigned int flags);
+
+/**
+ * Mends stored state of a domain as the flags say. Nothing is ever deleted.
+ *
+ * @domain: a domain
+ * @mended: where to store the array of problems that were mended, or with DRY_RUN would be; NULL
+ * to count them only
+ * @flags: bitwise-OR of virSnapRepairFlags
+ *
+ * Returns the number of problems that were mended, or -1 in case of error. The array has a NULL
+ * behind the last.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (unknown flag), VIR_ERR_SYSTEM_ERROR (a file cannot be moved or written; what
+ * was mended before stays so), VIR_ERR_NO_MEMORY (it is mended all the same).
+ * Threads: any. Ownership: the caller frees each problem with virSnapProblemFree(), then the array
+ * with free().
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: mended is NULL or writable.
+ */
+int virSnapDomainRepair(virDomainPtr domain, virSnapProblemPtr **mended, unsigned int flags);
+
+/**
+ * Frees a problem. NULL is allowed.
+ *
+ * @problem: a problem of one of the lists above
+ *
+ * Errors: none. Threads: any. Ownership: the problem is gone.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: problem is NULL or comes from this library and was not freed before.
+ */
+void virSnapProblemFree(virSnapProblemPtr problem);
+
+/**
+ * Sets who is told of problems with stored state from now on, in the whole process. Each is told
+ * once when it is found. Without a function nobody is told; the lists above have them in any case.
+ *
+ * @func: the function, or NULL. It may call this library
+ * @opaque: handed to it
+ *
+ * Errors: none. Threads: any; the function is called in the thread that found the problem.
+ * Ownership: opaque stays the caller's.
+ * Since: virsnap 0.1.0.
+ */
+void virSnapSetProblemFunc(virSnapProblemFunc func, void *opaque);
 
 #ifdef __cplusplus
 } /* extern "C" */

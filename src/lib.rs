@@ -11,6 +11,7 @@
 //! * [`data`]: how the guest's state is captured, restored and dropped.
 //! * [`store`]: where the metadata lives and how a change becomes durable.
 //! * [`error`], [`limits`], `uuid`: the one error type, every bound, UUIDs.
+//! * `sys`: what neither std nor a crate wraps safely.
 //!
 //! Arrows run one way: `capi → ops → {tree, xml, host, data, store}`.
 
@@ -25,4 +26,5 @@ pub mod tree;
 pub mod xml;
 
 mod capi;
+mod sys;
 mod uuid;

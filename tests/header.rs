@@ -15,7 +15,7 @@ use std::{env, fs};
 /// The header's parts: what cbindgen reads for each, and how it writes enums and structures.
 const CONSTANTS: [&str; 2] = ["constants.rs", "error_constants.rs"];
 const TYPES: [&str; 1] = ["types.rs"];
-const FUNCTIONS: [&str; 9] = [
+const FUNCTIONS: [&str; 10] = [
     "version.rs",
     "connection.rs",
     "connection_domains.rs",
@@ -25,6 +25,7 @@ const FUNCTIONS: [&str; 9] = [
     "snapshot_list.rs",
     "snapshot_handle.rs",
     "errors.rs",
+    "problem.rs",
 ];
 
 const BEGIN: &str = r#"/*

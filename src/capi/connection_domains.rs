@@ -173,7 +173,7 @@ pub unsafe extern "C" fn virConnectListAllDomains(
 /// The domains that the flags ask for.
 fn select(connection: &Connection, flags: c_uint) -> Result<Vec<Arc<Domain>>> {
     let mut selected = Vec::new();
-    for domain in connection.domains() {
+    for domain in connection.domains()? {
         if is_selected(&domain, flags)? {
             selected.push(domain);
         }

@@ -8,7 +8,7 @@
 //!   told.
 //! * `types`, `constants`, `error_constants`: libvirt's declarations.
 //! * one file a family of exports: `connection`, `connection_domains`, `domain`, `domain_facts`,
-//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `version`.
+//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `version`.
 //!
 //! include/virsnap.h is made from this room (tests/header.rs); the exports' comments are its text.
 
@@ -39,6 +39,8 @@ mod last_error;
 mod message;
 mod objects;
 mod panics;
+#[allow(dead_code, reason = "the flags are for C only")]
+mod problem;
 mod snapshot;
 mod snapshot_handle;
 mod snapshot_list;

@@ -1,5 +1,6 @@
 //! The second seam: how the guest's state is captured, restored and dropped.
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use crate::error::Result;
@@ -28,6 +29,8 @@ pub struct Point<'a> {
     pub document: &'a str,
     /// The images that hold it, or are to hold it, inside.
     pub images: &'a [Image],
+    /// What programs inherit that work on it, so that the domain stays locked as long as they live.
+    pub lock: Option<BorrowedFd<'a>>,
 }
 
 /// Captures, restores and drops a snapshot's data.
@@ -50,6 +53,12 @@ pub trait Data: Send + Sync {
     /// Drops the captured state wherever it is; lacking data is no error. What was dropped before
     /// a failure is gone. Also takes back what an unfinished [`Data::create`] left.
     fn delete(&self, point: &Point<'_>) -> Result<()>;
+
+    /// Gives back the space that work which was cut off has taken and does not use. May be left
+    /// out where there is no such thing.
+    fn tidy(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
+    }
 
     /// How many places hold data of the snapshot.
     fn count(&self, point: &Point<'_>) -> Result<usize>;

@@ -1,7 +1,8 @@
 //! The facts of a qcow2 image that snapshots need, read without starting a program.
 //!
 //! Source: QEMU's docs/interop/qcow2.txt, and where that leaves a bound open, the one of QEMU's
-//! qcow2 driver. Only reads, and takes no lock: a guest may have the image open meanwhile.
+//! qcow2 driver. Reads, and takes no lock: a guest may have the image open meanwhile. What writes
+//! is in `mend`.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -11,6 +12,7 @@ use std::path::Path;
 
 mod content;
 mod header;
+mod mend;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -83,6 +85,8 @@ pub struct Facts {
     /// The internal snapshots, in the table's order.
     pub snapshots: Vec<Entry>,
     l1: L1Table,
+    /// Number of entries and place of the snapshot table.
+    table: (u32, u64),
 }
 
 impl Facts {
@@ -266,6 +270,7 @@ fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Facts> {
             data_file: header.data_file,
             snapshots: snapshots?,
             l1: header.l1,
+            table: (header.snapshot_count, header.snapshots_offset),
         });
     }
     Err(Unreadable::Unsteady)

@@ -8,7 +8,8 @@
 //! images' former content under such a name while it works. The other operations neither see nor
 //! touch it; the next revert makes use of it or drops it.
 
-use std::path::PathBuf;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 
 use super::{Data, Image, Point};
 use crate::error::{Error, Result};
@@ -21,6 +22,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use revert::BEFORE;
 use step::{Attempt, Step};
 use target::{Target, only};
 
@@ -38,8 +40,25 @@ impl QemuImg {
         }
     }
 
+    fn work<'a>(&'a self, lock: Option<BorrowedFd<'a>>) -> Work<'a> {
+        Work {
+            program: &self.program,
+            lock,
+        }
+    }
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug)]
+struct Work<'a> {
+    program: &'a Path,
+    /// What the program inherits.
+    lock: Option<BorrowedFd<'a>>,
+}
+
+impl Work<'_> {
     fn take(&self, step: Step<'_>, targets: &[&Target<'_>]) -> Vec<Attempt> {
-        step::take(&self.program, step, targets)
+        step::take(self, step, targets)
     }
 
     /// Drops the snapshot wherever it is. Gives the images where that failed.
@@ -78,15 +97,24 @@ impl Data for QemuImg {
     }
 
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.capture(point.name, point.images)
+        self.work(point.lock).capture(point.name, point.images)
     }
 
     fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.restore(point.name, point.images)
+        self.work(point.lock).restore(point.name, point.images)
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {
-        self.drop_data(point.name, point.images)
+        self.work(point.lock).drop_data(point.name, point.images)
+    }
+
+    fn tidy(&self, point: &Point<'_>) -> Result<()> {
+        let work = self.work(point.lock);
+        for target in &target::open_all(point.images)? {
+            work.drop_everywhere(BEFORE, &[target]);
+            step::give_back(&work, target).map_err(|reason| target.unusable(reason))?;
+        }
+        Ok(())
     }
 
     fn count(&self, point: &Point<'_>) -> Result<usize> {
@@ -94,7 +122,7 @@ impl Data for QemuImg {
     }
 }
 
-impl QemuImg {
+impl Work<'_> {
     fn capture(&self, name: &str, images: &[Image]) -> Result<()> {
         check_name(name)?;
         let targets = target::open_all(images)?;

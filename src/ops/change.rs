@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
+use super::problem::{Problem, ProblemKind};
+use crate::data::Point;
 use crate::error::{Error, Result};
 use crate::store::{Change, DefinitionChange, Lock};
 use crate::tree::{Plan, Tree};
@@ -13,19 +15,18 @@ use crate::xml;
 /// The one writer of a domain, for the length of one operation.
 pub(super) struct Writing<'a> {
     domain: &'a Domain,
-    _lock: Box<dyn Lock>,
+    lock: Box<dyn Lock>,
 }
 
 impl Domain {
     /// Becomes the domain's writer. Work that a crash or an error cut off is finished or undone
-    /// first.
+    /// first, and what could not be read is read again: it may have been a passing fault.
     pub(super) fn write(&self) -> Result<Writing<'_>> {
-        drop(self.tree()?);
         let lock = self.store().lock(self.name())?;
-        let writing = Writing {
-            domain: self,
-            _lock: lock,
-        };
+        let writing = Writing { domain: self, lock };
+        if !self.hierarchy()?.problems.is_empty() {
+            self.forget();
+        }
         writing.resolve_pending()?;
         Ok(writing)
     }
@@ -44,6 +45,40 @@ impl Domain {
 }
 
 impl Writing<'_> {
+    /// A snapshot for the data room, with the lock that the programs there inherit.
+    pub fn point<'p>(&'p self, point: &'p OwnedPoint) -> Point<'p> {
+        point.borrow(self.lock.descriptor())
+    }
+
+    /// Refuses to touch a snapshot whose document cannot be read.
+    pub fn check_name(&self, name: &str) -> Result<()> {
+        self.refuse(|problem| problem.name == name)
+    }
+
+    /// Refuses to make a current snapshot as long as a document that cannot be read may be the
+    /// current one's: the new one would be a root for ever.
+    pub fn check_current(&self) -> Result<()> {
+        if self.domain.tree()?.current().is_some() {
+            return Ok(());
+        }
+        self.check_whole()
+    }
+
+    /// Refuses to go on while any document cannot be read: "cannot read" is not "none".
+    pub fn check_whole(&self) -> Result<()> {
+        self.refuse(|_| true)
+    }
+
+    fn refuse(&self, is_concerned: impl Fn(&Problem) -> bool) -> Result<()> {
+        let hierarchy = self.domain.hierarchy()?;
+        let stands_against =
+            |problem: &&Problem| problem.kind == ProblemKind::Unreadable && is_concerned(problem);
+        match hierarchy.problems.iter().find(stands_against) {
+            None => Ok(()),
+            Some(problem) => Err(problem.refusal()),
+        }
+    }
+
     /// Makes a plan durable, then true in memory.
     pub fn commit(&self, plan: &Plan) -> Result<()> {
         let change = documents(&*self.domain.tree()?, plan);
@@ -62,7 +97,8 @@ impl Writing<'_> {
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
         self.domain.store().commit(self.domain.name(), change)?;
-        self.domain.change_tree(|tree| tree.apply(plan))
+        self.domain.change_tree(|tree| tree.apply(plan));
+        Ok(())
     }
 
     /// Records what is about to be done to guest data.
@@ -83,7 +119,7 @@ impl Writing<'_> {
         let undone = self
             .domain
             .data
-            .delete(&point.borrow())
+            .delete(&self.point(point))
             .and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
@@ -96,24 +132,25 @@ impl Writing<'_> {
         let Some(text) = domain.store().pending(domain.name())? else {
             return Ok(());
         };
-        let resolved = Resolved::of(domain, &*domain.tree()?, &text)?;
+        let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
         domain.store().commit(domain.name(), &resolved.change)?;
-        domain.change_tree(|tree| tree.apply(&resolved.plan))?;
+        domain.change_tree(|tree| tree.apply(&resolved.plan));
         resolved.tell_host(domain);
         Ok(())
     }
 }
 
 /// Finishes or undoes what a crash cut off, before anybody has seen the tree.
-pub(super) fn resolve(domain: &Domain, loaded: Hierarchy) -> Result<Hierarchy> {
+pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) -> Result<()> {
     let Some(text) = domain.store().pending(domain.name())? else {
-        return Ok(loaded);
+        return Ok(());
     };
-    let resolved = Resolved::of(domain, &loaded.tree.read(), &text)?;
+    let resolved = Resolved::of(domain, &loaded.tree, &text, lock)?;
     domain.store().commit(domain.name(), &resolved.change)?;
-    loaded.tree.write().apply(&resolved.plan);
+    loaded.generation = domain.store().generation(domain.name());
+    loaded.tree.apply(&resolved.plan);
     resolved.tell_host(domain);
-    Ok(loaded)
+    Ok(())
 }
 
 /// The end of an intent: guest data is settled, this is what becomes of the metadata.
@@ -124,15 +161,18 @@ struct Resolved {
 
 impl Resolved {
     /// Settles guest data. An intent is undone while nothing is lost by that, else finished.
-    fn of(domain: &Domain, tree: &Tree, text: &str) -> Result<Resolved> {
+    fn of(domain: &Domain, tree: &Tree, text: &str, lock: &dyn Lock) -> Result<Resolved> {
         let unreadable = || Error::Damaged {
-            path: domain.name().as_ref().into(),
+            path: domain.store().journal_path(domain.name()),
             reason: "its journal holds an intent that cannot be read".to_owned(),
         };
         match Intent::decode(text).ok_or_else(unreadable)? {
             Intent::Create { document } => {
                 let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
-                domain.data.delete(&OwnedPoint::of(&snapshot)?.borrow())?;
+                let point = OwnedPoint::of(&snapshot)?;
+                let point = point.borrow(lock.descriptor());
+                domain.data.delete(&point)?;
+                domain.data.tidy(&point)?;
                 Ok(Resolved {
                     plan: tree.plan_keep(),
                     change: Change::default(),
@@ -141,7 +181,10 @@ impl Resolved {
             Intent::Delete { name, deletion } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
-                    domain.data.delete(&OwnedPoint::of(snapshot)?.borrow())?;
+                    let point = OwnedPoint::of(snapshot)?;
+                    let point = point.borrow(lock.descriptor());
+                    domain.data.delete(&point)?;
+                    domain.data.tidy(&point)?;
                 }
                 let change = documents(tree, &plan);
                 Ok(Resolved { plan, change })
@@ -152,7 +195,9 @@ impl Resolved {
                 definition,
             } => {
                 let point = OwnedPoint::of(tree.get(&name)?)?;
-                domain.data.revert(&point.borrow(), flags)?;
+                let point = point.borrow(lock.descriptor());
+                domain.data.revert(&point, flags)?;
+                domain.data.tidy(&point)?;
                 let plan = tree.plan_current(&name)?;
                 let mut change = documents(tree, &plan);
                 change.definition = DefinitionChange::Write(definition);

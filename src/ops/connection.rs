@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::domain::Domain;
 use super::driver::{Driver, Undefine};
+use super::problem::Problem;
 use super::uri::{self, RedefineCurrent};
 use crate::error::Result;
 
@@ -53,8 +54,13 @@ impl Connection {
     }
 
     /// All domains, ordered by name.
-    pub fn domains(&self) -> Vec<Arc<Domain>> {
+    pub fn domains(&self) -> Result<Vec<Arc<Domain>>> {
         self.driver.domains()
+    }
+
+    /// Definitions that cannot be read.
+    pub fn problems(&self) -> Result<Vec<Problem>> {
+        self.driver.problems()
     }
 
     /// The domain of that name.

@@ -30,6 +30,8 @@ impl Domain {
         let writing = self.write()?;
         let snapshot = self.prepared(xml, flags)?;
         let name = Arc::clone(&snapshot.name);
+        writing.check_name(&name)?;
+        writing.check_current()?;
         let point = OwnedPoint::of(&snapshot)?;
         let plan = if flags.has(CreateFlags::NO_METADATA) {
             None
@@ -38,7 +40,7 @@ impl Domain {
         };
         // Before the intent: undoing it drops that name from the images. After the plan: of a
         // name that snapshot and image have, libvirt's error is about the snapshot.
-        self.data.check_create(&point.borrow())?;
+        self.data.check_create(&writing.point(&point))?;
         self.capture(&writing, &snapshot, &point, flags)?;
         match &plan {
             Some(plan) => writing.commit(plan),
@@ -102,7 +104,7 @@ impl Domain {
         let document = xml::format(snapshot, xml::Form::Stored { active: false });
         writing.intend(&Intent::Create { document })?;
         self.data
-            .create(&point.borrow(), flags.bits())
+            .create(&writing.point(point), flags.bits())
             .map_err(|cause| writing.take_back_create(point, cause))
     }
 }

@@ -1,5 +1,6 @@
 //! Deletes snapshots: with their data, or the metadata only.
 
+use super::change::Writing;
 use super::domain::Domain;
 use super::flags::DeleteFlags;
 use super::intent::Intent;
@@ -12,6 +13,7 @@ impl Domain {
     pub fn delete(&self, name: &str, flags: DeleteFlags) -> Result<()> {
         flags.check_driver()?;
         let writing = self.write()?;
+        writing.check_name(name)?;
         let plan = self.tree()?.plan_delete(name, flags.deletion())?;
         if flags.has(DeleteFlags::METADATA_ONLY) {
             return writing.commit(&plan);
@@ -25,7 +27,7 @@ impl Domain {
             name: name.to_owned(),
             deletion: flags.deletion(),
         })?;
-        if let Err(cause) = self.drop_data(&points) {
+        if let Err(cause) = self.drop_data(&writing, &points) {
             // What is gone cannot be brought back: then the intent stays, and the next writer,
             // in this process or another, finishes it.
             return match self.count_data(&points) {
@@ -39,15 +41,15 @@ impl Domain {
     fn count_data(&self, points: &[OwnedPoint]) -> Result<usize> {
         let mut count = 0;
         for point in points {
-            count += self.data.count(&point.borrow())?;
+            count += self.data.count(&point.borrow(None))?;
         }
         Ok(count)
     }
 
-    fn drop_data(&self, points: &[OwnedPoint]) -> Result<()> {
+    fn drop_data(&self, writing: &Writing<'_>, points: &[OwnedPoint]) -> Result<()> {
         points
             .iter()
-            .try_for_each(|point| self.data.delete(&point.borrow()))
+            .try_for_each(|point| self.data.delete(&writing.point(point)))
     }
 }
 

@@ -1,17 +1,18 @@
 //! One domain with its snapshots: what can be asked. Changes are in the sibling files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use once_cell::sync::OnceCell;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
 use super::flags::ListFlags;
 use super::load;
+use super::problem::{self, Problem};
 use crate::data::Data;
 use crate::error::Result;
 use crate::host::Host;
 use crate::snapshot::State;
-use crate::store::{Damage, Store};
+use crate::store::Store;
 use crate::tree::{Scope, Tree};
 use crate::xml;
 
@@ -28,15 +29,28 @@ pub(super) struct Records {
     name: Arc<str>,
     store: Arc<dyn Store>,
     /// Filled by the first call that needs it: a state directory may hold many domains that
-    /// nobody asks about. An error is not kept, the next call tries again.
-    hierarchy: OnceCell<Hierarchy>,
+    /// nobody asks about. Filled anew when another process has changed the domain. An error is
+    /// not kept, the next call tries again.
+    hierarchy: RwLock<Hierarchy>,
+    /// Held while it is filled, so that many threads do not all do the same.
+    loading: Mutex<()>,
 }
 
 /// The loaded snapshots of a domain.
+#[derive(Default)]
 pub(super) struct Hierarchy {
-    pub tree: RwLock<Tree>,
-    pub damaged: Vec<Damage>,
+    pub tree: Tree,
+    pub problems: Vec<Problem>,
+    /// The store's generation before they were loaded; `None` if they must be loaded anew.
+    pub generation: Option<u64>,
 }
+
+/// For reading; no other may change what is behind it meanwhile.
+type Reading<'a, T> = MappedRwLockReadGuard<'a, T>;
+
+/// How long a thread waits for another that is loading, before it loads by itself. It may be the
+/// one that the other waits for.
+const LOADING_WAIT: Duration = Duration::from_millis(50);
 
 impl Records {
     pub(super) fn new(uuid: [u8; 16], name: Arc<str>, store: Arc<dyn Store>) -> Records {
@@ -44,7 +58,8 @@ impl Records {
             uuid,
             name,
             store,
-            hierarchy: OnceCell::new(),
+            hierarchy: RwLock::default(),
+            loading: Mutex::default(),
         }
     }
 }
@@ -56,6 +71,18 @@ impl Domain {
             host,
             data,
         }
+    }
+
+    /// The same domain, with the definition that was found stored.
+    pub(super) fn with_definition(self: &Arc<Self>, definition: String) -> Arc<Domain> {
+        let is_same = self
+            .host
+            .definition()
+            .is_ok_and(|known| *known == *definition);
+        if !is_same {
+            self.host.set_definition(definition.into());
+        }
+        Arc::clone(self)
     }
 
     pub(super) fn store(&self) -> &dyn Store {
@@ -86,27 +113,51 @@ impl Domain {
         Ok(xml::without_secrets(&definition).into_owned())
     }
 
-    /// The snapshots, loaded if they are not yet.
-    fn hierarchy(&self) -> Result<&Hierarchy> {
-        self.records
-            .hierarchy
-            .get_or_try_init(|| load::hierarchy(self))
+    /// The snapshots as they are stored now, loaded if they are not yet or not any more.
+    pub(super) fn hierarchy(&self) -> Result<Reading<'_, Hierarchy>> {
+        let generation = self.store().generation(self.name());
+        if let Some(known) = self.known(generation) {
+            return Ok(known);
+        }
+        let loading = self.records.loading.try_lock_for(LOADING_WAIT);
+        if let Some(known) = self.known(self.store().generation(self.name())) {
+            return Ok(known);
+        }
+        let loaded = load::hierarchy(self)?;
+        let found = loaded.problems.clone();
+        let before = std::mem::replace(&mut *self.records.hierarchy.write(), loaded);
+        drop(loading);
+        problem::tell(&found, &before.problems);
+        Ok(RwLockReadGuard::map(
+            self.records.hierarchy.read(),
+            |hierarchy| hierarchy,
+        ))
+    }
+
+    /// The snapshots in memory, if they are those of that generation.
+    fn known(&self, generation: Option<u64>) -> Option<Reading<'_, Hierarchy>> {
+        let known = RwLockReadGuard::map(self.records.hierarchy.read(), |hierarchy| hierarchy);
+        (generation.is_some() && known.generation == generation).then_some(known)
+    }
+
+    /// Reads the snapshots anew at the next call. What is known of problems stays known.
+    pub(super) fn forget(&self) {
+        self.records.hierarchy.write().generation = None;
     }
 
     /// The tree, for reading. No writer waits for a disk while it keeps readers out.
-    pub(super) fn tree(&self) -> Result<RwLockReadGuard<'_, Tree>> {
-        Ok(self.hierarchy()?.tree.read())
+    pub(super) fn tree(&self) -> Result<Reading<'_, Tree>> {
+        self.hierarchy()
+            .map(|hierarchy| Reading::map(hierarchy, |hierarchy| &hierarchy.tree))
     }
 
-    /// Changes the tree. Only a writer may.
-    pub(super) fn change_tree(&self, change: impl FnOnce(&mut Tree)) -> Result<()> {
-        change(&mut self.hierarchy()?.tree.write());
-        Ok(())
-    }
-
-    /// Stored documents that could not be read.
-    pub fn damaged(&self) -> Result<&[Damage]> {
-        Ok(&self.hierarchy()?.damaged)
+    /// Changes the tree as the store was just changed. Only the domain's writer may: as long as it
+    /// has the lock, nothing else can have changed what is in memory.
+    pub(super) fn change_tree(&self, change: impl FnOnce(&mut Tree)) {
+        let generation = self.store().generation(self.name());
+        let mut hierarchy = self.records.hierarchy.write();
+        change(&mut hierarchy.tree);
+        hierarchy.generation = generation;
     }
 
     /// A snapshot's document. Nothing waits: a change under way is not seen until it is done.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::domain::{Domain, Records};
+use super::problem::{self, Problem, ProblemKind};
 use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
 use crate::host::Embedded;
@@ -30,9 +31,18 @@ pub enum Undefine {
 pub(super) struct Driver {
     store: Arc<dyn Store>,
     data: Arc<dyn Data>,
-    domains: RwLock<HashMap<[u8; 16], Arc<Domain>>>,
+    known: RwLock<Known>,
     /// Held while a domain comes or goes.
     defining: Mutex<()>,
+}
+
+/// What this process knows of the domains.
+#[derive(Default)]
+struct Known {
+    domains: HashMap<[u8; 16], Arc<Domain>>,
+    problems: Vec<Problem>,
+    /// The store's generation before they were read; `None` if they must be read anew.
+    generation: Option<u64>,
 }
 
 impl Driver {
@@ -51,7 +61,7 @@ impl Driver {
         let driver = Arc::new(Driver {
             store: Arc::new(store),
             data: Arc::new(QemuImg::new("qemu-img")),
-            domains: RwLock::default(),
+            known: RwLock::default(),
             defining: Mutex::default(),
         });
         driver.refresh()?;
@@ -59,23 +69,77 @@ impl Driver {
         Ok(driver)
     }
 
-    /// Takes in definitions that were stored since, by other processes too.
-    fn refresh(&self) -> Result<()> {
-        let _defining = self.defining.lock();
-        let listing = self.store.domains()?;
-        let mut domains = self.domains.write();
-        for (name, definition) in listing.documents {
-            let Ok(facts) = xml::domain_facts(&definition) else {
-                continue;
-            };
-            let Some(uuid) = facts.uuid.filter(|_| facts.name == name) else {
-                continue;
-            };
-            domains
-                .entry(uuid)
-                .or_insert_with(|| Arc::new(self.domain(uuid, name.into(), definition.into())));
+    /// What is known, read anew if any process has changed it.
+    fn known(&self) -> Result<RwLockReadGuard<'_, Known>> {
+        let generation = self.store.definitions_generation();
+        let known = self.known.read();
+        if generation.is_some() && known.generation == generation {
+            return Ok(known);
         }
+        drop(known);
+        self.refresh()?;
+        Ok(self.known.read())
+    }
+
+    /// Takes in definitions that came, changed or went, by other processes too.
+    fn refresh(&self) -> Result<()> {
+        let generation = self.store.definitions_generation();
+        let listing = self.store.domains()?;
+        let mut place = self.known.write();
+        let before = std::mem::take(&mut place.domains);
+        let mut problems: Vec<_> = listing
+            .damaged
+            .into_iter()
+            .map(Problem::unreadable)
+            .collect();
+        let mut domains = HashMap::with_capacity(listing.documents.len());
+        for (name, definition) in listing.documents {
+            match identity(&name, &definition) {
+                Ok(uuid) if !domains.contains_key(&uuid) => {
+                    let known = before.get(&uuid).filter(|domain| **domain.name() == *name);
+                    let domain = match known {
+                        Some(domain) => domain.with_definition(definition),
+                        None => Arc::new(self.domain(uuid, name.into(), definition.into())),
+                    };
+                    domains.insert(uuid, domain);
+                }
+                Ok(uuid) => {
+                    let text = format!("another domain has its uuid {}", uuid::format(&uuid));
+                    problems.push(self.problem(name, text));
+                }
+                Err(text) => problems.push(self.problem(name, text)),
+            }
+        }
+        // A definition that cannot be read any more is not one that went.
+        for (uuid, domain) in before {
+            if problems
+                .iter()
+                .any(|problem| *problem.name == **domain.name())
+            {
+                domains.entry(uuid).or_insert(domain);
+            }
+        }
+        let known = std::mem::replace(&mut place.problems, problems.clone());
+        place.domains = domains;
+        // What could not be read may be readable next time.
+        place.generation = generation.filter(|_| problems.is_empty());
+        drop(place);
+        problem::tell(&problems, &known);
         Ok(())
+    }
+
+    fn problem(&self, name: String, text: String) -> Problem {
+        Problem {
+            kind: ProblemKind::Unreadable,
+            file: self.store.definition_path(&name),
+            name,
+            text,
+        }
+    }
+
+    /// Definitions that cannot be read.
+    pub fn problems(&self) -> Result<Vec<Problem>> {
+        Ok(self.known()?.problems.clone())
     }
 
     fn domain(&self, uuid: [u8; 16], name: Arc<str>, definition: Arc<str>) -> Domain {
@@ -85,16 +149,17 @@ impl Driver {
     }
 
     /// All domains, ordered by name.
-    pub fn domains(&self) -> Vec<Arc<Domain>> {
-        let mut domains: Vec<_> = self.domains.read().values().cloned().collect();
+    pub fn domains(&self) -> Result<Vec<Arc<Domain>>> {
+        let mut domains: Vec<_> = self.known()?.domains.values().cloned().collect();
         domains.sort_by(|a, b| a.name().cmp(b.name()));
-        domains
+        Ok(domains)
     }
 
     /// The domain of that name.
     pub fn domain_by_name(&self, name: &str) -> Result<Arc<Domain>> {
-        let domains = self.domains.read();
-        let found = domains
+        let known = self.known()?;
+        let found = known
+            .domains
             .values()
             .find(|domain| domain.name().as_ref() == name);
         found.cloned().ok_or_else(|| Error::NoDomainWithName {
@@ -104,7 +169,7 @@ impl Driver {
 
     /// The domain of that UUID.
     pub fn domain_by_uuid(&self, id: &[u8; 16]) -> Result<Arc<Domain>> {
-        let domain = self.domains.read().get(id).cloned();
+        let domain = self.known()?.domains.get(id).cloned();
         domain.ok_or_else(|| Error::NoDomainWithUuid {
             uuid: uuid::format(id),
         })
@@ -118,6 +183,7 @@ impl Driver {
             reason,
         })?;
         let _defining = self.defining.lock();
+        let _definitions = self.store.lock_definitions()?;
         // libvirt: a definition without a UUID is a new domain, also under a name in use.
         let id = facts.uuid.map_or_else(uuid::random, Ok)?;
         let known = self.check_identity(&facts.name, &id)?;
@@ -128,13 +194,16 @@ impl Driver {
         }
         let domain = Arc::new(self.domain(id, facts.name.into(), Arc::clone(&definition)));
         domain.set_definition(definition)?;
-        self.domains.write().insert(id, Arc::clone(&domain));
+        self.known.write().domains.insert(id, Arc::clone(&domain));
         Ok(domain)
     }
 
     /// The domain that a definition replaces. A name and a UUID belong together; libvirt looks
     /// for the UUID first.
     fn check_identity(&self, name: &str, id: &[u8; 16]) -> Result<Option<Arc<Domain>>> {
+        if let Some(problem) = self.problems()?.iter().find(|problem| problem.name == name) {
+            return Err(problem.refusal());
+        }
         if let Ok(domain) = self.domain_by_uuid(id) {
             if domain.name().as_ref() == name {
                 return Ok(Some(domain));
@@ -156,7 +225,9 @@ impl Driver {
     /// Removes a domain's definition and, if asked to, the metadata of its snapshots.
     pub fn undefine(&self, domain: &Domain, snapshots: Undefine) -> Result<()> {
         let _defining = self.defining.lock();
+        let _definitions = self.store.lock_definitions()?;
         let writing = domain.write()?;
+        writing.check_whole()?;
         let count = domain.tree()?.len();
         if count > 0 && snapshots == Undefine::RefuseSnapshots {
             return Err(Error::DomainHasSnapshots { count });
@@ -172,7 +243,16 @@ impl Driver {
             ..Change::default()
         };
         writing.commit_change(&plan, &change)?;
-        self.domains.write().remove(domain.uuid());
+        self.known.write().domains.remove(domain.uuid());
         Ok(())
     }
+}
+
+/// The UUID that a definition gives its domain, if the domain is the one of its file.
+fn identity(name: &str, definition: &str) -> std::result::Result<[u8; 16], String> {
+    let facts = xml::domain_facts(definition).map_err(|error| error.to_string())?;
+    if facts.name != name {
+        return Err(format!("it defines a domain named '{}'", facts.name));
+    }
+    facts.uuid.ok_or_else(|| "it has no uuid".to_owned())
 }

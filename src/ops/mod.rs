@@ -14,7 +14,9 @@ mod flags;
 mod intent;
 mod load;
 mod point;
+mod problem;
 mod redefine;
+mod repair;
 mod revert;
 mod uri;
 
@@ -22,4 +24,6 @@ pub use connection::{Access, Connection};
 pub use domain::Domain;
 pub use driver::Undefine;
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
+pub use problem::{Log, Problem, ProblemKind, set_log};
+pub use repair::Repairs;
 pub use uri::RedefineCurrent;

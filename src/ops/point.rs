@@ -1,5 +1,7 @@
 //! What the Data room needs to know of a snapshot.
 
+use std::os::fd::BorrowedFd;
+
 use crate::data::{Image, Point};
 use crate::error::{Error, Result};
 use crate::snapshot::{DiskMode, Snapshot};
@@ -23,8 +25,10 @@ impl OwnedPoint {
         })
     }
 
-    pub fn borrow(&self) -> Point<'_> {
+    /// With the lock that programs inherit which work on it.
+    pub fn borrow<'a>(&'a self, lock: Option<BorrowedFd<'a>>) -> Point<'a> {
         Point {
+            lock,
             name: &self.name,
             document: &self.document,
             images: &self.images,

@@ -23,6 +23,10 @@ impl Domain {
         check_snapshot_name(&snapshot.name)?;
         check_state(snapshot.state)?;
         let writing = self.write()?;
+        writing.check_name(&snapshot.name)?;
+        if let Some(parent) = &snapshot.parent {
+            writing.check_name(parent)?;
+        }
         let plan = {
             let tree = self.tree()?;
             tree.check_parent(&snapshot)?;

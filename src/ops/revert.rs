@@ -13,6 +13,7 @@ impl Domain {
     pub fn revert(&self, name: &str, flags: RevertFlags) -> Result<()> {
         flags.check_driver()?;
         let writing = self.write()?;
+        writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
         let definition = self.restored_definition(&snapshot)?;
         check_state(&snapshot, flags)?;
@@ -23,7 +24,7 @@ impl Domain {
             flags: flags.bits(),
             definition: definition.clone(),
         })?;
-        if let Err(cause) = self.data.revert(&point.borrow(), flags.bits()) {
+        if let Err(cause) = self.data.revert(&writing.point(&point), flags.bits()) {
             // All or nothing: the images are as before.
             return writing.withdraw().and(Err(cause));
         }

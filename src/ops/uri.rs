@@ -49,8 +49,7 @@ pub(super) fn parse(uri: &str) -> Result<Uri> {
         })?;
     let rest = rest.strip_prefix("//").ok_or_else(|| refuse(NOT_LOCAL))?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // The root of the file system is nobody's state directory.
-    if !path.starts_with('/') || path.trim_end_matches('/').is_empty() {
+    if !path.starts_with('/') {
         return Err(refuse(NOT_LOCAL));
     }
     let path = decoded(path).ok_or_else(|| refuse("bad percent-encoding in URI"))?;
@@ -120,8 +119,8 @@ mod tests {
             "virsnap://host/s",
             "virsnap:///s?x=1",
             "virsnap:///s?redefine_current=maybe",
-            "virsnap:///",
             "virsnap:////",
+            "virsnap:///%2F",
             "virsnap:///s%2",
             "virsnap:///s%+1",
             "virsnap:///s%00",

@@ -91,6 +91,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 self.set_gone(domain, true);
             }
         }
+        self.tell(domain, change.definition != DefinitionChange::Keep);
         Ok(())
     }
 

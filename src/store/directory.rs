@@ -1,5 +1,6 @@
 //! The state directory, in the layout of libvirt's QEMU driver.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::os::fd::OwnedFd;
@@ -10,9 +11,12 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 
 use super::fs::Machine;
-use super::rooms::{Rooms, check_domain};
+use super::rooms::{Rooms, check_domain, document_file};
 use super::{Change, Listing, Lock, Store};
 use crate::error::{Error, Result};
+
+/// The lock of those who define and undefine. No domain's name begins with a dot.
+const DEFINITIONS: &str = ".definitions";
 
 /// A state directory.
 ///
@@ -43,7 +47,7 @@ impl Directory {
             answer => answer.map_err(|errno| Error::io("open directory", root, errno))?,
         };
         check_access(root, &dir)?;
-        let rooms = Rooms::open(Machine, &dir, root)?;
+        let rooms = Rooms::open(Machine, dir, root)?;
         Ok(Directory {
             path: root.to_owned(),
             rooms: Arc::new(rooms),
@@ -70,6 +74,33 @@ impl Store for Directory {
     fn lock(&self, domain: &str) -> Result<Box<dyn Lock>> {
         check_domain(domain)?;
         Ok(Box::new(self.rooms.wait_lock(domain)?))
+    }
+    fn document_path(&self, domain: &str, name: &str) -> PathBuf {
+        let folder = self.rooms.snapshot.path.join(domain);
+        folder.join(document_file(name))
+    }
+    fn definition_path(&self, domain: &str) -> PathBuf {
+        self.rooms.domain.path.join(document_file(domain))
+    }
+    fn journal_path(&self, domain: &str) -> PathBuf {
+        self.rooms.journal.path.join(domain)
+    }
+    fn set_aside(&self, domain: &str, file: &OsStr) -> Result<()> {
+        self.rooms.set_aside(domain, file)
+    }
+    fn lock_definitions(&self) -> Result<Box<dyn Lock>> {
+        Ok(Box::new(self.rooms.wait_lock(DEFINITIONS)?))
+    }
+    fn try_lock(&self, domain: &str) -> Result<Option<Box<dyn Lock>>> {
+        check_domain(domain)?;
+        let held = self.rooms.try_lock(domain)?;
+        Ok(held.map(|held| Box::new(held) as Box<dyn Lock>))
+    }
+    fn generation(&self, domain: &str) -> Option<u64> {
+        self.rooms.generation(domain)
+    }
+    fn definitions_generation(&self) -> Option<u64> {
+        self.rooms.definitions_generation()
     }
     fn pending(&self, domain: &str) -> Result<Option<String>> {
         self.rooms.pending(domain)

@@ -3,11 +3,16 @@
 //! Whatever is fsynced survives a power cut: of a file its bytes, of a directory its names. Nothing
 //! here follows a symbolic link, blocks on a FIFO, depends on the umask or leaks a descriptor.
 
-use std::os::fd::OwnedFd;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{
+    AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags,
+};
 use rustix::io::{Errno, retry_on_intr};
+
+use crate::sys::Words;
 
 /// What a system call answers.
 pub(super) type Answer<T> = Result<T, Errno>;
@@ -62,6 +67,8 @@ pub(super) trait FileSystem: Send + Sync {
     type File;
     /// Excludes others until dropped.
     type Locked: Send;
+    /// A file of words that all processes see.
+    type Words: Send + Sync;
 
     /// Opens a directory.
     fn open_dir(&self, parent: &Self::Dir, name: &str) -> Answer<Self::Dir>;
@@ -91,11 +98,25 @@ pub(super) trait FileSystem: Send + Sync {
     fn link(&self, from: &Self::Dir, name: &str, to: &Self::Dir, new: &str) -> Answer<()>;
     /// Moves a file to another name, over what stands there.
     fn rename(&self, from: &Self::Dir, name: &str, to: &Self::Dir, new: &str) -> Answer<()>;
+    /// Moves whatever stands under a name to another that is free, whatever bytes it has.
+    fn move_new(&self, from: &Self::Dir, name: &OsStr, to: &Self::Dir, new: &OsStr) -> Answer<()>;
     /// Removes a name of a file.
     fn unlink(&self, dir: &Self::Dir, name: &str) -> Answer<()>;
     /// Locks a file, making it if it is missing; `None` while somebody else holds it. `owner` is
     /// written into it.
     fn try_lock(&self, dir: &Self::Dir, name: &str, owner: &str) -> Answer<Option<Self::Locked>>;
+    /// Whether the file had an owner when it was locked: one that did not disown it.
+    fn had_owner(&self, locked: &Self::Locked) -> bool;
+    /// Takes the owner out of a lock file that is held.
+    fn disown(&self, locked: &Self::Locked);
+    /// What a child inherits so that the lock is held as long as it lives.
+    fn descriptor<'a>(&self, locked: &'a Self::Locked) -> Option<BorrowedFd<'a>>;
+    /// Opens a file of words, making it or making it longer.
+    fn open_words(&self, dir: &Self::Dir, name: &str, count: usize) -> Answer<Self::Words>;
+    /// A word, as it is now.
+    fn word(&self, words: &Self::Words, index: usize) -> u64;
+    /// Gives a word a value that it never had.
+    fn renew_word(&self, words: &Self::Words, index: usize) -> Answer<()>;
     /// Lets time pass.
     fn pause(&self, time: Duration);
 }
@@ -113,6 +134,7 @@ impl FileSystem for Machine {
     type Dir = OwnedFd;
     type File = OwnedFd;
     type Locked = FileLock;
+    type Words = WordFile;
 
     fn open_dir(&self, parent: &OwnedFd, name: &str) -> Answer<OwnedFd> {
         let flags = OPEN | OFlags::RDONLY | OFlags::DIRECTORY;
@@ -242,6 +264,10 @@ impl FileSystem for Machine {
         rustix::fs::renameat(from, name, to, new)
     }
 
+    fn move_new(&self, from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> Answer<()> {
+        rustix::fs::renameat_with(from, name, to, new, RenameFlags::NOREPLACE)
+    }
+
     fn unlink(&self, dir: &OwnedFd, name: &str) -> Answer<()> {
         rustix::fs::unlinkat(dir, name, AtFlags::empty())
     }
@@ -256,15 +282,61 @@ impl FileSystem for Machine {
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(errno) => return Err(errno),
             }
-            let lock = FileLock(file);
-            let stat = rustix::fs::fstat(&lock.0)?;
+            let mut lock = FileLock {
+                file,
+                had_owner: false,
+            };
+            let stat = rustix::fs::fstat(&lock.file)?;
             if stat.st_nlink == 0 {
                 // Removed together with its domain while we waited.
                 continue;
             }
-            // Only a message depends on it, and a full disk must not keep anybody from deleting.
-            let _ = rustix::io::pwrite(&lock.0, format!("{owner:<20}\n").as_bytes(), 0);
+            let mut before = [b' '; OWNER_BYTES];
+            // What cannot be read may be an owner.
+            lock.had_owner = rustix::io::pread(&lock.file, &mut before, 0).is_err()
+                || !before.trim_ascii().is_empty();
+            // A full disk must not keep anybody from deleting.
+            write_owner(&lock, owner);
             return Ok(Some(lock));
+        }
+    }
+
+    fn had_owner(&self, locked: &FileLock) -> bool {
+        locked.had_owner
+    }
+
+    fn disown(&self, locked: &FileLock) {
+        write_owner(locked, "");
+    }
+
+    fn descriptor<'a>(&self, locked: &'a FileLock) -> Option<BorrowedFd<'a>> {
+        Some(locked.file.as_fd())
+    }
+
+    fn open_words(&self, dir: &OwnedFd, name: &str, count: usize) -> Answer<WordFile> {
+        let file = open_lock(dir, name)?;
+        let bytes = (count * size_of::<u64>()) as u64;
+        if u64::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0) < bytes {
+            // Two processes that do so at once do the same: nothing that is there is touched.
+            rustix::fs::ftruncate(&file, bytes)?;
+            // So that a full disk does not keep a word from being written later.
+            let _ = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes);
+        }
+        let words = Words::map(&file, count)?;
+        Ok(WordFile { file, words })
+    }
+
+    fn word(&self, words: &WordFile, index: usize) -> u64 {
+        words.words.get(index)
+    }
+
+    fn renew_word(&self, words: &WordFile, index: usize) -> Answer<()> {
+        let mut value = [0; size_of::<u64>()];
+        rustix::rand::getrandom(&mut value, rustix::rand::GetRandomFlags::empty())?;
+        let place = (index * value.len()) as u64;
+        match retry_on_intr(|| rustix::io::pwrite(&words.file, &value, place))? {
+            8 => Ok(()),
+            _ => Err(Errno::IO),
         }
     }
 
@@ -289,14 +361,31 @@ fn open_lock(dir: &OwnedFd, name: &str) -> Answer<OwnedFd> {
     Ok(file)
 }
 
+/// Bytes at the beginning of a lock file that hold its owner, padded with blanks.
+const OWNER_BYTES: usize = 20;
+
+fn write_owner(lock: &FileLock, owner: &str) {
+    let _ = rustix::io::pwrite(&lock.file, format!("{owner:<OWNER_BYTES$}\n").as_bytes(), 0);
+}
+
+/// A file of words, mapped to be read and open to be written.
+#[derive(Debug)]
+pub(super) struct WordFile {
+    file: OwnedFd,
+    words: Words,
+}
+
 /// A `flock` that ends with this value or its process.
 #[derive(Debug)]
-pub(super) struct FileLock(OwnedFd);
+pub(super) struct FileLock {
+    file: OwnedFd,
+    had_owner: bool,
+}
 
 impl Drop for FileLock {
     fn drop(&mut self) {
         // Closing is not enough: a child forked meanwhile by another thread has the descriptor too.
-        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 

@@ -163,16 +163,17 @@ fn file(kind: &str, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// FNV-1a, 64 bits: against torn and lost writes, not against an enemy, who could not write here.
+/// Against torn and lost writes, not against an enemy, who could not write here.
 fn checksum(kind: &str, body: &[u8]) -> String {
-    let start = 0xcbf2_9ce4_8422_2325;
-    let sum = kind
-        .bytes()
-        .chain(body.iter().copied())
-        .fold(start, |sum: u64, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+    let sum = fnv(kind.bytes().chain(body.iter().copied()));
     format!("{sum:016x}")
+}
+
+/// FNV-1a, 64 bits.
+pub(super) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 fn split_at_byte(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {

@@ -5,7 +5,9 @@
 //! they read, and read again.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ use crate::limits;
 /// stray file, so those are kept apart.
 #[derive(Default)]
 struct Found {
+    /// The directory.
+    path: PathBuf,
     documents: BTreeMap<String, Result<String>>,
     strays: Vec<Damage>,
 }
@@ -149,7 +153,10 @@ impl<F: FileSystem + 'static> Rooms<F> {
     }
 
     fn read_room(&self, room: &Room<F::Dir>, name_limit: usize) -> Result<Found> {
-        let mut found = Found::default();
+        let mut found = Found {
+            path: room.path.clone(),
+            ..Found::default()
+        };
         let entries = self
             .fs
             .entries(&room.dir)
@@ -202,7 +209,10 @@ impl Found {
         for (name, document) in self.documents {
             match document {
                 Ok(text) => listing.documents.push((name, text)),
-                Err(cause) => listing.damaged.push(Damage { name, cause }),
+                Err(cause) => {
+                    let file = self.path.join(document_file(&name));
+                    listing.damaged.push(Damage { name, file, cause });
+                }
             }
         }
         listing
@@ -218,6 +228,7 @@ fn document_name(entry: &Entry, limit: usize, room: &Path) -> std::result::Resul
     let stray = |name: &str, reason: &str| {
         Err(Damage {
             name: name.to_owned(),
+            file: room.join(OsStr::from_bytes(&entry.name)),
             cause: damage(&room.join(&file), reason),
         })
     };

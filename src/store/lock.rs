@@ -3,6 +3,7 @@
 //! A `flock` on `lock/DOMAIN` excludes other processes and other threads alike, and ends with its
 //! process. A thread that has it may call anything of the store.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(super) struct Holder {
     thread: Pid,
     /// The domain went while it was held: its lock file goes too.
     domain_gone: bool,
+    /// Not every process could be told of a change: the next owner does it.
+    pub owes_word: bool,
 }
 
 impl<F: FileSystem + 'static> Rooms<F> {
@@ -77,26 +80,41 @@ impl<F: FileSystem + 'static> Rooms<F> {
             .fs
             .try_lock(&self.lock.dir, domain, &owner)
             .map_err(self.lock.failed("lock", domain))?;
-        Ok(locked.map(|locked| {
-            let thread = rustix::thread::gettid();
-            let holder = Holder {
-                thread,
-                domain_gone: false,
-            };
-            self.held.lock().insert(domain.to_owned(), holder);
-            Held {
-                rooms: Arc::clone(self),
-                domain: domain.to_owned(),
-                locked: Some(locked),
-            }
+        let Some(locked) = locked else {
+            return Ok(None);
+        };
+        let holder = Holder {
+            thread: rustix::thread::gettid(),
+            domain_gone: false,
+            owes_word: false,
+        };
+        self.held.lock().insert(domain.to_owned(), holder);
+        if self.fs.had_owner(&locked) {
+            // It died between a commit and telling the others, perhaps.
+            self.tell(domain, true);
+        }
+        Ok(Some(Held {
+            rooms: Arc::clone(self),
+            domain: domain.to_owned(),
+            locked: Some(locked),
         }))
+    }
+
+    /// Whether the last owner of a domain's lock died with it, or lives: nobody can say without
+    /// trying to take it.
+    pub(super) fn has_owner(&self, domain: &str) -> bool {
+        matches!(
+            self.fs.read(&self.lock.dir, domain, 64),
+            Ok(Content::Bytes(bytes)) if !bytes.trim_ascii().is_empty()
+        )
     }
 
     fn holder(&self, domain: &str) -> String {
         match self.fs.read(&self.lock.dir, domain, 64) {
-            Ok(Content::Bytes(bytes)) => {
-                format!("process {}", String::from_utf8_lossy(&bytes).trim())
-            }
+            Ok(Content::Bytes(bytes)) => match String::from_utf8_lossy(&bytes).trim() {
+                "" => "an unknown process".to_owned(),
+                owner => format!("process {owner}"),
+            },
             _ => "an unknown process".to_owned(),
         }
     }
@@ -109,15 +127,25 @@ pub(super) struct Held<F: FileSystem> {
     locked: Option<F::Locked>,
 }
 
-impl<F: FileSystem> Lock for Held<F> {}
+impl<F: FileSystem> Lock for Held<F> {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.rooms.fs.descriptor(self.locked.as_ref()?)
+    }
+}
 
 impl<F: FileSystem> Drop for Held<F> {
     fn drop(&mut self) {
         let holder = self.rooms.held.lock().remove(&self.domain);
+        let Some(locked) = self.locked.take() else {
+            return;
+        };
+        if !holder.as_ref().is_some_and(|holder| holder.owes_word) {
+            self.rooms.fs.disown(&locked);
+        }
         if holder.is_some_and(|holder| holder.domain_gone) {
             // Before it is released, so that nobody can have locked a file that goes.
             let _ = self.rooms.fs.unlink(&self.rooms.lock.dir, &self.domain);
         }
-        drop(self.locked.take());
+        drop(locked);
     }
 }

@@ -2,8 +2,14 @@
 //!
 //! The store deals in texts under names and knows nothing of what they mean.
 
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
 use crate::error::{Error, Result};
 
+mod aside;
+mod changes;
 mod commit;
 mod directory;
 mod fs;
@@ -31,10 +37,36 @@ pub trait Store: Send + Sync {
     /// for a writer that is busy with the guest's data.
     fn snapshots(&self, domain: &str) -> Result<Listing>;
 
+    /// Where a snapshot's document is or would be, for messages.
+    fn document_path(&self, domain: &str, name: &str) -> PathBuf;
+
+    /// Where a domain's definition is or would be, for messages.
+    fn definition_path(&self, domain: &str) -> PathBuf;
+
+    /// Where a domain's journal is or would be, for messages.
+    fn journal_path(&self, domain: &str) -> PathBuf;
+
+    /// Moves a file of the domain's snapshots out of the way, durably, to where nothing reads it. For its
+    /// writer.
+    fn set_aside(&self, domain: &str, file: &OsStr) -> Result<()>;
+
+    /// Excludes others who define or undefine domains, until dropped. Taken before a domain's lock.
+    fn lock_definitions(&self) -> Result<Box<dyn Lock>>;
+
     /// Excludes other writers of the domain, in this process and in others, until dropped.
     /// Waits a bounded time; the error names the holder. While it is held, the thread that took it
     /// makes the changes and drops it: the store knows the holder by its thread.
     fn lock(&self, domain: &str) -> Result<Box<dyn Lock>>;
+
+    /// As [`Store::lock`], without waiting: `None` while somebody has it.
+    fn try_lock(&self, domain: &str) -> Result<Option<Box<dyn Lock>>>;
+
+    /// A number that is another after each change of the domain's snapshots, whichever process made
+    /// it. Cheap: a few nanoseconds. `None` if it cannot be known, so that anything may have changed.
+    fn generation(&self, domain: &str) -> Option<u64>;
+
+    /// As [`Store::generation`], for the domains that there are and their definitions.
+    fn definitions_generation(&self) -> Option<u64>;
 
     /// The intent that was recorded and neither committed nor withdrawn: guest data may be half-changed.
     /// Without the lock it may be that of a writer at work.
@@ -52,7 +84,13 @@ pub trait Store: Send + Sync {
 }
 
 /// Held by the one writer of a domain.
-pub trait Lock: Send {}
+pub trait Lock: Send {
+    /// What a program inherits that works on guest data for this writer: while it has that open
+    /// the domain stays locked, also if the writer is killed.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
 
 /// What a store answers when asked for many documents.
 #[derive(Debug, Default)]
@@ -68,6 +106,8 @@ pub struct Listing {
 pub struct Damage {
     /// The name that the document would have.
     pub name: String,
+    /// The file.
+    pub file: PathBuf,
     /// Why it cannot be read.
     pub cause: Error,
 }

@@ -48,7 +48,9 @@ impl<F: FileSystem> Rooms<F> {
             Journal::Intent(text) => Ok(Some(text)),
             Journal::Commit(steps) => {
                 self.prove_journal()?;
-                self.carry_out(domain, &steps).map(|()| None)
+                self.carry_out(domain, &steps)?;
+                self.tell(domain, true);
+                Ok(None)
             }
             Journal::Garbled | Journal::Foreign => self.clear_journal(domain).map(|()| None),
         }
@@ -153,7 +155,8 @@ impl<F: FileSystem + 'static> Rooms<F> {
                     self.read_journal(domain)?,
                     Journal::Commit(_) | Journal::Garbled
                 );
-                let is_needed = is_cut_off || leftovers.contains_key(domain);
+                let is_needed =
+                    is_cut_off || leftovers.contains_key(domain) || self.has_owner(domain);
                 is_needed.then(|| domain.to_owned()).into_iter().collect()
             }
             None => {

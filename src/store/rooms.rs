@@ -5,13 +5,15 @@
 //! | `snapshot/DOMAIN/` | `NAME.xml` each snapshot, and nothing else, as libvirt reads every entry |
 //! | `domain/` | `DOMAIN.xml` each definition |
 //! | `journal/` | `DOMAIN` the journal of a domain that has one |
+//! | `damaged/DOMAIN/` | what a repair has moved out of the way |
 //! | `stage/` | `DOMAIN.…` files on their way in or out; `.reserve.N` for journals on a full disk |
-//! | `lock/` | `DOMAIN` held by its writer, with the process in it |
+//! | `lock/` | `DOMAIN` held by its writer, with the process in it; `.changes` tells what has changed |
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
@@ -47,6 +49,8 @@ impl<D> Room<D> {
 pub(super) struct Rooms<F: FileSystem> {
     /// The file system it is on.
     pub fs: F,
+    /// The directory itself.
+    pub root: Room<F::Dir>,
     /// `snapshot/`
     pub snapshot: Room<F::Dir>,
     /// `domain/`
@@ -62,6 +66,8 @@ pub(super) struct Rooms<F: FileSystem> {
     /// A journal was removed and the removal could not be made durable: a power cut may bring it
     /// back, so nothing may be changed until that has succeeded.
     pub journal_unsynced: AtomicBool,
+    /// Who has changed what; opened by the first who asks.
+    pub words: OnceCell<F::Words>,
 }
 
 /// The files that keep space for journals. Two: an intent, and the commit that replaces it.
@@ -111,15 +117,15 @@ pub(super) fn check_domain(domain: &str) -> Result<()> {
 
 impl<F: FileSystem> Rooms<F> {
     /// Opens the rooms of a state directory, making those that are missing.
-    pub(super) fn open(fs: F, root: &F::Dir, path: &Path) -> Result<Rooms<F>> {
+    pub(super) fn open(fs: F, root: F::Dir, path: &Path) -> Result<Rooms<F>> {
         let mut made = false;
         let mut open = |name: &str| -> Result<Room<F::Dir>> {
             let room = path.join(name);
-            let dir = match if_there(fs.open_dir(root, name)) {
+            let dir = match if_there(fs.open_dir(&root, name)) {
                 Ok(Some(dir)) => Ok(dir),
                 Ok(None) => {
                     made = true;
-                    make_dir(&fs, root, name)
+                    make_dir(&fs, &root, name)
                 }
                 Err(errno) => Err(errno),
             };
@@ -129,13 +135,17 @@ impl<F: FileSystem> Rooms<F> {
         let (snapshot, domain) = (open("snapshot")?, open("domain")?);
         let (journal, stage, lock) = (open("journal")?, open("stage")?, open("lock")?);
         if made {
-            fs.sync_dir(root)
+            fs.sync_dir(&root)
                 .map_err(|errno| Error::io("sync directory", path, errno))?;
         }
         let held = Mutex::default();
         let journal_unsynced = AtomicBool::new(false);
         let rooms = Rooms {
             fs,
+            root: Room {
+                dir: root,
+                path: path.to_owned(),
+            },
             snapshot,
             domain,
             journal,
@@ -143,6 +153,7 @@ impl<F: FileSystem> Rooms<F> {
             lock,
             held,
             journal_unsynced,
+            words: OnceCell::new(),
         };
         rooms.fill_reserves();
         Ok(rooms)
@@ -218,7 +229,7 @@ impl<F: FileSystem> Rooms<F> {
 }
 
 /// Makes and opens a directory; another process may have made it meanwhile.
-fn make_dir<F: FileSystem>(fs: &F, parent: &F::Dir, name: &str) -> Answer<F::Dir> {
+pub(super) fn make_dir<F: FileSystem>(fs: &F, parent: &F::Dir, name: &str) -> Answer<F::Dir> {
     match fs.make_dir(parent, name) {
         Ok(()) | Err(Errno::EXIST) => fs.open_dir(parent, name),
         Err(errno) => Err(errno),

@@ -5,6 +5,8 @@
 //! it may leave both names, but never neither.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +51,9 @@ pub(super) struct World {
     durable: BTreeMap<Place, usize>,
     pending: Vec<Rename>,
     locked: BTreeSet<String>,
+    /// Lock files with an owner in them.
+    owned: BTreeSet<String>,
+    words: BTreeMap<usize, u64>,
     calls: usize,
     changes: i128,
     fault: Option<Fault>,
@@ -65,6 +70,8 @@ impl World {
             durable: BTreeMap::new(),
             pending: Vec::new(),
             locked: BTreeSet::new(),
+            owned: BTreeSet::new(),
+            words: BTreeMap::new(),
             calls: 0,
             changes: 0,
             fault: None,
@@ -299,11 +306,15 @@ impl Simulated {
 }
 
 /// A lock in the world.
-pub(super) struct SimulatedLock(Arc<Mutex<World>>, String);
+pub(super) struct SimulatedLock {
+    world: Arc<Mutex<World>>,
+    name: String,
+    had_owner: bool,
+}
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
-        self.0.lock().locked.remove(&self.1);
+        self.world.lock().locked.remove(&self.name);
     }
 }
 
@@ -311,6 +322,7 @@ impl FileSystem for Simulated {
     type Dir = usize;
     type File = usize;
     type Locked = SimulatedLock;
+    type Words = ();
 
     fn open_dir(&self, parent: &usize, name: &str) -> Answer<usize> {
         let mut world = self.0.lock();
@@ -466,6 +478,17 @@ impl FileSystem for Simulated {
         Ok(())
     }
 
+    fn move_new(&self, from: &usize, name: &OsStr, to: &usize, new: &OsStr) -> Answer<()> {
+        let names = (name.to_str(), new.to_str());
+        let (Some(name), Some(new)) = names else {
+            return Err(Errno::ILSEQ);
+        };
+        if self.0.lock().find(*to, new).is_ok() {
+            return Err(Errno::EXIST);
+        }
+        self.rename(from, name, to, new)
+    }
+
     fn unlink(&self, dir: &usize, name: &str) -> Answer<()> {
         let mut world = self.0.lock();
         world.step()?;
@@ -477,8 +500,45 @@ impl FileSystem for Simulated {
     fn try_lock(&self, _dir: &usize, name: &str, _owner: &str) -> Answer<Option<SimulatedLock>> {
         let mut world = self.0.lock();
         world.step()?;
-        let is_free = world.locked.insert(name.to_owned());
-        Ok(is_free.then(|| SimulatedLock(Arc::clone(&self.0), name.to_owned())))
+        if !world.locked.insert(name.to_owned()) {
+            return Ok(None);
+        }
+        let had_owner = !world.owned.insert(name.to_owned());
+        Ok(Some(SimulatedLock {
+            world: Arc::clone(&self.0),
+            name: name.to_owned(),
+            had_owner,
+        }))
+    }
+
+    fn had_owner(&self, locked: &SimulatedLock) -> bool {
+        locked.had_owner
+    }
+
+    fn disown(&self, locked: &SimulatedLock) {
+        let mut world = self.0.lock();
+        if world.step().is_ok() {
+            world.owned.remove(&locked.name);
+        }
+    }
+
+    fn descriptor<'a>(&self, _locked: &'a SimulatedLock) -> Option<BorrowedFd<'a>> {
+        None
+    }
+
+    fn open_words(&self, _dir: &usize, _name: &str, _count: usize) -> Answer<()> {
+        self.0.lock().step()
+    }
+
+    fn word(&self, (): &(), index: usize) -> u64 {
+        self.0.lock().words.get(&index).copied().unwrap_or(0)
+    }
+
+    fn renew_word(&self, (): &(), index: usize) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.step()?;
+        *world.words.entry(index).or_default() += 1;
+        Ok(())
     }
 
     fn pause(&self, _time: Duration) {}

@@ -110,6 +110,14 @@ impl Tree {
         self.names.get(parent).copied()
     }
 
+    /// Roots that name a parent, and that parent: it is missing, or descends from them.
+    pub fn orphans(&self) -> impl Iterator<Item = (&Arc<Snapshot>, &Arc<str>)> {
+        self.roots.iter().filter_map(|&id| {
+            let snapshot = &self.node(id).snapshot;
+            Some((snapshot, snapshot.parent.as_ref()?))
+        })
+    }
+
     /// How many snapshots there are.
     pub fn len(&self) -> usize {
         self.names.len()

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -84,15 +84,23 @@ pub(super) struct Running {
 }
 
 /// Starts a program by its argument vector.
+///
+/// `lock` becomes its standard input: a descriptor that it has as long as it lives, and that only it
+/// gets, whatever other threads start meanwhile.
 pub(super) fn start<'a>(
     program: &Path,
     arguments: impl IntoIterator<Item = &'a OsStr>,
+    lock: Option<BorrowedFd<'_>>,
 ) -> io::Result<Running> {
     let output = output_file()?;
+    let stdin = match lock {
+        Some(lock) => Stdio::from(lock.try_clone_to_owned()?),
+        None => Stdio::null(),
+    };
     let child = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
         .spawn()?;
@@ -189,9 +197,13 @@ mod tests {
     use super::*;
 
     fn shell(script: &str) -> Outcome {
-        start(Path::new("sh"), [OsStr::new("-c"), OsStr::new(script)])
-            .unwrap()
-            .finish()
+        start(
+            Path::new("sh"),
+            [OsStr::new("-c"), OsStr::new(script)],
+            None,
+        )
+        .unwrap()
+        .finish()
     }
 
     #[test]
@@ -227,7 +239,7 @@ mod tests {
 
     #[test]
     fn missing_program_is_not_found() {
-        let error = start(Path::new("virsnap-no-such-program"), []).unwrap_err();
+        let error = start(Path::new("virsnap-no-such-program"), [], None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

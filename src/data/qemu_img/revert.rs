@@ -12,7 +12,7 @@
 
 use super::step::Step;
 use super::target::{Target, only};
-use super::{QemuImg, check_holds_once, failure, failures, undo_notes};
+use super::{Work, check_holds_once, failure, failures, undo_notes};
 use crate::data::qcow2::Facts;
 use crate::error::Result;
 
@@ -34,7 +34,7 @@ enum Leftover {
     Stale,
 }
 
-impl QemuImg {
+impl Work<'_> {
     pub(super) fn revert_targets(&self, name: &str, targets: &[&Target<'_>]) -> Result<()> {
         let mut facts = Vec::with_capacity(targets.len());
         for target in targets {

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use super::Work;
 use super::program::{self, Ending, Outcome, Running};
 use super::target::{Target, only};
 use crate::data::qcow2::{Entry, Facts};
@@ -29,18 +30,18 @@ pub(super) enum Step<'a> {
 pub(super) type Attempt = Result<(), String>;
 
 /// Takes a step on each image, side by side; the answers are in the images' order.
-pub(super) fn take(program: &Path, step: Step<'_>, targets: &[&Target<'_>]) -> Vec<Attempt> {
+pub(super) fn take(work: &Work<'_>, step: Step<'_>, targets: &[&Target<'_>]) -> Vec<Attempt> {
     let mut attempts = Vec::with_capacity(targets.len());
     for group in targets.chunks(AT_ONCE) {
         let begun: Vec<_> = group
             .iter()
-            .map(|target| begin(program, step, target))
+            .map(|target| begin(work, step, target))
             .collect();
         attempts.extend(
             group
                 .iter()
                 .zip(begun)
-                .map(|(target, begun)| end(step, target, begun?)),
+                .map(|(target, begun)| end(work, step, target, begun?)),
         );
     }
     attempts
@@ -49,9 +50,9 @@ pub(super) fn take(program: &Path, step: Step<'_>, targets: &[&Target<'_>]) -> V
 /// A step that `qemu-img` is taking, with the image's facts before; or one that is done already.
 type Begun = Option<(Running, Facts)>;
 
-fn begin(program: &Path, step: Step<'_>, target: &Target<'_>) -> Result<Begun, String> {
+fn begin(work: &Work<'_>, step: Step<'_>, target: &Target<'_>) -> Result<Begun, String> {
     let before = target.facts().map_err(|error| error.to_string())?;
-    let Some((option, snapshot)) = step.arguments(program, &before)? else {
+    let Some((option, snapshot)) = step.arguments(work.program, &before)? else {
         return Ok(None);
     };
     let options = target.options();
@@ -59,16 +60,21 @@ fn begin(program: &Path, step: Step<'_>, target: &Target<'_>) -> Result<Begun, S
         .map(OsStr::new)
         .into_iter()
         .chain([snapshot.as_os_str(), options.as_os_str()]);
-    let running =
-        program::start(program, arguments).map_err(|error| cannot_run(program, &error))?;
+    let running = program::start(work.program, arguments, work.lock)
+        .map_err(|error| cannot_run(work.program, &error))?;
     Ok(Some((running, before)))
 }
 
-fn end(step: Step<'_>, target: &Target<'_>, begun: Begun) -> Attempt {
+fn end(work: &Work<'_>, step: Step<'_>, target: &Target<'_>, begun: Begun) -> Attempt {
     let Some((running, before)) = begun else {
         return Ok(());
     };
     let outcome = running.finish();
+    if outcome.ending != Ending::Success {
+        // Only space is at stake, and what failed may be what keeps this from working too.
+        let _ = target.restore_table(&before);
+        let _ = give_back(work, target);
+    }
     let after = target.facts().map_err(|error| error.to_string())?;
     let proof = step.prove(target, &before, &after);
     match (outcome.ending, proof) {
@@ -81,6 +87,23 @@ fn end(step: Step<'_>, target: &Target<'_>, begun: Begun) -> Attempt {
             sync(target)
         }
         (Ending::Status(_) | Ending::Signal(_), _) => Err(outcome.reason()),
+    }
+}
+
+/// Gives back clusters that a program which failed or was killed has taken and that nothing uses.
+/// `qemu-img check -r leaks` touches nothing else.
+pub(super) fn give_back(work: &Work<'_>, target: &Target<'_>) -> Attempt {
+    let options = target.options();
+    let arguments = ["check", "--image-opts", "-q", "-r", "leaks"]
+        .map(OsStr::new)
+        .into_iter()
+        .chain([options.as_os_str()]);
+    let outcome = program::start(work.program, arguments, work.lock)
+        .map_err(|error| cannot_run(work.program, &error))?
+        .finish();
+    match outcome.ending {
+        Ending::Success | Ending::Unknown => Ok(()),
+        Ending::Status(_) | Ending::Signal(_) => Err(outcome.reason()),
     }
 }
 
@@ -200,7 +223,7 @@ fn check_drop_by_name(program: &Path, facts: &Facts, name: &str) -> Attempt {
 
 /// The major version that the program reports.
 fn major_version(program: &Path) -> Result<u32, String> {
-    let outcome = program::start(program, [OsStr::new("--version")])
+    let outcome = program::start(program, [OsStr::new("--version")], None)
         .map_err(|error| cannot_run(program, &error))?
         .finish();
     outcome

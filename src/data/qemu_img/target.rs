@@ -85,6 +85,13 @@ impl<'a> Target<'a> {
             .map_err(|error| unusable(self.image, &error))
     }
 
+    /// Undoes what QEMU's own failure has done to the snapshot table.
+    pub fn restore_table(&self, before: &Facts) -> Result<bool> {
+        self.file
+            .restore_table(&self.image.path, before)
+            .map_err(|error| unusable(self.image, &error))
+    }
+
     /// Makes durable what `qemu-img` has written.
     pub fn sync(&self) -> std::io::Result<()> {
         self.file.sync()

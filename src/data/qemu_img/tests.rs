@@ -7,7 +7,6 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use super::revert::BEFORE;
 use super::*;
 
 const FORMER: u8 = 0x22;
@@ -105,7 +104,7 @@ fn any_name_is_captured_applied_and_dropped() {
     let images = std::slice::from_ref(&image);
     write(&image, 0x33);
     // Takes the ID 1, which a name below has too.
-    data().capture("other", images).unwrap();
+    data().work(None).capture("other", images).unwrap();
     let long = "é".repeat(123);
     for name in [
         "1",
@@ -120,16 +119,16 @@ fn any_name_is_captured_applied_and_dropped() {
         &long,
     ] {
         write(&image, CAPTURED);
-        data().capture(name, images).unwrap();
+        data().work(None).capture(name, images).unwrap();
         assert_eq!(names(&image), ["other", name]);
         assert_eq!(count(name, images).unwrap(), 1);
         write(&image, FORMER);
-        data().restore(name, images).unwrap();
+        data().work(None).restore(name, images).unwrap();
         assert_eq!(content(&image), CAPTURED, "{name}");
-        data().drop_data(name, images).unwrap();
+        data().work(None).drop_data(name, images).unwrap();
         assert_eq!(names(&image), ["other"]);
     }
-    data().restore("other", images).unwrap();
+    data().work(None).restore("other", images).unwrap();
     assert_eq!(content(&image), 0x33);
 }
 
@@ -151,9 +150,15 @@ fn any_path_is_only_a_path() {
     ] {
         let image = new_image(&odd, file);
         write(&image, CAPTURED);
-        data().capture("s", std::slice::from_ref(&image)).unwrap();
+        data()
+            .work(None)
+            .capture("s", std::slice::from_ref(&image))
+            .unwrap();
         write(&image, FORMER);
-        data().restore("s", std::slice::from_ref(&image)).unwrap();
+        data()
+            .work(None)
+            .restore("s", std::slice::from_ref(&image))
+            .unwrap();
         assert_eq!(content(&image), CAPTURED, "{file}");
     }
 }
@@ -163,7 +168,7 @@ fn names_that_qemu_would_change_are_refused() {
     let directory = TempDir::new().unwrap();
     let images = [new_image(directory.path(), "a.qcow2")];
     for name in ["", "a\0b", BEFORE, &"x".repeat(248)] {
-        let error = data().capture(name, &images).unwrap_err();
+        let error = data().work(None).capture(name, &images).unwrap_err();
         assert!(matches!(error, Error::SnapshotName { .. }), "{error}");
     }
     assert!(names(&images[0]).is_empty());
@@ -174,7 +179,7 @@ fn held_name_is_refused_before_any_image_is_touched() {
     let directory = TempDir::new().unwrap();
     let images = ["a", "b"].map(|file| new_image(directory.path(), file));
     qemu_img(&["snapshot", "-c", "s", images[1].path.to_str().unwrap()]);
-    let error = data().capture("s", &images).unwrap_err();
+    let error = data().work(None).capture("s", &images).unwrap_err();
     assert!(
         matches!(error, Error::ImageHoldsName { count: 1, .. }),
         "{error}"
@@ -188,12 +193,12 @@ fn lacking_image_is_found_before_any_image_is_touched() {
     let directory = TempDir::new().unwrap();
     let mut images = pair(directory.path());
     images.push(new_image(directory.path(), "c.qcow2"));
-    let error = data().restore("s", &images).unwrap_err();
+    let error = data().work(None).restore("s", &images).unwrap_err();
     assert!(matches!(&error, Error::ImageLacksSnapshot { disk, .. } if disk == "disk-c.qcow2"));
     assert_eq!(content(&images[0]), FORMER);
     assert_eq!(names(&images[0]), ["s"]);
-    data().drop_data("s", &images).unwrap();
-    data().drop_data("s", &images).unwrap();
+    data().work(None).drop_data("s", &images).unwrap();
+    data().work(None).drop_data("s", &images).unwrap();
     assert_eq!(count("s", &images).unwrap(), 0);
 }
 
@@ -204,7 +209,10 @@ fn name_held_twice_is_never_guessed() {
     for _ in 0..2 {
         qemu_img(&["snapshot", "-c", "s", images[0].path.to_str().unwrap()]);
     }
-    let attempts = [data().restore("s", &images), data().drop_data("s", &images)];
+    let attempts = [
+        data().work(None).restore("s", &images),
+        data().work(None).drop_data("s", &images),
+    ];
     for error in attempts.map(Result::unwrap_err) {
         assert!(
             error.to_string().contains("holds 2 snapshots of that name"),
@@ -228,7 +236,7 @@ fn unusable_images_are_refused_before_any_is_touched() {
                 path: bad.clone(),
             },
         ];
-        let error = data().capture("s", &images).unwrap_err();
+        let error = data().work(None).capture("s", &images).unwrap_err();
         assert!(
             matches!(&error, Error::ImageUnusable { disk, .. } if disk == "vdb"),
             "{error}"
@@ -262,13 +270,13 @@ fn image_of_several_disks_is_worked_on_once() {
         },
     ];
     write(&image, CAPTURED);
-    data().capture("s", &images).unwrap();
+    data().work(None).capture("s", &images).unwrap();
     assert_eq!(names(&image), ["s"]);
     assert_eq!(count("s", &images).unwrap(), 3);
     write(&image, FORMER);
-    data().restore("s", &images).unwrap();
+    data().work(None).restore("s", &images).unwrap();
     assert_eq!(content(&image), CAPTURED);
-    data().drop_data("s", &images).unwrap();
+    data().work(None).drop_data("s", &images).unwrap();
     assert!(names(&image).is_empty());
 }
 
@@ -284,7 +292,10 @@ fn image_that_a_guest_has_open_is_refused_unchanged() {
         .unwrap();
     let mut prompt = [0; 8];
     std::io::Read::read_exact(guest.stdout.as_mut().unwrap(), &mut prompt).unwrap();
-    let attempts = [data().capture("t", &images), data().restore("s", &images)];
+    let attempts = [
+        data().work(None).capture("t", &images),
+        data().work(None).restore("s", &images),
+    ];
     for error in attempts.map(Result::unwrap_err) {
         assert!(error.to_string().contains("lock"), "{error}");
         assert!(
@@ -308,7 +319,7 @@ fn resized_image_goes_back_to_the_captured_size() {
     let directory = TempDir::new().unwrap();
     let images = pair(directory.path());
     qemu_img(&["resize", "-q", images[0].path.to_str().unwrap(), "64M"]);
-    data().restore("s", &images).unwrap();
+    data().work(None).restore("s", &images).unwrap();
     let size = |image| Target::open(image).unwrap().facts().unwrap().virtual_size;
     assert_eq!((size(&images[0]), size(&images[1])), (8 << 20, 8 << 20));
     assert!(
@@ -324,9 +335,9 @@ fn missing_program_is_named() {
     let images = pair(directory.path());
     let data = QemuImg::new("virsnap-no-such-program");
     for error in [
-        data.capture("t", &images),
-        data.restore("s", &images),
-        data.drop_data("s", &images),
+        data.work(None).capture("t", &images),
+        data.work(None).restore("s", &images),
+        data.work(None).drop_data("s", &images),
     ]
     .map(Result::unwrap_err)
     {
@@ -430,7 +441,7 @@ fn tables(images: &[Image]) -> Vec<Vec<String>> {
 #[test]
 fn create_with_one_fault_is_done_or_not_done() {
     let trials = with_every_fault(None, |faulty, images, trial| {
-        let result = faulty.capture("t", images);
+        let result = faulty.work(None).capture("t", images);
         let expected = if result.is_ok() {
             vec!["s", "t"]
         } else {
@@ -452,19 +463,19 @@ fn create_with_one_fault_is_done_or_not_done() {
 #[test]
 fn create_cut_off_anywhere_is_undone() {
     with_every_fault(Some(CALLS), |faulty, images, trial| {
-        let _ = faulty.capture("t", images);
-        data().drop_data("t", images).unwrap();
-        data().drop_data("t", images).unwrap();
+        let _ = faulty.work(None).capture("t", images);
+        data().work(None).drop_data("t", images).unwrap();
+        data().work(None).drop_data("t", images).unwrap();
         assert_eq!(tables(images), [["s"], ["s"]], "{trial}");
         assert_eq!(contents(images), [FORMER, FORMER], "{trial}");
-        data().capture("t", images).unwrap();
+        data().work(None).capture("t", images).unwrap();
     });
 }
 
 #[test]
 fn revert_with_one_fault_is_done_or_not_done() {
     let trials = with_every_fault(None, |faulty, images, trial| {
-        let result = faulty.restore("s", images);
+        let result = faulty.work(None).restore("s", images);
         let expected = if result.is_ok() { CAPTURED } else { FORMER };
         assert_eq!(
             contents(images),
@@ -475,7 +486,7 @@ fn revert_with_one_fault_is_done_or_not_done() {
             assert!(matches!(error, Error::ImageOperation { undo, .. } if undo.is_empty()));
             assert_eq!(tables(images), [["s"], ["s"]], "{trial}");
         }
-        data().restore("s", images).unwrap();
+        data().work(None).restore("s", images).unwrap();
         assert_eq!(contents(images), [CAPTURED, CAPTURED], "{trial}");
         assert_eq!(tables(images), [["s"], ["s"]], "{trial}");
     });
@@ -486,8 +497,8 @@ fn revert_with_one_fault_is_done_or_not_done() {
 #[test]
 fn revert_cut_off_anywhere_is_finished_by_the_next() {
     with_every_fault(Some(CALLS), |faulty, images, trial| {
-        let _ = faulty.restore("s", images);
-        data().restore("s", images).unwrap();
+        let _ = faulty.work(None).restore("s", images);
+        data().work(None).restore("s", images).unwrap();
         assert_eq!(contents(images), [CAPTURED, CAPTURED], "{trial}");
         assert_eq!(tables(images), [["s"], ["s"]], "{trial}");
     });
@@ -496,7 +507,7 @@ fn revert_cut_off_anywhere_is_finished_by_the_next() {
 #[test]
 fn revert_cut_off_and_failing_again_goes_back_to_the_former_content() {
     with_every_fault(Some(CALLS), |faulty, images, trial| {
-        if faulty.restore("s", images).is_ok() {
+        if faulty.work(None).restore("s", images).is_ok() {
             return;
         }
         // Each of these fails at the second image's content only.
@@ -506,7 +517,9 @@ fn revert_cut_off_and_failing_again_goes_back_to_the_former_content() {
             "case \"$*\" in *-a\\ 1*b.qcow2) echo 'qemu-img: injected' >&2; exit 1;; esac",
         );
         let shown = contents(images);
-        let result = QemuImg::new(&blocked.program).restore("s", images);
+        let result = QemuImg::new(&blocked.program)
+            .work(None)
+            .restore("s", images);
         let expected = if result.is_ok() { CAPTURED } else { FORMER };
         assert_eq!(
             contents(images),
@@ -528,10 +541,11 @@ fn content_written_after_a_cut_off_revert_is_not_lost_to_it() {
     let fault = "case \"$*\" in *-a\\ 1*b.qcow2) exit 1;; esac";
     let blocked = Faulty::new(0, CALLS, fault);
     QemuImg::new(&blocked.program)
+        .work(None)
         .restore("s", &images)
         .unwrap_err();
     assert_eq!(contents(&images), [0x33, 0x33]);
-    data().restore("s", &images).unwrap();
+    data().work(None).restore("s", &images).unwrap();
     assert_eq!(contents(&images), [CAPTURED, CAPTURED]);
     assert_eq!(tables(&images), [["s"], ["s"]]);
 }
@@ -539,7 +553,7 @@ fn content_written_after_a_cut_off_revert_is_not_lost_to_it() {
 #[test]
 fn delete_with_one_fault_is_done_or_not_done() {
     let trials = with_every_fault(None, |faulty, images, trial| {
-        let result = faulty.drop_data("s", images);
+        let result = faulty.work(None).drop_data("s", images);
         let expected: &[&str] = if result.is_ok() { &[] } else { &["s"] };
         assert_eq!(tables(images), [expected, expected], "{trial}: {result:?}");
         assert_eq!(contents(images), [FORMER, FORMER], "{trial}");
@@ -550,7 +564,7 @@ fn delete_with_one_fault_is_done_or_not_done() {
 #[test]
 fn delete_cut_off_anywhere_is_finished() {
     with_every_fault(Some(CALLS), |faulty, images, trial| {
-        if let Err(error) = faulty.drop_data("s", images) {
+        if let Err(error) = faulty.work(None).drop_data("s", images) {
             let first_is_gone = names(&images[0]).is_empty();
             let text = error.to_string();
             assert_eq!(
@@ -559,8 +573,8 @@ fn delete_cut_off_anywhere_is_finished() {
                 "{text}"
             );
         }
-        data().drop_data("s", images).unwrap();
-        data().drop_data("s", images).unwrap();
+        data().work(None).drop_data("s", images).unwrap();
+        data().work(None).drop_data("s", images).unwrap();
         assert_eq!(count("s", images).unwrap(), 0, "{trial}");
         assert_eq!(contents(images), [FORMER, FORMER], "{trial}");
     });
@@ -571,16 +585,17 @@ fn old_program_never_drops_another_snapshot_by_its_id() {
     let directory = TempDir::new().unwrap();
     let images = [new_image(directory.path(), "a.qcow2")];
     for name in ["other", "1"] {
-        data().capture(name, &images).unwrap();
+        data().work(None).capture(name, &images).unwrap();
     }
     let version = "[ \"$1\" = --version ] && echo 'qemu-img version 3.1.0' && exit 0";
     let old = Faulty::new(0, CALLS, version);
     let error = QemuImg::new(&old.program)
+        .work(None)
         .drop_data("1", &images)
         .unwrap_err();
     assert!(error.to_string().contains("too old"), "{error}");
     assert_eq!(names(&images[0]), ["other", "1"]);
-    data().drop_data("1", &images).unwrap();
+    data().work(None).drop_data("1", &images).unwrap();
     assert_eq!(names(&images[0]), ["other"]);
 }
 
@@ -606,11 +621,13 @@ fn whole_life_in_odd_process() {
         });
     }
     for round in 0..20 {
-        data().capture("s", &images).unwrap();
-        data().restore("s", &images).unwrap();
-        data().drop_data("s", &images).unwrap();
-        data().restore("s", &images).unwrap_err();
-        let missing = QemuImg::new("virsnap-no-such-program").capture("s", &images);
+        data().work(None).capture("s", &images).unwrap();
+        data().work(None).restore("s", &images).unwrap();
+        data().work(None).drop_data("s", &images).unwrap();
+        data().work(None).restore("s", &images).unwrap_err();
+        let missing = QemuImg::new("virsnap-no-such-program")
+            .work(None)
+            .capture("s", &images);
         assert!(
             missing.unwrap_err().to_string().contains("cannot run"),
             "round {round}"

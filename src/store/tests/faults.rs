@@ -39,7 +39,7 @@ type Store = Arc<Rooms<Simulated>>;
 
 fn open(world: World) -> Result<(Store, Simulated)> {
     let simulated = Simulated::new(world);
-    let rooms = Rooms::open(simulated.clone(), &0, Path::new("/state"))?;
+    let rooms = Rooms::open(simulated.clone(), 0, Path::new("/state"))?;
     Ok((Arc::new(rooms), simulated))
 }
 
@@ -374,7 +374,7 @@ fn a_power_cut_during_recovery_is_recovered_from() {
             for again in 0.. {
                 let simulated = Simulated::new(cut.world.restarted());
                 simulated.0.lock().set_fault(Fault::From(again, Errno::IO));
-                let opened = Rooms::open(simulated.clone(), &0, Path::new("/state"));
+                let opened = Rooms::open(simulated.clone(), 0, Path::new("/state"));
                 let is_whole = opened.is_ok_and(|rooms| {
                     let store = Arc::new(rooms);
                     store.domains().is_ok() && store.snapshots(DOMAIN).is_ok()

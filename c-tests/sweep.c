@@ -1,0 +1,610 @@
+/* The operations of the crash sweep: tools/crash runs this program under tools/crashpoints.py.
+ *
+ *   sweep list              the names of the operations
+ *   sweep setup DIR NAME    makes the state before, below DIR
+ *   sweep op DIR NAME       the operation; 0 if it says that it is done, 1 if it says that it failed
+ *   sweep dump DIR          loads the state and prints it in crashpoints.py's DUMP FORMAT
+ *
+ * An operation added is a row in `operations`. */
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <virsnap.h>
+
+enum { PATH_SIZE = 4096, XML_SIZE = 16384, MOST_DISKS = 2, FAILED = 1, BROKEN = 2 };
+
+#define GUEST "guest"
+#define METADATA VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
+#define CHILDREN VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN
+#define CHILDREN_ONLY VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY
+#define REDEFINE VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+
+static const char *directory;
+static char state_directory[PATH_SIZE];
+static virConnectPtr connection;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "sweep: %s: %s\n", what, virGetLastErrorMessage());
+    exit(BROKEN);
+}
+
+/* The program's output, cut at the size; its exit status. */
+static int run(char *output, size_t size, const char *form, const char *path)
+{
+    char command[PATH_SIZE];
+    size_t length = 0;
+    FILE *stream;
+    int status;
+
+    snprintf(command, sizeof(command), form, path);
+    stream = popen(command, "r");
+    if (!stream)
+        die(command);
+    if (output) {
+        length = fread(output, 1, size - 1, stream);
+        output[length] = '\0';
+    }
+    status = pclose(stream);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void must_run(const char *form, const char *path)
+{
+    if (run(NULL, 0, form, path) != 0)
+        die(form);
+}
+
+static void image_path(char *path, int disk)
+{
+    snprintf(path, PATH_SIZE, "%s/vd%c.qcow2", directory, 'a' + disk);
+}
+
+static void open_connection(void)
+{
+    char uri[PATH_SIZE + 64];
+
+    snprintf(uri, sizeof(uri), "virsnap://%s", state_directory);
+    connection = virConnectOpen(uri);
+}
+
+static virDomainPtr guest(void)
+{
+    virDomainPtr domain = virDomainLookupByName(connection, GUEST);
+
+    if (!domain)
+        die("no domain " GUEST);
+    return domain;
+}
+
+static int define(const char *name, const char *title, int disks)
+{
+    char xml[XML_SIZE];
+    int length = snprintf(xml, sizeof(xml),
+                          "<domain type='qemu'><name>%s</name>"
+                          "<uuid>%s</uuid><title>%s</title><memory>16384</memory>"
+                          "<os><type arch='x86_64'>hvm</type></os><devices>",
+                          name, strcmp(name, GUEST) == 0 ? "5aa0f4c7-0dc4-4d4f-8d62-6dbb1ba0a1c0"
+                                                         : "5aa0f4c7-0dc4-4d4f-8d62-6dbb1ba0a1c1",
+                          title);
+    virDomainPtr domain;
+
+    for (int disk = 0; disk < disks; disk++) {
+        char path[PATH_SIZE];
+
+        image_path(path, disk);
+        length += snprintf(xml + length, sizeof(xml) - (size_t)length,
+                           "<disk type='file'><driver name='qemu' type='qcow2'/>"
+                           "<source file='%s'/><target dev='vd%c'/></disk>",
+                           path, 'a' + disk);
+    }
+    snprintf(xml + length, sizeof(xml) - (size_t)length, "</devices></domain>");
+    domain = virDomainDefineXML(connection, xml);
+    if (domain)
+        virDomainFree(domain);
+    return domain ? 0 : FAILED;
+}
+
+static int create(const char *name, unsigned int flags)
+{
+    char xml[256];
+    virDomainPtr domain = guest();
+    virDomainSnapshotPtr snapshot;
+
+    snprintf(xml, sizeof(xml), "<domainsnapshot><name>%s</name></domainsnapshot>", name);
+    snapshot = virDomainSnapshotCreateXML(domain, xml, flags);
+    if (snapshot)
+        virDomainSnapshotFree(snapshot);
+    virDomainFree(domain);
+    return snapshot ? 0 : FAILED;
+}
+
+/* Redefines a snapshot that has no data. */
+static int redefine(const char *name, const char *parent, const char *description, unsigned int flags)
+{
+    char xml[XML_SIZE];
+    char above[256] = "";
+    virDomainPtr domain = guest();
+    virDomainSnapshotPtr snapshot;
+    char *definition = virDomainGetXMLDesc(domain, 0);
+
+    if (!definition)
+        die("no definition");
+    if (parent)
+        snprintf(above, sizeof(above), "<parent><name>%s</name></parent>", parent);
+    snprintf(xml, sizeof(xml),
+             "<domainsnapshot><name>%s</name><description>%s</description><state>shutoff</state>"
+             "<creationTime>1700000000</creationTime>%s%s</domainsnapshot>",
+             name, description, above, definition);
+    snapshot = virDomainSnapshotCreateXML(domain, xml, REDEFINE | flags);
+    if (snapshot)
+        virDomainSnapshotFree(snapshot);
+    free(definition);
+    virDomainFree(domain);
+    return snapshot ? 0 : FAILED;
+}
+
+static virDomainSnapshotPtr look_up(virDomainPtr domain, const char *name)
+{
+    virDomainSnapshotPtr snapshot = virDomainSnapshotLookupByName(domain, name, 0);
+
+    if (!snapshot)
+        die(name);
+    return snapshot;
+}
+
+static int delete (const char *name, unsigned int flags)
+{
+    virDomainPtr domain = guest();
+    virDomainSnapshotPtr snapshot = look_up(domain, name);
+    int answer = virDomainSnapshotDelete(snapshot, flags);
+
+    virDomainSnapshotFree(snapshot);
+    virDomainFree(domain);
+    return answer == 0 ? 0 : FAILED;
+}
+
+static int revert(const char *name)
+{
+    virDomainPtr domain = guest();
+    virDomainSnapshotPtr snapshot = look_up(domain, name);
+    int answer = virDomainRevertToSnapshot(snapshot, 0);
+
+    virDomainSnapshotFree(snapshot);
+    virDomainFree(domain);
+    return answer == 0 ? 0 : FAILED;
+}
+
+/* s1 - s2 - { s3 ; s4 - s5 (current) }, each with content of its own. */
+static void make_tree(int disks)
+{
+    static const char *const names[] = {"s1", "s2", "s3", "s4", "s5"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        for (int disk = 0; disk < disks; disk++) {
+            char path[PATH_SIZE];
+            char command[PATH_SIZE];
+
+            image_path(path, disk);
+            snprintf(command, sizeof(command),
+                     "qemu-io -f qcow2 -c 'write -q -P %d %zuk 64k' '%%s'", (int)i + 1, i * 64);
+            must_run(command, path);
+        }
+        if (strcmp(names[i], "s4") == 0 && revert("s2") != 0)
+            die("revert");
+        if (create(names[i], 0) != 0)
+            die(names[i]);
+    }
+}
+
+static void prepare(int disks)
+{
+    for (int disk = 0; disk < disks; disk++) {
+        char path[PATH_SIZE];
+
+        image_path(path, disk);
+        must_run("qemu-img create -q -f qcow2 '%s' 1M", path);
+    }
+    if (define(GUEST, "before", disks) != 0)
+        die("define");
+    make_tree(disks);
+}
+
+static void one_disk(void)
+{
+    prepare(1);
+}
+
+static void two_disks(void)
+{
+    prepare(2);
+}
+
+/* Two of the five nodes of an import are there; the second became current. */
+static void half_imported(void)
+{
+    if (define(GUEST, "before", 0) != 0 || redefine("s1", NULL, "", VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT) ||
+        redefine("s2", "s1", "", 0))
+        die("import");
+}
+
+static int create_one(void)
+{
+    return create("s6", 0);
+}
+
+static int create_without_metadata(void)
+{
+    return create("s6", VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA);
+}
+
+static int redefine_new(void)
+{
+    return redefine("s6", "s2", "new", 0);
+}
+
+static int redefine_current(void)
+{
+    return redefine("s6", "s2", "new", VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT);
+}
+
+static int redefine_again(void)
+{
+    return redefine("s3", "s1", "moved", 0);
+}
+
+static int import_next(void)
+{
+    return redefine("s3", "s2", "", 0);
+}
+
+static int delete_leaf(void)
+{
+    return delete ("s5", 0);
+}
+
+static int delete_node(void)
+{
+    return delete ("s2", 0);
+}
+
+static int delete_children(void)
+{
+    return delete ("s2", CHILDREN);
+}
+
+static int delete_children_only(void)
+{
+    return delete ("s2", CHILDREN_ONLY);
+}
+
+static int delete_metadata_leaf(void)
+{
+    return delete ("s5", METADATA);
+}
+
+static int delete_metadata_node(void)
+{
+    return delete ("s2", METADATA);
+}
+
+static int delete_metadata_children(void)
+{
+    return delete ("s2", METADATA | CHILDREN);
+}
+
+static int delete_metadata_children_only(void)
+{
+    return delete ("s2", METADATA | CHILDREN_ONLY);
+}
+
+static int revert_one(void)
+{
+    return revert("s3");
+}
+
+static int undefine(void)
+{
+    virDomainPtr domain = guest();
+    int answer = virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA);
+
+    virDomainFree(domain);
+    return answer == 0 ? 0 : FAILED;
+}
+
+static int define_new(void)
+{
+    return define("other", "new", 0);
+}
+
+static int define_again(void)
+{
+    return define(GUEST, "after", 1);
+}
+
+static const struct operation {
+    const char *name;
+    void (*prepare)(void);
+    int (*run)(void);
+} operations[] = {
+    {"create", one_disk, create_one},
+    {"create-two-disks", two_disks, create_one},
+    {"create-no-metadata", one_disk, create_without_metadata},
+    {"redefine", one_disk, redefine_new},
+    {"redefine-current", one_disk, redefine_current},
+    {"redefine-again", one_disk, redefine_again},
+    {"import-next", half_imported, import_next},
+    {"delete-leaf", one_disk, delete_leaf},
+    {"delete-node", one_disk, delete_node},
+    {"delete-children", one_disk, delete_children},
+    {"delete-children-only", one_disk, delete_children_only},
+    {"delete-two-disks", two_disks, delete_node},
+    {"delete-metadata-leaf", one_disk, delete_metadata_leaf},
+    {"delete-metadata-node", one_disk, delete_metadata_node},
+    {"delete-metadata-children", one_disk, delete_metadata_children},
+    {"delete-metadata-children-only", one_disk, delete_metadata_children_only},
+    {"revert", one_disk, revert_one},
+    {"revert-two-disks", two_disks, revert_one},
+    {"undefine", one_disk, undefine},
+    {"define", one_disk, define_new},
+    {"define-again", one_disk, define_again},
+};
+
+enum { OPERATIONS = sizeof(operations) / sizeof(operations[0]) };
+
+static const struct operation *find_operation(const char *name)
+{
+    for (size_t i = 0; i < OPERATIONS; i++)
+        if (strcmp(operations[i].name, name) == 0)
+            return &operations[i];
+    fprintf(stderr, "sweep: no operation '%s'\n", name);
+    exit(BROKEN);
+}
+
+/* FNV-1a, 64 bits. */
+static uint64_t hash(const char *bytes, size_t length)
+{
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < length; i++)
+        sum = (sum ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
+    return sum;
+}
+
+static void print_snapshot(virDomainSnapshotPtr snapshot)
+{
+    const char *name = virDomainSnapshotGetName(snapshot);
+    virDomainSnapshotPtr parent = virDomainSnapshotGetParent(snapshot, 0);
+    char *xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
+    const char *description = xml ? strstr(xml, "<description>") : NULL;
+    const char *definition = xml ? strstr(xml, "<domain") : NULL;
+
+    if (!xml)
+        die(name);
+    definition = strstr(definition + 1, "<domain");
+    printf("node %s parent=%s description=%.*s definition=%" PRIx64 "\n", name,
+           parent ? virDomainSnapshotGetName(parent) : "-",
+           description ? (int)strcspn(description + 13, "<") : 0,
+           description ? description + 13 : "",
+           definition ? hash(definition, strlen(definition)) : 0);
+    if (parent)
+        virDomainSnapshotFree(parent);
+    free(xml);
+}
+
+static void print_tree(virDomainPtr domain, bool with_definition)
+{
+    virDomainSnapshotPtr *snapshots = NULL;
+    virDomainSnapshotPtr current = virDomainSnapshotCurrent(domain, 0);
+    int count = virDomainListAllSnapshots(domain, &snapshots, 0);
+    char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE);
+
+    if (count < 0 || !xml)
+        die("list");
+    if (with_definition)
+        printf("domain %s %" PRIx64 "\n", virDomainGetName(domain), hash(xml, strlen(xml)));
+    for (int i = 0; i < count; i++) {
+        print_snapshot(snapshots[i]);
+        virDomainSnapshotFree(snapshots[i]);
+    }
+    if (strcmp(virDomainGetName(domain), GUEST) == 0)
+        printf("current %s\n", current ? virDomainSnapshotGetName(current) : "-");
+    if (current)
+        virDomainSnapshotFree(current);
+    free(snapshots);
+    free(xml);
+}
+
+/* What this process believes after the operation. */
+static void print_live(void)
+{
+    virDomainPtr domain = virDomainLookupByName(connection, GUEST);
+
+    printf("@@live\n");
+    if (domain) {
+        print_tree(domain, false);
+        virDomainFree(domain);
+    }
+}
+
+static void print_image(int disk)
+{
+    char path[PATH_SIZE];
+    char output[XML_SIZE];
+    int status;
+
+    image_path(path, disk);
+    if (access(path, F_OK) != 0)
+        return;
+    if (run(output, sizeof(output), "qemu-img snapshot -l '%s' 2>&1", path) != 0) {
+        printf("check vd%c unreadable\n", 'a' + disk);
+        return;
+    }
+    for (char *line = strtok(output, "\n"); line; line = strtok(NULL, "\n")) {
+        char id[64];
+        char tag[256];
+
+        if (sscanf(line, "%63s %255s", id, tag) != 2 || strspn(id, "0123456789") != strlen(id))
+            continue;
+        if (tag[0] == '.')
+            printf("litter vd%c:%s\n", 'a' + disk, tag);
+        else
+            printf("data vd%c %s\n", 'a' + disk, tag);
+    }
+    /* 3: leaked clusters, which cost space and nothing else */
+    status = run(output, sizeof(output), "qemu-img check -q '%s' 2>&1", path);
+    printf("check vd%c %s\n", 'a' + disk, status == 0 || status == 3 ? "ok" : "corrupt");
+    if (status == 3)
+        printf("litter vd%c:leaked-clusters\n", 'a' + disk);
+}
+
+static void print_content(int disk)
+{
+    enum { RAW_SIZE = 1 << 20 };
+    char path[PATH_SIZE];
+    char raw_path[] = "/tmp/virsnap-sweep-XXXXXX";
+    char command[PATH_SIZE];
+    char *bytes = malloc(RAW_SIZE);
+    FILE *raw;
+    int descriptor;
+
+    image_path(path, disk);
+    if (access(path, F_OK) != 0 || !bytes) {
+        free(bytes);
+        return;
+    }
+    descriptor = mkstemp(raw_path);
+    if (descriptor < 0)
+        die(raw_path);
+    close(descriptor);
+    snprintf(command, sizeof(command), "qemu-img convert -f qcow2 -O raw '%%s' %s", raw_path);
+    if (run(NULL, 0, command, path) == 0 && (raw = fopen(raw_path, "rb"))) {
+        size_t length = fread(bytes, 1, RAW_SIZE, raw);
+
+        printf("content vd%c %zu %" PRIx64 "\n", 'a' + disk, length, hash(bytes, length));
+        fclose(raw);
+    } else {
+        printf("check vd%c-content unreadable\n", 'a' + disk);
+    }
+    unlink(raw_path);
+    free(bytes);
+}
+
+/* Whether a file of the state directory is one that the loaded state accounts for. */
+static bool is_accounted_for(const char *path)
+{
+    char domain_name[256];
+    char snapshot_name[256];
+    char *end;
+    virDomainPtr domain;
+    virDomainSnapshotPtr snapshot;
+
+    if (strncmp(path, "lock/", 5) == 0 || strncmp(path, "stage/.reserve.", 15) == 0)
+        return true;
+    if (sscanf(path, "domain/%255[^/]", domain_name) == 1) {
+        end = strstr(domain_name, ".xml");
+        if (!end || strcmp(end, ".xml") != 0)
+            return false;
+        *end = '\0';
+        domain = virDomainLookupByName(connection, domain_name);
+        if (domain)
+            virDomainFree(domain);
+        return domain;
+    }
+    if (sscanf(path, "snapshot/%255[^/]/%255[^/]", domain_name, snapshot_name) != 2)
+        return false;
+    end = strstr(snapshot_name, ".xml");
+    if (!end || strcmp(end, ".xml") != 0)
+        return false;
+    *end = '\0';
+    domain = virDomainLookupByName(connection, domain_name);
+    snapshot = domain ? virDomainSnapshotLookupByName(domain, snapshot_name, 0) : NULL;
+    if (snapshot)
+        virDomainSnapshotFree(snapshot);
+    if (domain)
+        virDomainFree(domain);
+    return snapshot;
+}
+
+static int visit(const char *path, const struct stat *status, int kind, struct FTW *position)
+{
+    const char *relative = path + strlen(state_directory);
+
+    (void)status;
+    (void)position;
+    if (kind == FTW_D || kind == FTW_DP)
+        return 0;
+    relative += strspn(relative, "/");
+    if (!is_accounted_for(relative))
+        printf("litter %s\n", relative);
+    return 0;
+}
+
+static int dump(void)
+{
+    virDomainPtr *domains = NULL;
+    int count = virConnectListAllDomains(connection, &domains, 0);
+
+    if (count < 0)
+        die("domains");
+    for (int i = 0; i < count; i++) {
+        print_tree(domains[i], true);
+        virDomainFree(domains[i]);
+    }
+    free(domains);
+    for (int disk = 0; disk < MOST_DISKS; disk++) {
+        print_image(disk);
+        print_content(disk);
+    }
+    return nftw(state_directory, visit, 8, FTW_PHYS) == 0 ? 0 : BROKEN;
+}
+
+static void ignore_error(void *user_data, virErrorPtr error)
+{
+    (void)user_data;
+    (void)error;
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+    int answer;
+
+    if (strcmp(command, "list") == 0) {
+        for (size_t i = 0; i < OPERATIONS; i++)
+            puts(operations[i].name);
+        return 0;
+    }
+    if (argc < 3) {
+        fprintf(stderr, "usage: sweep list | setup DIR NAME | op DIR NAME | dump DIR\n");
+        return BROKEN;
+    }
+    directory = argv[2];
+    snprintf(state_directory, sizeof(state_directory), "%s/state", directory);
+    virSetErrorFunc(NULL, ignore_error);
+    open_connection();
+    if (!connection) {
+        fprintf(stderr, "sweep: %s\n", virGetLastErrorMessage());
+        return FAILED;
+    }
+    if (strcmp(command, "dump") == 0) {
+        answer = dump();
+    } else if (strcmp(command, "setup") == 0 && argc > 3) {
+        find_operation(argv[3])->prepare();
+        answer = 0;
+    } else {
+        answer = find_operation(argc > 3 ? argv[3] : "")->run();
+        if (answer != 0)
+            fprintf(stderr, "sweep: %s\n", virGetLastErrorMessage());
+        print_live();
+    }
+    virConnectClose(connection);
+    return answer;
+}

@@ -1,0 +1,97 @@
+//! The system calls that neither std nor a crate wraps safely. Today one: a file's words, seen
+//! without a system call.
+
+#![allow(
+    unsafe_code,
+    reason = "a mapping is raw memory; the one type here keeps it valid as long as it is used"
+)]
+
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// The 64-bit words at the beginning of a file, as they are now, whoever writes to it.
+///
+/// The file must not be cut shorter while it is mapped: reading beyond its end is SIGBUS. It is a
+/// file that only this library makes, in a directory of mode 0700, and only ever grows.
+#[derive(Debug)]
+pub(crate) struct Words {
+    start: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and is only read, as atomics.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    /// Maps the words of a file that has at least that many.
+    pub(crate) fn map(file: impl AsFd, count: usize) -> Result<Words, Errno> {
+        let bytes = count
+            .checked_mul(size_of::<u64>())
+            .filter(|bytes| *bytes > 0)
+            .ok_or(Errno::INVAL)?;
+        let size = rustix::fs::fstat(&file)?.st_size;
+        if u64::try_from(size).unwrap_or(0) < bytes as u64 {
+            return Err(Errno::INVAL);
+        }
+        // SAFETY: no address is asked for, so no other mapping is touched.
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                ProtFlags::READ,
+                MapFlags::SHARED,
+                file,
+                0,
+            )
+        }?;
+        NonNull::new(start.cast())
+            .map(|start| Words { start, count })
+            .ok_or(Errno::NOMEM)
+    }
+
+    /// One word; 0 beyond the last.
+    pub(crate) fn get(&self, index: usize) -> u64 {
+        if index >= self.count {
+            return 0;
+        }
+        // SAFETY: within the mapping, by the comparison above.
+        let word = unsafe { self.start.add(index) };
+        // SAFETY: mapped until drop, page-aligned at the start and so 8-aligned here; others
+        // change it only as memory that is shared, which an atomic allows.
+        unsafe { word.as_ref() }.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `map` with that length, and nothing of it outlives this value.
+        let _ = unsafe {
+            rustix::mm::munmap(self.start.as_ptr().cast(), self.count * size_of::<u64>())
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_to_the_file_is_seen_at_once() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(Words::map(&file, 4).unwrap_err(), Errno::INVAL);
+        file.set_len(4096).unwrap();
+        let words = Words::map(&file, 4).unwrap();
+        assert_eq!(words.get(3), 0);
+        file.write_all_at(&7u64.to_ne_bytes(), 24).unwrap();
+        assert_eq!((words.get(2), words.get(3), words.get(4)), (0, 7, 0));
+        assert!(Words::map(&file, 0).is_err() && Words::map(&file, usize::MAX).is_err());
+    }
+}
