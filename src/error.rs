@@ -413,6 +413,15 @@ pub enum Error {
     /// The memory file is none, or cannot be made.
     #[error("memory file '{}' {reason}", file.display())]
     MemoryFile { file: PathBuf, reason: String },
+    /// A callback of the program failed.
+    #[error("callback '{callback}' failed: {reason}")]
+    CallbackFailed {
+        callback: &'static str,
+        reason: String,
+    },
+    /// A structure of callbacks that is none, or of a version that is too new.
+    #[error("the size of the callbacks in {function}, or a function beyond it, is not known")]
+    CallbacksSize { function: &'static str },
     /// A request that only works on a running guest, or only on one that is not.
     #[error("{detail}")]
     GuestState { detail: String },
@@ -635,9 +644,11 @@ impl Error {
             | E::MemoryRequired
             | E::LiveWithoutMemory => Number::OperationUnsupported,
             E::RevertRisky { .. } => Number::SnapshotRevertRisky,
-            E::MonitorLost { .. } | E::JobFailed { .. } | E::MemoryFile { .. } => {
-                Number::OperationFailed
-            }
+            E::MonitorLost { .. }
+            | E::JobFailed { .. }
+            | E::MemoryFile { .. }
+            | E::CallbackFailed { .. } => Number::OperationFailed,
+            E::CallbacksSize { .. } => Number::InvalidArg,
             E::MonitorSlow { .. } => Number::OperationTimeout,
             E::MonitorRefused { .. } | E::AgentRefused { .. } => Number::InternalError,
             E::Cancelled { .. } => Number::OperationAborted,
@@ -714,6 +725,8 @@ impl Error {
             | E::AgentRefused { .. }
             | E::ImageNotInGuest { .. }
             | E::MemoryFile { .. }
+            | E::CallbackFailed { .. }
+            | E::CallbacksSize { .. }
             | E::GuestState { .. }
             | E::Io { .. }
             | E::Damaged { .. }

@@ -23,6 +23,7 @@
 )]
 
 mod boundary;
+mod callbacks;
 mod capacity;
 mod connection;
 mod connection_domains;
@@ -34,6 +35,7 @@ mod domain_facts;
 #[allow(dead_code, reason = "most numbers are for C only")]
 mod error_constants;
 mod errors;
+mod guest;
 mod handles;
 mod last_error;
 mod message;

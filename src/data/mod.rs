@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 
+pub mod live;
 pub mod progress;
 pub mod qcow2;
 mod qemu_img;
@@ -45,6 +46,11 @@ pub trait Data: Send + Sync {
 
     /// Captures the guest's state, after the same checks.
     fn create(&self, point: &Point<'_>, flags: u32) -> Result<()>;
+
+    /// Whether [`Data::revert`] can work: the captured state is whole. Nothing is touched.
+    fn check_revert(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes the captured state the guest's again. That it is whole is verified before anything
     /// is touched.

@@ -100,6 +100,14 @@ impl Data for QemuImg {
         self.work(point.lock).capture(point.name, point.images)
     }
 
+    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
+        check_name(point.name)?;
+        for target in target::open_all(point.images)? {
+            check_holds_once("revert", point.name, &target, &target.facts()?)?;
+        }
+        Ok(())
+    }
+
     fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
         self.work(point.lock).restore(point.name, point.images)
     }

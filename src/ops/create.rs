@@ -41,7 +41,13 @@ impl Domain {
         // Before the intent: undoing it drops that name from the images. After the plan: of a
         // name that snapshot and image have, libvirt's error is about the snapshot.
         self.data.check_create(&writing.point(&point))?;
+        self.host.begin();
         self.capture(&writing, &snapshot, &point, flags)?;
+        if flags.has(CreateFlags::HALT) && snapshot.state != State::Shutoff {
+            self.host
+                .stop()
+                .map_err(|cause| writing.take_back_create(&point, cause))?;
+        }
         match &plan {
             Some(plan) => writing.commit(plan),
             None => writing.withdraw(),
@@ -67,17 +73,19 @@ impl Domain {
         if flags.has(CreateFlags::LIVE) && !(is_active && external_memory) {
             return Err(Error::LiveWithoutMemory);
         }
-        if is_active {
-            return Err(Error::Unsupported {
-                what: "snapshots of a running guest are",
-            });
-        }
-        snapshot.state = state;
-        snapshot.memory = Some(Memory::None);
+        let external_memory = is_active && external_memory;
+        (snapshot.state, snapshot.memory) = match (state, snapshot.memory) {
+            (State::Shutoff, _) => (state, Some(Memory::None)),
+            (State::PmSuspended, _) => return Err(Error::StatePmSuspended),
+            (_, _) if disk_only => (State::DiskSnapshot, Some(Memory::None)),
+            (_, Some(Memory::None)) => return Err(Error::MemoryRequired),
+            (_, Some(external @ Memory::External { .. })) => (state, Some(external)),
+            (_, _) => (state, Some(Memory::Internal)),
+        };
         let definition = self.host.definition()?;
         let facts = xml::domain_facts(&definition)?;
         snapshot.domain = Some(xml::nested(&definition).into());
-        let (default, participation) = if disk_only {
+        let (default, participation) = if disk_only || external_memory {
             (DiskMode::External, Participation::Individual)
         } else {
             (DiskMode::Internal, Participation::Uniform)
@@ -144,7 +152,7 @@ fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
     if has(DiskMode::Internal) && has(DiskMode::External) {
         return Err(Error::MixedTargets);
     }
-    if has(DiskMode::External) {
+    if has(DiskMode::External) || matches!(snapshot.memory, Some(Memory::External { .. })) {
         return Err(Error::Unsupported {
             what: "external snapshots are",
         });

@@ -14,6 +14,7 @@ mod flags;
 mod intent;
 mod load;
 mod point;
+mod power;
 mod problem;
 mod redefine;
 mod repair;
@@ -27,3 +28,6 @@ pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
 pub use uri::RedefineCurrent;
+
+pub use crate::data::progress::Wish;
+pub use crate::host::{Hooks, Start};

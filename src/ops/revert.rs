@@ -5,7 +5,7 @@ use super::flags::RevertFlags;
 use super::intent::Intent;
 use super::point::OwnedPoint;
 use crate::error::{Error, Result};
-use crate::snapshot::{Snapshot, State};
+use crate::snapshot::Snapshot;
 use crate::xml;
 
 impl Domain {
@@ -16,19 +16,25 @@ impl Domain {
         writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
         let definition = self.restored_definition(&snapshot)?;
-        check_state(&snapshot, flags)?;
+        let way = self.way(&snapshot, &definition, flags)?;
         let plan = self.tree()?.plan_current(name)?;
         let point = OwnedPoint::of(&snapshot)?;
+        self.data.check_revert(&writing.point(&point))?;
+        self.host.begin();
         writing.intend(&Intent::Revert {
             name: name.to_owned(),
             flags: flags.bits(),
             definition: definition.clone(),
         })?;
-        if let Err(cause) = self.data.revert(&writing.point(&point), flags.bits()) {
+        let reverted = self
+            .before_data(way, &definition)
+            .and_then(|()| self.data.revert(&writing.point(&point), flags.bits()));
+        if let Err(cause) = reverted {
             // All or nothing: the images are as before.
             return writing.withdraw().and(Err(cause));
         }
-        writing.commit_with_definition(&plan, &definition)
+        writing.commit_with_definition(&plan, &definition)?;
+        self.after_data(way, &definition)
     }
 
     /// The definition that the snapshot kept, under the domain's present name.
@@ -49,27 +55,4 @@ impl Domain {
         };
         xml::named_and_identified(&xml::unnested(kept), self.name(), self.uuid())
     }
-}
-
-fn check_state(snapshot: &Snapshot, flags: RevertFlags) -> Result<()> {
-    match snapshot.state {
-        State::PmSuspended => return Err(Error::RevertPmSuspended),
-        State::Blocked | State::DiskSnapshot => {
-            return Err(Error::RevertState {
-                word: snapshot.state.word(),
-            });
-        }
-        State::Running | State::Paused => {
-            return Err(Error::Unsupported {
-                what: "revert to the memory of a running guest",
-            });
-        }
-        State::Shutdown | State::Shutoff | State::Crashed => {}
-    }
-    if flags.has(RevertFlags::RUNNING) || flags.has(RevertFlags::PAUSED) {
-        return Err(Error::Unsupported {
-            what: "starting the guest after a revert is",
-        });
-    }
-    Ok(())
 }

@@ -107,6 +107,13 @@ pub fn restore(
     Ok(())
 }
 
+/// The images that the guest writes to, and the others.
+pub fn in_use(monitor: &dyn Commands, images: &[Image]) -> Result<(Vec<Image>, Vec<Image>)> {
+    let nodes = nodes::images(monitor)?;
+    let is_in_use = |image: &Image| nodes::writable(&nodes, &image.path).is_ok();
+    Ok(images.iter().cloned().partition(is_in_use))
+}
+
 /// Drops the snapshot from all images that hold it.
 pub fn discard(monitor: &dyn Commands, name: &str, images: &[Image]) -> Result<()> {
     Targets::find(monitor, images)?.drop_from_all(name)

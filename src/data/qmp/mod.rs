@@ -34,6 +34,7 @@ pub use agent::{Agent, AgentCommands};
 pub use external::{External, Meanwhile, MemoryWanted};
 pub use memory::KeptMemory;
 pub use monitor::Monitor;
+pub(crate) use monitor::answered;
 pub use overlay::{NewOverlay, Origin};
 pub use status::Status;
 
@@ -51,6 +52,11 @@ pub trait Commands: Send + Sync {
     /// Waits that long, or less if something happened in the guest meanwhile.
     fn wait(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    /// Whether the guest is known to have gone.
+    fn is_gone(&self) -> bool {
+        false
     }
 
     /// Gives a command without a descriptor.

@@ -34,6 +34,8 @@ struct Channel {
     last_id: u64,
     /// Why it cannot be used any more: what follows on the wire has no known meaning.
     broken: Option<String>,
+    /// The peer has closed the connection: QEMU does so when it ends.
+    is_closed: bool,
 }
 
 impl Monitor {
@@ -67,6 +69,7 @@ impl Monitor {
                 wire,
                 last_id: 0,
                 broken: None,
+                is_closed: false,
             }),
             reply_time,
         };
@@ -111,9 +114,14 @@ impl Commands for Monitor {
             Err(Fault::Late) => Err(self.slow(command)),
             Err(fault) => {
                 channel.broken = Some(fault.reason());
+                channel.is_closed = matches!(fault, Fault::Closed);
                 Err(lost(&self.socket, &fault))
             }
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.channel.lock().is_closed
     }
 
     fn wait(&self, time: Duration) {
@@ -165,7 +173,7 @@ fn unasked(message: &Value) -> Fault {
 }
 
 /// The value of an answer, or the error in it.
-fn answered(command: &str, mut answer: Value) -> Result<Value> {
+pub(crate) fn answered(command: &str, mut answer: Value) -> Result<Value> {
     if let Some(value) = answer.get_mut("return") {
         return Ok(value.take());
     }
