@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo check install clean header help set-up \
+.PHONY: build demo check crash stress install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -26,11 +26,32 @@ demo: set-up build ## install what is missing, build, run examples/demo.c
 check: set-up check-format check-lint check-rust check-c check-install ## run every check
 	@printf '\ncheck: everything passed\n'
 
+crash: ## kill, fail and power-cut every operation at every call (hours); docs/testing.md gets the table
+	$(call step,crash: the full sweep)
+	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
+		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
+	meson compile -C build-check sweep
+	tools/crash build-check/c-tests/sweep --table docs/testing.md $(CRASH_FLAGS)
+
+stress: ## 8 processes of 8 threads on one domain for a minute
+	$(call step,stress)
+	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
+		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
+	meson compile -C build-check stress
+	build-check/c-tests/stress 60
+
 install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 	meson install -C build --no-rebuild
 
 header: ## write include/virsnap.h anew from the exports
 	UPDATE_HEADER=1 cargo test --test header
+
+simulate: ## random histories under faults against a model; SEED=1 STEPS=1000000
+	VIRSNAP_SIMULATE_SEED=$(or $(SEED),1) VIRSNAP_SIMULATE_STEPS=$(or $(STEPS),1000000) \
+		cargo test --locked --profile simulate --lib random_histories_under_faults -- --nocapture
+
+fuzz: ## fuzz TARGET for SECONDS with AddressSanitizer (nightly, cargo install cargo-fuzz)
+	cargo +nightly fuzz run $(or $(TARGET),snapshot_xml) -- -max_total_time=$(or $(SECONDS),60) -max_len=4096
 
 clean: ## remove what was built
 	rm -rf build build-check

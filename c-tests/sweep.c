@@ -427,6 +427,9 @@ static void print_live(void)
 {
     virDomainPtr domain = virDomainLookupByName(connection, GUEST);
 
+    /* An error is no view. */
+    if (domain ? virDomainSnapshotNum(domain, 0) < 0 : virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+        return;
     printf("@@live\n");
     if (domain) {
         print_tree(domain, false);

@@ -28,3 +28,14 @@ pub mod xml;
 mod capi;
 mod sys;
 mod uuid;
+
+/// The bodies of the fuzz targets. Not part of the library's interface.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a target ends with a panic where a promise is broken"
+)]
+pub mod fuzzing;

@@ -6,9 +6,17 @@
 /// Bytes of one state file, header included. Source: libvirt 9.0's loader drops larger files.
 pub const STATE_FILE_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a snapshot's stored document when it comes in. The rest of [`STATE_FILE_BYTES`] is for
+/// another parent's name: [`SNAPSHOT_NAME_BYTES`], each of which may take six bytes (`&quot;`), and
+/// its tags. So the deletion of a parent can always be stored.
+pub const SNAPSHOT_DOCUMENT_BYTES: usize = STATE_FILE_BYTES - 2048;
+
 /// Bytes of a document that C hands in. Four times the state file's, so that the error can name
 /// the part that is too large; libvirt's RPC caps strings at the same 4 MiB.
 pub const DOCUMENT_BYTES: usize = 4 * STATE_FILE_BYTES;
+
+/// Bytes of an error's text, about: it goes into logs, and may quote a name or value of any size.
+pub const ERROR_TEXT_BYTES: usize = 16 * 1024;
 
 /// Nesting of elements in a document. Source: libxml2's default (`XML_MAX_DEPTH`), which libvirt keeps.
 pub const DOCUMENT_DEPTH: usize = 256;

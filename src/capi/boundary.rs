@@ -11,6 +11,7 @@ use super::panics;
 use super::strings;
 use super::types::{virConnectPtr, virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Error, Family, Result};
+use crate::limits;
 use crate::ops::Access;
 
 /// One call of an export.
@@ -102,6 +103,13 @@ impl Call {
     ) -> Result<String> {
         self.not_null(text, argument)?;
         // SAFETY: not NULL, checked above; NUL-terminated and unwritten, by this contract.
+        if unsafe { strings::is_longer(text, limits::DOCUMENT_BYTES) } {
+            return Err(Error::TooLarge {
+                what: argument,
+                limit: limits::DOCUMENT_BYTES,
+            });
+        }
+        // SAFETY: as above.
         unsafe { strings::copy_in(text) }.ok_or(Error::NotUtf8 {
             function: self.function,
             argument,

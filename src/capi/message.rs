@@ -5,6 +5,7 @@
 use std::ffi::c_int;
 
 use crate::error::{Error, Number, Origin};
+use crate::limits;
 
 /// What a virError says.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Message {
         let number = error.number();
         let code = number as c_int;
         let domain = error_domain(error.origin());
-        let detail = error.to_string();
+        let detail = printable(&error.to_string(), kept(error));
         if let Some((function, argument)) = argument_check(error) {
             return Message {
                 code,
@@ -58,6 +59,35 @@ impl Message {
             int2: -1,
         }
     }
+}
+
+/// The control characters that are libvirt's own in an error's text: of a document that is not
+/// well-formed it shows the line, and a pointer below it.
+fn kept(error: &Error) -> &'static [char] {
+    match error {
+        Error::NotWellFormed { .. }
+        | Error::DomainNotWellFormed { .. }
+        | Error::SchemaMismatch { .. } => &['\n', '\t'],
+        _ => &[],
+    }
+}
+
+/// A text for logs and terminals, whatever names and values it quotes: control characters as
+/// escapes, so that none is a line of its own or a command to the terminal, and not without end.
+fn printable(text: &str, kept: &[char]) -> String {
+    let mut printable = String::with_capacity(text.len().min(limits::ERROR_TEXT_BYTES));
+    for character in text.chars() {
+        if printable.len() > limits::ERROR_TEXT_BYTES {
+            printable.push('…');
+            break;
+        }
+        if character.is_control() && !kept.contains(&character) {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
 }
 
 /// Function and argument, if the error is a check that libvirt raises without a prefix.
@@ -219,6 +249,29 @@ mod tests {
             |function, family| Message::of(&Error::InvalidConnection { function, family }).domain;
         assert_eq!(domain("virConnectRef", Family::Connect), 20);
         assert_eq!(domain("virConnectClose", Family::Core), 0);
+    }
+
+    #[test]
+    fn names_in_a_text_cannot_forge_lines_or_steer_a_terminal() {
+        let name = "a\nlibvirt: error\u{1b}[31m\u{9b}0m\t\u{7f}é\\".to_owned();
+        assert_eq!(
+            Message::of(&Error::SnapshotMissing { name }).text,
+            "Domain snapshot not found: no domain snapshot with matching name \
+             'a\\nlibvirt: error\\u{1b}[31m\\u{9b}0m\\t\\u{7f}é\\'"
+        );
+        let detail = "(domain_snapshot):2: bad\n\t<a\u{1b}>\n--^".to_owned();
+        assert_eq!(
+            Message::of(&Error::NotWellFormed { detail }).text,
+            "(domain_snapshot):2: bad\n\t<a\\u{1b}>\n--^"
+        );
+    }
+
+    #[test]
+    fn a_text_has_an_end() {
+        let name = "\u{1}".repeat(10_000_000);
+        let said = Message::of(&Error::SnapshotMissing { name });
+        assert!(said.text.len() < limits::ERROR_TEXT_BYTES + 100);
+        assert!(said.text.ends_with('…'));
     }
 
     #[test]

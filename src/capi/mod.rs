@@ -35,6 +35,12 @@ mod domain_facts;
 #[allow(dead_code, reason = "most numbers are for C only")]
 mod error_constants;
 mod errors;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "it is for tests, where a panic is an answer"
+)]
+pub(crate) mod fuzzing;
 mod guest;
 mod handles;
 mod last_error;

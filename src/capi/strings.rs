@@ -16,6 +16,16 @@ pub(super) unsafe fn copy_in(text: *const c_char) -> Option<String> {
     text.to_str().ok().map(str::to_owned)
 }
 
+/// Whether a text of C's has more than `limit` bytes. No byte behind those is looked at.
+///
+/// # Safety
+///
+/// `text` is NUL-terminated, and nobody writes to it during this call.
+pub(super) unsafe fn is_longer(text: *const c_char, limit: usize) -> bool {
+    // SAFETY: readable up to its NUL, where this stops at the latest.
+    unsafe { libc::strnlen(text, limit.saturating_add(1)) > limit }
+}
+
 /// A text as C reads it, kept by us. Names hold no NUL; a text that did would end at it.
 pub(super) fn nul_terminated(text: &str) -> CString {
     let bytes = text.split('\0').next().unwrap_or_default();
@@ -111,6 +121,15 @@ mod tests {
     fn what_is_not_utf8_does_not_come_in() {
         // SAFETY: a literal with its NUL.
         assert_eq!(unsafe { copy_in(c"\xff".as_ptr()) }, None);
+    }
+
+    #[test]
+    fn a_long_text_is_known_by_its_beginning() {
+        for (limit, expected) in [(2, true), (3, false), (4, false), (usize::MAX, false)] {
+            // SAFETY: a literal with its NUL.
+            let is_longer = unsafe { is_longer(c"abc".as_ptr(), limit) };
+            assert_eq!(is_longer, expected, "{limit}");
+        }
     }
 
     #[test]

@@ -48,12 +48,9 @@ pub trait Data: Send + Sync {
     fn create(&self, point: &Point<'_>, flags: u32) -> Result<()>;
 
     /// Whether [`Data::revert`] can work: the captured state is whole. Nothing is touched.
-    fn check_revert(&self, _point: &Point<'_>) -> Result<()> {
-        Ok(())
-    }
+    fn check_revert(&self, point: &Point<'_>) -> Result<()>;
 
-    /// Makes the captured state the guest's again. That it is whole is verified before anything
-    /// is touched.
+    /// Makes the captured state the guest's again, after the same check.
     fn revert(&self, point: &Point<'_>, flags: u32) -> Result<()>;
 
     /// Drops the captured state wherever it is; lacking data is no error. What was dropped before

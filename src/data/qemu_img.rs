@@ -102,10 +102,9 @@ impl Data for QemuImg {
 
     fn check_revert(&self, point: &Point<'_>) -> Result<()> {
         check_name(point.name)?;
-        for target in target::open_all(point.images)? {
-            check_holds_once("revert", point.name, &target, &target.facts()?)?;
-        }
-        Ok(())
+        let targets = target::open_all(point.images)?;
+        let targets: Vec<&Target<'_>> = targets.iter().collect();
+        revert::facts_of_holders(point.name, &targets).map(drop)
     }
 
     fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {

@@ -6,6 +6,7 @@ use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
 use super::problem::{Problem, ProblemKind};
+use super::stored;
 use crate::data::Point;
 use crate::error::{Error, Result};
 use crate::store::{Change, DefinitionChange, Lock};
@@ -35,7 +36,7 @@ impl Domain {
     pub(super) fn set_definition(&self, definition: Arc<str>) -> Result<()> {
         let _writing = self.write()?;
         let change = Change {
-            definition: DefinitionChange::Write(definition.to_string()),
+            definition: DefinitionChange::Write(stored::definition(&definition)?),
             ..Change::default()
         };
         self.store().commit(self.name(), &change)?;
@@ -79,25 +80,33 @@ impl Writing<'_> {
         }
     }
 
-    /// Makes a plan durable, then true in memory.
-    pub fn commit(&self, plan: &Plan) -> Result<()> {
-        let change = documents(&*self.domain.tree()?, plan);
-        self.commit_change(plan, &change)
+    /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
+    /// must be refused while there is nothing to undo.
+    pub fn change(&self, plan: &Plan) -> Result<Change> {
+        documents(&*self.domain.tree()?, plan)
     }
 
-    /// As [`Writing::commit`], together with the domain's new definition.
-    pub fn commit_with_definition(&self, plan: &Plan, definition: &str) -> Result<()> {
-        let mut change = documents(&*self.domain.tree()?, plan);
-        change.definition = DefinitionChange::Write(definition.to_owned());
-        self.commit_change(plan, &change)?;
-        self.domain.host.set_definition(definition.into());
-        Ok(())
+    /// As [`Writing::change`], together with the domain's new definition.
+    pub fn change_with_definition(&self, plan: &Plan, definition: &str) -> Result<Change> {
+        let definition = stored::definition(definition)?;
+        Ok(Change {
+            definition: DefinitionChange::Write(definition),
+            ..self.change(plan)?
+        })
+    }
+
+    /// Makes a plan durable, then true in memory.
+    pub fn commit(&self, plan: &Plan) -> Result<()> {
+        self.commit_change(plan, &self.change(plan)?)
     }
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
         self.domain.store().commit(self.domain.name(), change)?;
         self.domain.change_tree(|tree| tree.apply(plan));
+        if let DefinitionChange::Write(definition) = &change.definition {
+            self.domain.host.set_definition(definition.as_str().into());
+        }
         Ok(())
     }
 
@@ -120,10 +129,39 @@ impl Writing<'_> {
             .domain
             .data
             .delete(&self.point(point))
+            .and_then(|()| self.domain.data.tidy(&self.point(point)))
             .and_then(|()| self.withdraw());
         match undone {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
+        }
+    }
+
+    /// Ends an operation that can only be finished, because what is gone cannot be brought back. A
+    /// failure may be a passing one, so it is finished once more. If that fails too the intent
+    /// stays: what is shown from now on is how it will end, and the next writer, in this process or
+    /// another, finishes it.
+    pub fn finish(&self, outcome: Result<()>) -> Result<()> {
+        outcome.or_else(|cause| {
+            self.resolve_pending().map_err(|_| {
+                self.domain.forget();
+                cause
+            })
+        })
+    }
+
+    /// Closes the intent of an operation that failed and left guest data as it was. Space that it
+    /// has taken and that cannot be given back now is remembered.
+    pub fn give_up(&self, points: &[OwnedPoint]) -> Result<()> {
+        let data = &self.domain.data;
+        let tidied = points
+            .iter()
+            .try_for_each(|point| data.tidy(&self.point(point)));
+        match tidied {
+            Ok(()) => self.withdraw(),
+            Err(_) => self.intend(&Intent::Tidy {
+                names: points.iter().map(|point| point.name.clone()).collect(),
+            }),
         }
     }
 
@@ -151,6 +189,16 @@ pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) 
     loaded.tree.apply(&resolved.plan);
     resolved.tell_host(domain);
     Ok(())
+}
+
+/// What an intent that cannot be resolved now will end in, if that is certain.
+pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
+    let text = domain.store().pending(domain.name()).ok()??;
+    match Intent::decode(&text)? {
+        Intent::Delete { name, deletion } => tree.plan_delete(&name, deletion).ok(),
+        Intent::Revert { name, .. } => tree.plan_current(&name).ok(),
+        Intent::Create { .. } | Intent::Tidy { .. } => None,
+    }
 }
 
 /// The end of an intent: guest data is settled, this is what becomes of the metadata.
@@ -186,8 +234,22 @@ impl Resolved {
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;
                 }
-                let change = documents(tree, &plan);
+                let change = documents(tree, &plan)?;
                 Ok(Resolved { plan, change })
+            }
+            Intent::Tidy { names } => {
+                for name in names {
+                    // Whoever has dropped one since had its images in hand.
+                    let Ok(snapshot) = tree.get(&name) else {
+                        continue;
+                    };
+                    let point = OwnedPoint::of(snapshot)?;
+                    domain.data.tidy(&point.borrow(lock.descriptor()))?;
+                }
+                Ok(Resolved {
+                    plan: tree.plan_keep(),
+                    change: Change::default(),
+                })
             }
             Intent::Revert {
                 name,
@@ -195,11 +257,12 @@ impl Resolved {
                 definition,
             } => {
                 let point = OwnedPoint::of(tree.get(&name)?)?;
+                let definition = stored::definition(&definition)?;
                 let point = point.borrow(lock.descriptor());
                 domain.data.revert(&point, flags)?;
                 domain.data.tidy(&point)?;
                 let plan = tree.plan_current(&name)?;
-                let mut change = documents(tree, &plan);
+                let mut change = documents(tree, &plan)?;
                 change.definition = DefinitionChange::Write(definition);
                 Ok(Resolved { plan, change })
             }
@@ -214,18 +277,15 @@ impl Resolved {
 }
 
 /// The stored form of a plan.
-fn documents(tree: &Tree, plan: &Plan) -> Change {
+fn documents(tree: &Tree, plan: &Plan) -> Result<Change> {
     let change = tree.change(plan);
-    Change {
-        write: change
-            .write
-            .iter()
-            .map(|(snapshot, active)| {
-                let text = xml::format(snapshot, xml::Form::Stored { active: *active });
-                (snapshot.name.to_string(), text)
-            })
-            .collect(),
+    let write = change.write.iter().map(|(snapshot, active)| {
+        let text = stored::document(snapshot, *active)?;
+        Ok((snapshot.name.to_string(), text))
+    });
+    Ok(Change {
+        write: write.collect::<Result<_>>()?,
         remove: change.remove.iter().map(|name| name.to_string()).collect(),
         definition: DefinitionChange::Keep,
-    }
+    })
 }

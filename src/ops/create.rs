@@ -8,6 +8,7 @@ use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::intent::Intent;
 use super::point::OwnedPoint;
+use super::stored;
 use super::uri::RedefineCurrent;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -38,6 +39,10 @@ impl Domain {
         } else {
             Some(self.tree()?.plan_create(snapshot.clone())?)
         };
+        let change = match &plan {
+            Some(plan) => Some((plan, writing.change(plan)?)),
+            None => None,
+        };
         // Before the intent: undoing it drops that name from the images. After the plan: of a
         // name that snapshot and image have, libvirt's error is about the snapshot.
         self.data.check_create(&writing.point(&point))?;
@@ -48,8 +53,8 @@ impl Domain {
                 .stop()
                 .map_err(|cause| writing.take_back_create(&point, cause))?;
         }
-        match &plan {
-            Some(plan) => writing.commit(plan),
+        match &change {
+            Some((plan, change)) => writing.commit_change(plan, change),
             None => writing.withdraw(),
         }
         .map_err(|cause| writing.take_back_create(&point, cause))?;
@@ -98,6 +103,7 @@ impl Domain {
             &is_regular_file,
         )?;
         check_disks(&snapshot, &facts)?;
+        stored::check_room(&snapshot)?;
         Ok(snapshot)
     }
 
@@ -109,7 +115,7 @@ impl Domain {
         point: &OwnedPoint,
         flags: CreateFlags,
     ) -> Result<()> {
-        let document = xml::format(snapshot, xml::Form::Stored { active: false });
+        let document = stored::document(snapshot, false)?;
         writing.intend(&Intent::Create { document })?;
         self.data
             .create(&writing.point(point), flags.bits())

@@ -23,19 +23,18 @@ impl Domain {
         if before == 0 {
             return writing.commit(&plan);
         }
+        let change = writing.change(&plan)?;
         writing.intend(&Intent::Delete {
             name: name.to_owned(),
             deletion: flags.deletion(),
         })?;
         if let Err(cause) = self.drop_data(&writing, &points) {
-            // What is gone cannot be brought back: then the intent stays, and the next writer,
-            // in this process or another, finishes it.
             return match self.count_data(&points) {
-                Ok(now) if now == before => writing.withdraw().and(Err(cause)),
-                _ => Err(cause),
+                Ok(now) if now == before => writing.give_up(&points).and(Err(cause)),
+                _ => writing.finish(Err(cause)),
             };
         }
-        writing.commit(&plan)
+        writing.finish(writing.commit_change(&plan, &change))
     }
 
     fn count_data(&self, points: &[OwnedPoint]) -> Result<usize> {

@@ -29,7 +29,7 @@ pub enum Undefine {
 }
 
 /// The domains of one state directory.
-pub(super) struct Driver {
+pub(crate) struct Driver {
     store: Arc<dyn Store>,
     data: Arc<dyn Data>,
     known: RwLock<Known>,
@@ -59,14 +59,21 @@ impl Driver {
             driver.refresh()?;
             return Ok(driver);
         }
-        let driver = Arc::new(Driver {
-            store: Arc::new(store),
-            data: Arc::new(QemuImg::new("qemu-img")),
+        let data = Arc::new(QemuImg::new("qemu-img"));
+        let driver = Arc::new(Driver::new(Arc::new(store), data)?);
+        drivers.insert(key, Arc::downgrade(&driver));
+        Ok(driver)
+    }
+
+    /// A driver of the domains that a store has.
+    pub fn new(store: Arc<dyn Store>, data: Arc<dyn Data>) -> Result<Driver> {
+        let driver = Driver {
+            store,
+            data,
             known: RwLock::default(),
             defining: Mutex::default(),
-        });
+        };
         driver.refresh()?;
-        drivers.insert(key, Arc::downgrade(&driver));
         Ok(driver)
     }
 

@@ -28,6 +28,11 @@ pub(super) enum Intent {
         /// The domain's definition afterwards.
         definition: String,
     },
+    /// Nothing is to be done any more but to give back space that a failed operation has taken.
+    Tidy {
+        /// The snapshots whose images it was about.
+        names: Vec<String>,
+    },
 }
 
 impl Intent {
@@ -45,6 +50,7 @@ impl Intent {
             } => {
                 json!({ "revert": name, "flags": flags, "definition": definition })
             }
+            Intent::Tidy { names } => json!({ "tidy": names }),
         }
         .to_string()
     }
@@ -53,7 +59,13 @@ impl Intent {
     pub fn decode(text: &str) -> Option<Intent> {
         let value: Value = serde_json::from_str(text).ok()?;
         let text = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
-        if let Some(document) = text("create") {
+        if let Some(names) = value.get("tidy") {
+            let names = names.as_array()?.iter().map(Value::as_str);
+            let names = names
+                .map(|name| name.map(str::to_owned))
+                .collect::<Option<_>>()?;
+            Some(Intent::Tidy { names })
+        } else if let Some(document) = text("create") {
             Some(Intent::Create { document })
         } else if let Some(name) = text("delete") {
             Some(Intent::Delete {
@@ -117,6 +129,9 @@ mod tests {
                 name: name(),
                 flags: 4,
                 definition: "<domain/>\n".into(),
+            },
+            Intent::Tidy {
+                names: vec![name(), "b".to_owned()],
             },
         ];
         for intent in intents {

@@ -24,6 +24,11 @@ pub(super) fn hierarchy(domain: &Domain) -> Result<Hierarchy> {
     {
         let mut loaded = read(domain, generation)?;
         if let Err(cause) = change::resolve(domain, &mut loaded, &*lock) {
+            if let Some(plan) = change::decided(domain, &loaded.tree) {
+                loaded.tree.apply(&plan);
+            }
+            // To be tried again by the next call.
+            loaded.generation = None;
             loaded.problems.push(interrupted(domain, &cause));
         }
         return Ok(loaded);

@@ -19,6 +19,9 @@ mod problem;
 mod redefine;
 mod repair;
 mod revert;
+#[cfg(test)]
+mod simulation;
+mod stored;
 mod uri;
 
 pub use connection::{Access, Connection};
@@ -31,3 +34,8 @@ pub use uri::RedefineCurrent;
 
 pub use crate::data::progress::Wish;
 pub use crate::host::{Hooks, Start};
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub(crate) use super::driver::Driver;
+}

@@ -9,7 +9,8 @@ use crate::xml::{self, DomainDisk, DomainFacts};
 
 /// A [`Point`] with what it borrows.
 pub(super) struct OwnedPoint {
-    name: String,
+    /// Its name.
+    pub name: String,
     document: String,
     /// The images that hold the snapshot inside.
     pub images: Vec<Image>,

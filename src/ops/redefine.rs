@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::create::{check_snapshot_name, is_regular_file};
 use super::domain::Domain;
 use super::flags::CreateFlags;
+use super::stored;
 use super::uri::RedefineCurrent;
 use crate::error::{Error, Result};
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
@@ -32,6 +33,7 @@ impl Domain {
             tree.check_parent(&snapshot)?;
             let replaced = tree.get(&snapshot.name).ok().cloned();
             self.complete(&mut snapshot, replaced.as_deref(), flags)?;
+            stored::check_room(&snapshot)?;
             let becomes_current = flags.has(CreateFlags::CURRENT)
                 || (replaced.is_none() && follows_current(&snapshot, &tree, rule));
             tree.plan_redefine(snapshot, becomes_current)?

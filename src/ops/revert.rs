@@ -19,6 +19,8 @@ impl Domain {
         let way = self.way(&snapshot, &definition, flags)?;
         let plan = self.tree()?.plan_current(name)?;
         let point = OwnedPoint::of(&snapshot)?;
+        let change = writing.change_with_definition(&plan, &definition)?;
+        // Before the intent: what is recorded will be finished after a crash, so it must be possible.
         self.data.check_revert(&writing.point(&point))?;
         self.host.begin();
         writing.intend(&Intent::Revert {
@@ -31,9 +33,9 @@ impl Domain {
             .and_then(|()| self.data.revert(&writing.point(&point), flags.bits()));
         if let Err(cause) = reverted {
             // All or nothing: the images are as before.
-            return writing.withdraw().and(Err(cause));
+            return writing.give_up(&[point]).and(Err(cause));
         }
-        writing.commit_with_definition(&plan, &definition)?;
+        writing.finish(writing.commit_change(&plan, &change))?;
         self.after_data(way, &definition)
     }
 

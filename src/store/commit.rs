@@ -76,6 +76,9 @@ impl<F: FileSystem + 'static> Rooms<F> {
         let _guard = self.exclusive(domain)?;
         let has_intent = self.settle(domain)?.is_some();
         let folder = self.folder(domain)?;
+        if let (Some(folder), false) = (&folder, change.write.is_empty()) {
+            self.prove_folder(folder)?;
+        }
         let plan = self.plan(domain, change, folder.as_ref())?;
         match plan.steps.as_slice() {
             [] if has_intent => self.take_intent(domain)?,

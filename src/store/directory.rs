@@ -4,14 +4,14 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::fs::Machine;
-use super::rooms::{Rooms, check_domain, document_file};
+use super::fs::{FileSystem, Machine};
+use super::rooms::{Rooms, check_domain, check_trust, document_file};
 use super::{Change, Listing, Lock, Store};
 use crate::error::{Error, Result};
 
@@ -22,9 +22,8 @@ const DEFINITIONS: &str = ".definitions";
 ///
 /// Its directories are kept open: what is done later is done to the directory that was checked here,
 /// whatever its path has come to mean.
-pub struct Directory {
-    path: PathBuf,
-    rooms: Arc<Rooms<Machine>>,
+pub struct Directory<F: FileSystem = Machine> {
+    rooms: Arc<Rooms<F>>,
 }
 
 impl Directory {
@@ -46,25 +45,32 @@ impl Directory {
             Err(rustix::io::Errno::NOTDIR) => return Err(refused(root, "it is not a directory")),
             answer => answer.map_err(|errno| Error::io("open directory", root, errno))?,
         };
-        check_access(root, &dir)?;
-        let rooms = Rooms::open(Machine, dir, root)?;
-        Ok(Directory {
-            path: root.to_owned(),
-            rooms: Arc::new(rooms),
-        })
+        check_trust(&Machine, &dir, root)?;
+        Directory::on(Machine, dir, root)
     }
 }
 
-impl fmt::Debug for Directory {
+impl<F: FileSystem> Directory<F> {
+    /// The state directory that is open as `dir`.
+    pub(super) fn on(fs: F, dir: F::Dir, path: &Path) -> Result<Directory<F>> {
+        let rooms = Arc::new(Rooms::open(fs, dir, path)?);
+        Ok(Directory { rooms })
+    }
+}
+
+impl<F: FileSystem> fmt::Debug for Directory<F> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Directory")
-            .field("path", &self.path)
+            .field("path", &self.rooms.root.path)
             .finish_non_exhaustive()
     }
 }
 
-impl Store for Directory {
+impl<F: FileSystem + Send + Sync + 'static> Store for Directory<F>
+where
+    F::Dir: Send + Sync,
+{
     fn domains(&self) -> Result<Listing> {
         self.rooms.domains()
     }
@@ -137,21 +143,6 @@ fn make(root: &Path) -> std::io::Result<()> {
         Err(error) => return Err(error),
     }
     File::open(parent)?.sync_all()
-}
-
-/// Looks at the open directory, not at its path: nobody can put another in its place meanwhile.
-fn check_access(root: &Path, dir: &OwnedFd) -> Result<()> {
-    let failed = |error: std::io::Error| Error::io("look up directory", root, error);
-    let found = File::from(dir.try_clone().map_err(failed)?)
-        .metadata()
-        .map_err(failed)?;
-    if found.uid() != rustix::process::geteuid().as_raw() && found.uid() != 0 {
-        return Err(refused(root, "it belongs to another user"));
-    }
-    if found.mode() & 0o022 != 0 {
-        return Err(refused(root, "others may write to it"));
-    }
-    Ok(())
 }
 
 fn refused(root: &Path, reason: &'static str) -> Error {

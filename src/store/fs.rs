@@ -15,11 +15,11 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::sys::Words;
 
 /// What a system call answers.
-pub(super) type Answer<T> = Result<T, Errno>;
+pub type Answer<T> = Result<T, Errno>;
 
 /// What stands under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// A regular file.
     Regular,
     /// A directory, symbolic link, FIFO, socket or device.
@@ -30,7 +30,7 @@ pub(super) enum Kind {
 
 /// One name in a directory.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The name, in bytes: a file system knows no encoding.
     pub name: Vec<u8>,
     /// What stands there.
@@ -39,7 +39,7 @@ pub(super) struct Entry {
 
 /// What was found where a file was to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub enum Content {
     /// The whole content.
     Bytes(Vec<u8>),
     /// Not a regular file.
@@ -50,7 +50,7 @@ pub(super) enum Content {
 
 /// Changes whenever a name in a directory comes, goes or is given to another file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     /// Which directory.
     pub inode: u64,
     /// When its names changed, in nanoseconds since 1970.
@@ -60,7 +60,7 @@ pub(super) struct Stamp {
 }
 
 /// The operations of a file system.
-pub(super) trait FileSystem: Send + Sync {
+pub trait FileSystem: Send + Sync {
     /// An open directory.
     type Dir: Send + Sync;
     /// A file open for writing.
@@ -72,10 +72,14 @@ pub(super) trait FileSystem: Send + Sync {
 
     /// Opens a directory.
     fn open_dir(&self, parent: &Self::Dir, name: &str) -> Answer<Self::Dir>;
+    /// Why what stands in a directory cannot be trusted, if it cannot.
+    fn distrust(&self, dir: &Self::Dir) -> Answer<Option<&'static str>>;
     /// Makes a directory, mode 0700.
     fn make_dir(&self, parent: &Self::Dir, name: &str) -> Answer<()>;
     /// Removes an empty directory.
     fn remove_dir(&self, parent: &Self::Dir, name: &str) -> Answer<()>;
+    /// Whether there are no names but `.` and `..`.
+    fn is_empty(&self, dir: &Self::Dir) -> Answer<bool>;
     /// All names but `.` and `..`.
     fn entries(&self, dir: &Self::Dir) -> Answer<Vec<Entry>>;
     /// What stands under a name.
@@ -123,7 +127,7 @@ pub(super) trait FileSystem: Send + Sync {
 
 /// The machine's file system.
 #[derive(Debug)]
-pub(super) struct Machine;
+pub struct Machine;
 
 const CREATED: Mode = Mode::RUSR.union(Mode::WUSR);
 const OPEN: OFlags = OFlags::CLOEXEC
@@ -141,6 +145,15 @@ impl FileSystem for Machine {
         retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))
     }
 
+    fn distrust(&self, dir: &OwnedFd) -> Answer<Option<&'static str>> {
+        let stat = rustix::fs::fstat(dir)?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() && stat.st_uid != 0 {
+            return Ok(Some("it belongs to another user"));
+        }
+        let others = (Mode::WGRP | Mode::WOTH).as_raw_mode();
+        Ok((stat.st_mode & others != 0).then_some("others may write to it"))
+    }
+
     fn make_dir(&self, parent: &OwnedFd, name: &str) -> Answer<()> {
         rustix::fs::mkdirat(parent, name, Mode::RWXU)?;
         rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())
@@ -148,6 +161,16 @@ impl FileSystem for Machine {
 
     fn remove_dir(&self, parent: &OwnedFd, name: &str) -> Answer<()> {
         rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+    }
+
+    fn is_empty(&self, dir: &OwnedFd) -> Answer<bool> {
+        for entry in Dir::read_from(dir)? {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn entries(&self, dir: &OwnedFd) -> Answer<Vec<Entry>> {
@@ -370,14 +393,14 @@ fn write_owner(lock: &FileLock, owner: &str) {
 
 /// A file of words, mapped to be read and open to be written.
 #[derive(Debug)]
-pub(super) struct WordFile {
+pub struct WordFile {
     file: OwnedFd,
     words: Words,
 }
 
 /// A `flock` that ends with this value or its process.
 #[derive(Debug)]
-pub(super) struct FileLock {
+pub struct FileLock {
     file: OwnedFd,
     had_owner: bool,
 }

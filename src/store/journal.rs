@@ -50,7 +50,7 @@ const VERSION: &str = "1";
 
 /// The bytes of an intent's journal file.
 pub(super) fn intent(text: &str) -> Vec<u8> {
-    file("intent", text.as_bytes())
+    sealed("intent", text.as_bytes())
 }
 
 /// The bytes of a committed change's journal file.
@@ -65,7 +65,7 @@ pub(super) fn commit(steps: &[Step]) -> Vec<u8> {
         };
         body.push_str(&line);
     }
-    file("commit", body.as_bytes())
+    sealed("commit", body.as_bytes())
 }
 
 /// Reads a journal file.
@@ -156,7 +156,8 @@ fn parse_name(text: &str) -> Option<(String, &str)> {
     Some((name.to_owned(), rest.strip_prefix('\n')?))
 }
 
-fn file(kind: &str, body: &[u8]) -> Vec<u8> {
+/// A journal file that is whole, whatever its body says.
+pub(crate) fn sealed(kind: &str, body: &[u8]) -> Vec<u8> {
     let sum = checksum(kind, body);
     let mut bytes = format!("{MAGIC} {VERSION} {kind} {} {sum}\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);

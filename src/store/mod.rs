@@ -12,13 +12,29 @@ mod aside;
 mod changes;
 mod commit;
 mod directory;
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(
+    feature = "fuzzing",
+    allow(dead_code, reason = "the tests use all of it")
+)]
+pub(crate) mod disk;
 mod fs;
 mod journal;
 mod listing;
 mod lock;
 mod recovery;
 mod rooms;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use journal::sealed as sealed_journal;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "it is for tests, where a panic is an answer"
+)]
+#[cfg_attr(
+    feature = "fuzzing",
+    allow(dead_code, reason = "the tests use all of it")
+)]
 mod simulated;
 #[cfg(test)]
 mod tests;

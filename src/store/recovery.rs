@@ -68,7 +68,10 @@ impl<F: FileSystem> Rooms<F> {
         let is_snapshot = |step: &&Step| matches!(step, Step::Write { .. } | Step::Remove { .. });
         if steps.iter().any(|step| is_snapshot(&step)) {
             let folder = match self.folder(domain)? {
-                Some(folder) => folder,
+                Some(folder) => {
+                    self.prove_folder(&folder)?;
+                    folder
+                }
                 None => self.make_folder(domain)?,
             };
             for step in steps.iter().filter(is_snapshot) {

@@ -130,11 +130,14 @@ impl<F: FileSystem> Rooms<F> {
                 Err(errno) => Err(errno),
             };
             let dir = dir.map_err(|errno| Error::io("open directory", room.clone(), errno))?;
+            check_trust(&fs, &dir, &room)?;
             Ok(Room { dir, path: room })
         };
         let (snapshot, domain) = (open("snapshot")?, open("domain")?);
         let (journal, stage, lock) = (open("journal")?, open("stage")?, open("lock")?);
-        if made {
+        // A process that died after it had made the rooms has not filled the reserves: until the
+        // names of the rooms are durable nothing may be kept in them.
+        if made || fs.kind(&stage.dir, RESERVES[0]).is_err() {
             fs.sync_dir(&root)
                 .map_err(|errno| Error::io("sync directory", path, errno))?;
         }
@@ -195,10 +198,23 @@ impl<F: FileSystem> Rooms<F> {
     pub(super) fn folder(&self, domain: &str) -> Result<Option<Room<F::Dir>>> {
         let dir = if_there(self.fs.open_dir(&self.snapshot.dir, domain))
             .map_err(self.snapshot.failed("open directory", domain))?;
-        Ok(dir.map(|dir| Room {
-            dir,
-            path: self.snapshot.path.join(domain),
-        }))
+        let Some(dir) = dir else {
+            return Ok(None);
+        };
+        let path = self.snapshot.path.join(domain);
+        check_trust(&self.fs, &dir, &path)?;
+        Ok(Some(Room { dir, path }))
+    }
+
+    /// Makes sure that the name of a domain's directory is durable before a document is kept in
+    /// it. Whoever kept one there before has done so; a process that died may have left an empty one.
+    pub(super) fn prove_folder(&self, folder: &Room<F::Dir>) -> Result<()> {
+        let failed = folder.failed_here("read directory");
+        if self.fs.is_empty(&folder.dir).map_err(failed)? {
+            let failed = self.snapshot.failed_here("sync directory");
+            self.fs.sync_dir(&self.snapshot.dir).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Makes the directory of a domain's snapshots.
@@ -225,6 +241,19 @@ impl<F: FileSystem> Rooms<F> {
         if again(|| self.fs.remove_dir(dir, domain)).is_ok() {
             let _ = again(|| self.fs.sync_dir(dir));
         }
+    }
+}
+
+/// Refuses a directory that others can plant files in. The open one is looked at, not its path:
+/// nobody can put another in its place meanwhile.
+pub(super) fn check_trust<F: FileSystem>(fs: &F, dir: &F::Dir, path: &Path) -> Result<()> {
+    let failed = |errno| Error::io("look up directory", path, errno);
+    match fs.distrust(dir).map_err(failed)? {
+        None => Ok(()),
+        Some(reason) => Err(Error::StateDirectory {
+            path: path.to_owned(),
+            reason,
+        }),
     }
 }
 

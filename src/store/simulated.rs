@@ -167,7 +167,98 @@ impl World {
         worlds
     }
 
-    fn step(&mut self) -> Answer<()> {
+    /// Whether calls fail from now on.
+    pub(super) fn has_failed_for_good(&self) -> bool {
+        matches!(self.fault, Some(Fault::From(at, _)) if at < self.calls)
+    }
+
+    /// One of the disks that a power cut now may leave. `choose` answers a number below the one
+    /// that it is given.
+    pub(super) fn power_cut(&self, mut choose: impl FnMut(usize) -> usize) -> World {
+        let mut world = self.restarted();
+        world.names = self.durable.clone();
+        for rename in &self.pending {
+            let outcome = choose(3);
+            if outcome > 0 {
+                world.names.extend(rename.sets.iter().cloned());
+            }
+            if outcome > 1 {
+                world
+                    .names
+                    .retain(|place, _| !rename.clears.contains(place));
+            }
+        }
+        for node in &mut world.nodes {
+            lose(
+                node,
+                match choose(3) {
+                    0 => Loss::Nothing,
+                    1 => Loss::Everything,
+                    _ => Loss::Half,
+                },
+            );
+        }
+        world.sync_all();
+        world
+    }
+
+    /// The same disk without the files that no name leads to.
+    pub(super) fn compacted(mut self) -> World {
+        if self.pending.is_empty() && self.nodes.len() > 4 * (self.names.len() + 16) {
+            let mut new_numbers = BTreeMap::from([(0, 0)]);
+            let mut nodes = vec![Node::Dir];
+            for node in self.names.values() {
+                new_numbers.entry(*node).or_insert_with(|| {
+                    nodes.push(self.nodes[*node].clone());
+                    nodes.len() - 1
+                });
+            }
+            let renumbered = |names: &BTreeMap<Place, usize>| {
+                names
+                    .iter()
+                    // A directory that was lost with the power has no number.
+                    .filter_map(|((dir, name), node)| {
+                        let dir = new_numbers.get(dir)?;
+                        Some(((*dir, name.clone()), new_numbers[node]))
+                    })
+                    .collect()
+            };
+            let names: BTreeMap<Place, usize> = renumbered(&self.names);
+            self.durable = names.clone();
+            self.names = names;
+            self.nodes = nodes;
+        }
+        self
+    }
+
+    /// Puts a file there, durably, with the directories above it. What stands in the way stays.
+    pub(super) fn plant(&mut self, path: &str, bytes: &[u8]) {
+        let mut dir = 0;
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            let place = (dir, part.to_owned());
+            let found = self.names.get(&place).copied();
+            match (found, parts.peek()) {
+                (Some(node), Some(_)) if matches!(self.nodes[node], Node::Dir) => dir = node,
+                (Some(_), _) => return,
+                (None, Some(_)) => {
+                    dir = self.new_node(Node::Dir);
+                    self.names.insert(place, dir);
+                }
+                (None, None) => {
+                    let file = Node::File {
+                        bytes: bytes.to_vec(),
+                        durable: None,
+                    };
+                    let file = self.new_node(file);
+                    self.names.insert(place, file);
+                }
+            }
+        }
+        self.sync_all();
+    }
+
+    pub(super) fn step(&mut self) -> Answer<()> {
         let number = self.calls;
         self.calls += 1;
         match self.fault {
@@ -333,6 +424,10 @@ impl FileSystem for Simulated {
             .ok_or(Errno::NOTDIR)
     }
 
+    fn distrust(&self, _dir: &usize) -> Answer<Option<&'static str>> {
+        Ok(None)
+    }
+
     fn make_dir(&self, parent: &usize, name: &str) -> Answer<()> {
         let mut world = self.0.lock();
         world.step()?;
@@ -356,6 +451,12 @@ impl FileSystem for Simulated {
         }
         world.change(vec![], vec![(*parent, name.to_owned())]);
         Ok(())
+    }
+
+    fn is_empty(&self, dir: &usize) -> Answer<bool> {
+        let mut world = self.0.lock();
+        world.step()?;
+        Ok(!world.names.keys().any(|place| place.0 == *dir))
     }
 
     fn entries(&self, dir: &usize) -> Answer<Vec<Entry>> {

@@ -72,10 +72,12 @@ fn check_bounds(text: &str, kind: Kind) -> Result<()> {
             Ok(Event::Start(tag)) => {
                 counts.open()?;
                 counts.attributes(&tag)?;
+                check_references(text, kind, &tag, &reader)?;
             }
             Ok(Event::Empty(tag)) => {
                 counts.open()?;
                 counts.attributes(&tag)?;
+                check_references(text, kind, &tag, &reader)?;
                 counts.close();
             }
             Ok(Event::End(_)) => counts.close(),
@@ -88,6 +90,10 @@ fn check_bounds(text: &str, kind: Kind) -> Result<()> {
                     "a document type declaration is not allowed",
                 ));
             }
+            Ok(Event::GeneralRef(reference)) if !is_legal(&reference) => {
+                let at = position(text, offset(reader.buffer_position()));
+                return Err(refused(text, kind, at, NO_CHARACTER));
+            }
             Ok(Event::Eof) => return Ok(()),
             Ok(_) => {}
             Err(error) => {
@@ -96,6 +102,44 @@ fn check_bounds(text: &str, kind: Kind) -> Result<()> {
             }
         }
     }
+}
+
+const NO_CHARACTER: &str = "a reference to what is no character";
+
+/// Refuses references in attributes to what is no character. The parser of the second pass takes
+/// them for U+FFFD, so that a name would be another one.
+fn check_references(
+    text: &str,
+    kind: Kind,
+    tag: &BytesStart<'_>,
+    reader: &Reader<&[u8]>,
+) -> Result<()> {
+    let bad = tag
+        .split('&')
+        .skip(1)
+        .filter_map(|rest| rest.split_once(';'))
+        .any(|(reference, _)| !is_legal(reference));
+    if bad {
+        let at = position(text, offset(reader.buffer_position()));
+        return Err(refused(text, kind, at, NO_CHARACTER));
+    }
+    Ok(())
+}
+
+/// Whether a reference, without its `&` and `;`, is not one to a character, or to one that XML has
+/// (XML 1.0, 2.2 and 4.1).
+fn is_legal(reference: &str) -> bool {
+    let Some(number) = reference.strip_prefix('#') else {
+        return true;
+    };
+    let code = match number.strip_prefix('x') {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => number.parse(),
+    };
+    matches!(
+        code,
+        Ok(0x9 | 0xA | 0xD | 0x20..=0xD7FF | 0xE000..=0xFFFD | 0x1_0000..=0x10_FFFF)
+    )
 }
 
 /// What the first pass has seen.
@@ -178,6 +222,19 @@ impl Kind {
 
 /// A document that is not well-formed, with the place shown as libvirt shows it.
 fn refused(text: &str, kind: Kind, at: TextPos, message: impl Display) -> Error {
+    // A password may stand anywhere in a document that cannot be read: nothing of it is shown, not
+    // even what the parser quotes.
+    if may_hold_secrets(text) {
+        let message = message.to_string();
+        let own_words = !message.contains(['\'', '`', '"']);
+        let message = if own_words {
+            message.as_str()
+        } else {
+            "not well-formed"
+        };
+        let hidden = "(not shown, it may hold a password)";
+        return kind.not_well_formed(&format!("{}: {message}\n{hidden}\n^", at.row));
+    }
     let row = usize::try_from(at.row)
         .unwrap_or(usize::MAX)
         .saturating_sub(1);
@@ -189,6 +246,11 @@ fn refused(text: &str, kind: Kind, at: TextPos, message: impl Display) -> Error 
     let shown: String = line.chars().skip(hidden).take(SHOWN_COLUMNS).collect();
     let pointer = "-".repeat(column.saturating_sub(hidden));
     kind.not_well_formed(&format!("{}: {message}\n{shown}\n{pointer}^", at.row))
+}
+
+/// Whether a text has what [`super::without_secrets`] looks for, in whatever state it is.
+pub(super) fn may_hold_secrets(text: &str) -> bool {
+    text.contains("passwd") || text.contains("cookies")
 }
 
 fn offset(position: u64) -> usize {
@@ -294,6 +356,45 @@ mod tests {
         );
         assert_eq!(lines.next(), Some(" <a></b>"));
         assert!(lines.next().expect("pointer").ends_with("-^"));
+    }
+
+    #[test]
+    fn a_refusal_tells_no_password() {
+        for text in [
+            "<a><graphics passwd='geheim'></a>",
+            "<a><graphics passwd='ge&geheim;'/></a>",
+            "<a><graphics passwd='x\ngeheim'></a>",
+            "<a><cookies><cookie>geheim</b></cookies></a>",
+            "<a passwd='x'><!DOCTYPE geheim></a>",
+        ] {
+            let refusal = refusal(text, Kind::Domain);
+            assert!(!refusal.contains("geheim"), "{refusal}");
+            assert!(refusal.starts_with("(domain_definition):"), "{refusal}");
+        }
+    }
+
+    // XML 1.0, 2.2; libvirt 9.0.0 refuses them too.
+    #[test]
+    fn references_to_what_is_no_character_are_refused() {
+        for bad in [
+            "#0",
+            "#1",
+            "#x1F",
+            "#xD800",
+            "#xFFFE",
+            "#x110000",
+            "#99999999999",
+            "#",
+            "#x",
+        ] {
+            for text in [format!("<a>&{bad};</a>"), format!("<a b='&{bad};'/>")] {
+                assert!(read(&text, Kind::Snapshot).is_err(), "{text}");
+            }
+            let quoted = format!("<a><!--&{bad};--><![CDATA[&{bad};]]></a>");
+            assert!(read(&quoted, Kind::Snapshot).is_ok(), "{quoted}");
+        }
+        let good = "<a b='&#9;&lt;&#x10FFFF;'>&#10;&#xE9;&amp;&#xFFFD;</a>";
+        assert!(read(good, Kind::Snapshot).is_ok());
     }
 
     #[test]

@@ -155,7 +155,7 @@ fn is_plain_space(text: Node<'_, '_>) -> bool {
 /// The text must be well-formed, as all that was ever accepted is; of one that is not, nothing is
 /// let out.
 pub fn without_secrets(text: &str) -> Cow<'_, str> {
-    if !text.contains("passwd") && !text.contains("cookies") {
+    if !document::may_hold_secrets(text) {
         return Cow::Borrowed(text);
     }
     let Ok(document) = document::read(text, Kind::Domain) else {

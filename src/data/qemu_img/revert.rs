@@ -36,12 +36,7 @@ enum Leftover {
 
 impl Work<'_> {
     pub(super) fn revert_targets(&self, name: &str, targets: &[&Target<'_>]) -> Result<()> {
-        let mut facts = Vec::with_capacity(targets.len());
-        for target in targets {
-            let of_this = target.writable_facts()?;
-            check_holds_once("revert", name, target, &of_this)?;
-            facts.push(of_this);
-        }
+        let facts = facts_of_holders(name, targets)?;
         match leftover(name, targets, &facts)? {
             Leftover::Done => {
                 self.drop_everywhere(BEFORE, targets);
@@ -96,6 +91,16 @@ impl Work<'_> {
         };
         Err(failure("revert", name, target, reason, undo))
     }
+}
+
+/// The facts of the images, each of which can be written and holds the snapshot once.
+pub(super) fn facts_of_holders(name: &str, targets: &[&Target<'_>]) -> Result<Vec<Facts>> {
+    let facts = targets.iter().map(|target| {
+        let facts = target.writable_facts()?;
+        check_holds_once("revert", name, target, &facts)?;
+        Ok(facts)
+    });
+    facts.collect()
 }
 
 fn leftover(name: &str, targets: &[&Target<'_>], facts: &[Facts]) -> Result<Leftover> {

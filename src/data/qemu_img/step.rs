@@ -71,8 +71,8 @@ fn end(work: &Work<'_>, step: Step<'_>, target: &Target<'_>, begun: Begun) -> At
     };
     let outcome = running.finish();
     if outcome.ending != Ending::Success {
-        // Only space is at stake, and what failed may be what keeps this from working too.
         let _ = target.restore_table(&before);
+        // Only space is at stake: what is done stays done without it.
         let _ = give_back(work, target);
     }
     let after = target.facts().map_err(|error| error.to_string())?;

@@ -1,0 +1,111 @@
+//! Two images in memory. Each change of one is a call that can fail, or be the last one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::data::{Data, Point};
+use crate::error::{Error, Result};
+use crate::store::disk::Disk;
+
+/// What an image holds. A write to it is durable at once: that is the data room's promise.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    pub names: BTreeSet<String>,
+    pub applied: Option<String>,
+}
+
+/// The images of the domain, as one process sees them.
+pub(super) struct Images {
+    pub disk: Disk,
+    pub contents: Arc<Mutex<[Content; 2]>>,
+}
+
+impl Images {
+    fn change(&self, number: usize, change: impl FnOnce(&mut Content)) -> Result<()> {
+        self.disk.call()?;
+        change(&mut self.contents.lock()[number]);
+        Ok(())
+    }
+
+    fn holds(&self, name: &str) -> Vec<usize> {
+        let contents = self.contents.lock();
+        (0..2)
+            .filter(|number| contents[*number].names.contains(name))
+            .collect()
+    }
+
+    /// Undoes what can be undone of a change that stopped at image `failed`.
+    fn undo(&self, failed: usize, before: &[Content; 2], cause: Error) -> Error {
+        for (number, before) in before.iter().enumerate().take(failed) {
+            let back = self.change(number, |content| content.clone_from(before));
+            if let Err(error) = back {
+                return cause.with_failed_undo(&error);
+            }
+        }
+        cause
+    }
+}
+
+impl Data for Images {
+    fn check_create(&self, point: &Point<'_>) -> Result<()> {
+        match (self.holds(point.name).len(), point.images.first()) {
+            (count @ 1.., Some(image)) => Err(Error::ImageHoldsName {
+                snapshot: point.name.to_owned(),
+                disk: image.disk.clone(),
+                image: image.path.clone(),
+                count,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
+        self.check_create(point)?;
+        let before = self.contents.lock().clone();
+        for number in 0..point.images.len() {
+            self.change(number, |content| {
+                content.names.insert(point.name.to_owned());
+            })
+            .map_err(|cause| self.undo(number, &before, cause))?;
+        }
+        Ok(())
+    }
+
+    fn check_revert(&self, point: &Point<'_>) -> Result<()> {
+        if self.holds(point.name).len() < point.images.len() {
+            return Err(Error::ImageLacksSnapshot {
+                snapshot: point.name.to_owned(),
+                disk: String::new(),
+                image: "/image".into(),
+            });
+        }
+        Ok(())
+    }
+
+    fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
+        self.check_revert(point)?;
+        let before = self.contents.lock().clone();
+        for number in 0..point.images.len() {
+            self.change(number, |content| {
+                content.applied = Some(point.name.to_owned());
+            })
+            .map_err(|cause| self.undo(number, &before, cause))?;
+        }
+        Ok(())
+    }
+
+    fn delete(&self, point: &Point<'_>) -> Result<()> {
+        for number in self.holds(point.name) {
+            self.change(number, |content| {
+                content.names.remove(point.name);
+            })?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, point: &Point<'_>) -> Result<usize> {
+        Ok(self.holds(point.name).len())
+    }
+}
