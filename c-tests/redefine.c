@@ -276,7 +276,7 @@ static void connection_says_that_only_the_flag_makes_current(void **state)
 {
     const struct fixture *fixture = *state;
     char *uri = api_is_libvirt() ? format("%s", fixture->uri)
-                                 : format("%s?redefine_current=flag", fixture->uri);
+                                 : format("%s&redefine_current=flag", fixture->uri);
     virConnectPtr connection = virConnectOpen(uri);
     virDomainPtr made;
     virDomainPtr domain;

@@ -1118,6 +1118,20 @@ enum virSnapStartFlags {
 };
 
 /**
+ * Which differences are listed; neither means both.
+ */
+enum virSnapListDifferencesFlags {
+    /**
+     * Data that is not as the metadata says.
+     */
+    VIR_SNAP_LIST_DIFFERENCES_DIFFERING = 1,
+    /**
+     * Data that cannot be looked at from here: of it nothing is known to be wrong.
+     */
+    VIR_SNAP_LIST_DIFFERENCES_UNCHECKED = 2,
+};
+
+/**
  * One thing that is wrong with stored state.
  */
 struct _virSnapProblem {
@@ -2237,6 +2251,35 @@ int virDomainSnapshotRef(virDomainSnapshotPtr snapshot);
  * Since: 0.8.0. Source: libvirt-domain-snapshot.h of libvirt 9.0.0.
  */
 int virDomainSnapshotFree(virDomainSnapshotPtr snapshot);
+
+/**
+ * Lists what the data of snapshots has different from their metadata. Nothing is changed.
+ *
+ * @domain: a domain
+ * @xmlDesc: a `<domainsnapshot>` document, to learn what VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE of it
+ * would find; or NULL for all snapshots that the domain has
+ * @differences: where to store the array of texts; NULL to count them only
+ * @flags: bitwise-OR of virSnapListDifferencesFlags
+ *
+ * Images are read themselves, without a program and without a lock, so a guest may have them open.
+ * An internal snapshot must stand once in the table of each image; of an external one the image
+ * must be there and readable down to the end of its chain, and its overlay must name it, in its
+ * format; a memory file must be there. A text names snapshot, disk, image and what was found.
+ *
+ * Returns the number of differences, or -1 in case of error. The array has a NULL behind the last.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (unknown flag),
+ * VIR_ERR_NO_DOMAIN (gone), VIR_ERR_NO_MEMORY, and for a bad document those of
+ * virDomainSnapshotCreateXML(). *differences is NULL then.
+ * Threads: any. Ownership: the caller frees each text and the array with free().
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: xmlDesc is NULL or NUL-terminated; differences is NULL or writable.
+ */
+int virSnapDomainListDifferences(virDomainPtr domain,
+                                 const char *xmlDesc,
+                                 char ***differences,
+                                 unsigned int flags);
 
 /**
  * Gives the calling thread's last error.

@@ -356,6 +356,18 @@ pub enum Error {
         image: PathBuf,
         count: usize,
     },
+    /// A redefined snapshot's data is not what its document says.
+    #[error("snapshot '{snapshot}' of domain '{domain}' does not agree with its data: {}: {found}{}", place(disk, image), more_note(*more))]
+    DataDiffers {
+        domain: String,
+        snapshot: String,
+        /// `None` for the guest's memory.
+        disk: Option<String>,
+        image: PathBuf,
+        found: String,
+        /// Differences besides this one.
+        more: usize,
+    },
     /// The file is not what its disk says.
     #[error("image '{}' of disk '{disk}' is not usable: {reason}", image.display())]
     ImageUnusable {
@@ -621,6 +633,7 @@ impl Error {
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::DiskWithoutSource { .. }
+            | E::DataDiffers { .. }
             | E::Unsupported { .. } => Number::ConfigUnsupported,
             E::StateInvalid { .. }
             | E::CreationTimeMissing
@@ -713,6 +726,7 @@ impl Error {
             | E::ImageHoldsName { .. }
             | E::ImageLacksSnapshot { .. }
             | E::ImageUnusable { .. }
+            | E::DataDiffers { .. }
             | E::RevertRisky { .. }
             | E::RevertState { .. }
             | E::MonitorLost { .. }
@@ -805,6 +819,22 @@ impl Error {
             path: path.into(),
             source: source.into(),
         }
+    }
+}
+
+/// Where a difference is.
+fn place(disk: &Option<String>, image: &std::path::Path) -> String {
+    match disk {
+        Some(disk) => format!("disk '{disk}', image '{}'", image.display()),
+        None => format!("memory file '{}'", image.display()),
+    }
+}
+
+/// How many differences are not told.
+fn more_note(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        more => format!(" ({more} more)"),
     }
 }
 

@@ -93,3 +93,6 @@ pub const MEMORY_HEADER_BYTES: usize = DOCUMENT_BYTES;
 /// How long a monitor may be silent while a job runs: QEMU writes a guest's memory without looking
 /// at its monitors. Ten minutes are 600 GiB at 1 GiB a second.
 pub const JOB_SILENCE: std::time::Duration = std::time::Duration::from_secs(600);
+/// Images of a backing chain. Source: libvirt's `VIR_STORAGE_MAX_CHAIN_DEPTH` (200): its parser of
+/// QEMU's answers cannot nest deeper.
+pub const BACKING_CHAIN: usize = 200;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use virsnap::limits;
-use virsnap::ops::{Access, Connection, CreateFlags, Domain, ListFlags, RedefineCurrent};
+use virsnap::ops::{Access, Connection, CreateFlags, Domain, ListFlags, RedefineRules};
 
 const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
 const REDEFINE: u32 = 1;
@@ -45,7 +45,7 @@ fn open(state: &std::path::Path) -> Arc<Domain> {
 fn redefine(domain: &Domain, xml: &str) -> Result<String, String> {
     let flags = CreateFlags::new(REDEFINE, "test").unwrap();
     domain
-        .create(xml, flags, RedefineCurrent::Parent)
+        .create(xml, flags, RedefineRules::default())
         .map(|name| name.to_string())
         .map_err(|error| error.to_string())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use virsnap::error::Error;
 use virsnap::ops::{
-    Access, Connection, CreateFlags, DeleteFlags, Domain, ListFlags, RedefineCurrent, RevertFlags,
+    Access, Connection, CreateFlags, DeleteFlags, Domain, ListFlags, RedefineRules, RevertFlags,
 };
 
 const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
@@ -40,7 +40,7 @@ fn domain(state: &Path) -> Arc<Domain> {
 
 fn create(domain: &Domain, xml: &str, bits: u32) -> Result<Arc<str>, Error> {
     let flags = CreateFlags::new(bits, "test").unwrap();
-    domain.create(xml, flags, RedefineCurrent::Parent)
+    domain.create(xml, flags, RedefineRules::default())
 }
 
 fn redefine(domain: &Domain, name: &str) -> Result<Arc<str>, Error> {
@@ -405,12 +405,8 @@ fn passwords_are_in_no_error() {
     fs::write(base.path().join("snapshot/d/s.xml"), broken).unwrap();
     let connection = connect(base.path(), Access::ReadOnly).unwrap();
     let domain = connection.domain_by_name("d").unwrap();
-    assert_eq!(domain.damaged().unwrap().len(), 1);
-    for damage in domain.damaged().unwrap() {
-        assert!(
-            !damage.cause.to_string().contains("geheim"),
-            "{}",
-            damage.cause
-        );
+    assert_eq!(domain.problems().unwrap().len(), 1);
+    for problem in domain.problems().unwrap() {
+        assert!(!problem.text.contains("geheim"), "{}", problem.text);
     }
 }

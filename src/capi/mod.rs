@@ -29,6 +29,7 @@ mod connection;
 mod connection_domains;
 #[allow(dead_code, reason = "most constants are for C only")]
 mod constants;
+mod differences;
 mod dispatch;
 mod domain;
 mod domain_facts;

@@ -51,8 +51,8 @@ pub unsafe extern "C" fn virDomainSnapshotCreateXML(
         let xml = unsafe { call.text(xmlDesc, "xmlDesc") }?;
         call.writable(&domain.connection)?;
         let flags = CreateFlags::new(flags, FUNCTION)?;
-        let redefine_current = domain.connection.connection.redefine_current();
-        let name = domain.now()?.create(&xml, flags, redefine_current)?;
+        let rules = domain.connection.connection.redefine_rules();
+        let name = domain.now()?.create(&xml, flags, rules)?;
         Ok(objects::new_snapshot(&domain, name, FUNCTION)?.give())
     })
 }

@@ -1,38 +1,20 @@
 //! The second seam: how the guest's state is captured, restored and dropped.
 
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
+pub mod chain;
+pub mod check;
 pub mod live;
+mod point;
 pub mod progress;
 pub mod qcow2;
 mod qemu_img;
 pub mod qmp;
+pub use check::{Difference, Verdict};
+pub use point::{Image, Layer, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
-
-/// One image that takes part in an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// The domain disk's target, for messages.
-    pub disk: String,
-    /// Absolute path.
-    pub path: PathBuf,
-}
-
-/// A snapshot as the work on its data sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Point<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its whole document, with secrets.
-    pub document: &'a str,
-    /// The images that hold it, or are to hold it, inside.
-    pub images: &'a [Image],
-    /// What programs inherit that work on it, so that the domain stays locked as long as they live.
-    pub lock: Option<BorrowedFd<'a>>,
-}
 
 /// Captures, restores and drops a snapshot's data.
 ///
@@ -57,6 +39,14 @@ pub trait Data: Send + Sync {
     /// a failure is gone. Also takes back what an unfinished [`Data::create`] left.
     fn delete(&self, point: &Point<'_>) -> Result<()>;
 
+    /// Writes what an overlay holds into the image below it, and removes the overlay. No guest has
+    /// it open.
+    fn fold(&self, _overlay: &Image, _lock: Option<BorrowedFd<'_>>) -> Result<()> {
+        Err(Error::Unsupported {
+            what: "folding of overlays is",
+        })
+    }
+
     /// Gives back the space that work which was cut off has taken and does not use. May be left
     /// out where there is no such thing.
     fn tidy(&self, _point: &Point<'_>) -> Result<()> {
@@ -65,4 +55,10 @@ pub trait Data: Send + Sync {
 
     /// How many places hold data of the snapshot.
     fn count(&self, point: &Point<'_>) -> Result<usize>;
+
+    /// Every difference between what the metadata says and the data. Nothing is touched, and a
+    /// guest may have the images open.
+    fn differences(&self, point: &Point<'_>) -> Vec<Difference> {
+        check::differences(point)
+    }
 }

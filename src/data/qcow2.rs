@@ -179,6 +179,11 @@ impl ImageFile {
         self.identity
     }
 
+    /// Bytes of the file; of a block device 0.
+    pub fn length(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
+    }
+
     /// What header and snapshot table say now.
     pub fn facts(&self) -> Result<Facts> {
         read(&self.file)

@@ -15,6 +15,7 @@ use super::{Data, Image, Point};
 use crate::error::{Error, Result};
 use crate::limits;
 
+mod fold;
 mod program;
 mod revert;
 mod step;
@@ -93,31 +94,39 @@ impl Work<'_> {
 impl Data for QemuImg {
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
         check_name(point.name)?;
-        check_free(point.name, &target::open_all(point.images)?)
+        check_free(point.name, &target::open_all(&point.internal_images()?)?)
     }
 
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.work(point.lock).capture(point.name, point.images)
+        self.work(point.lock)
+            .capture(point.name, &point.internal_images()?)
     }
 
     fn check_revert(&self, point: &Point<'_>) -> Result<()> {
         check_name(point.name)?;
-        let targets = target::open_all(point.images)?;
+        let images = point.internal_images()?;
+        let targets = target::open_all(&images)?;
         let targets: Vec<&Target<'_>> = targets.iter().collect();
         revert::facts_of_holders(point.name, &targets).map(drop)
     }
 
     fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
-        self.work(point.lock).restore(point.name, point.images)
+        self.work(point.lock)
+            .restore(point.name, &point.internal_images()?)
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {
-        self.work(point.lock).drop_data(point.name, point.images)
+        self.work(point.lock)
+            .drop_data(point.name, &point.internal_images()?)
+    }
+
+    fn fold(&self, overlay: &Image, lock: Option<BorrowedFd<'_>>) -> Result<()> {
+        fold::fold(&self.work(lock), overlay)
     }
 
     fn tidy(&self, point: &Point<'_>) -> Result<()> {
         let work = self.work(point.lock);
-        for target in &target::open_all(point.images)? {
+        for target in &target::open_all(&point.internal_images()?)? {
             work.drop_everywhere(BEFORE, &[target]);
             step::give_back(&work, target).map_err(|reason| target.unusable(reason))?;
         }
@@ -125,7 +134,7 @@ impl Data for QemuImg {
     }
 
     fn count(&self, point: &Point<'_>) -> Result<usize> {
-        count(point.name, point.images)
+        count(point.name, &point.internal_images()?)
     }
 }
 

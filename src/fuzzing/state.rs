@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::data::{Data, Point};
 use crate::error::Result;
 use crate::ops::fuzzing::Driver;
-use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineCurrent};
+use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineRules};
 use crate::store::disk::Disk;
 use crate::store::sealed_journal;
 
@@ -116,7 +116,7 @@ fn load_and_change(disk: &Disk, planted: &BTreeMap<String, Vec<u8>>) {
     let created = domain.and_then(|domain| {
         let flags = CreateFlags::new(1, "fuzzing").ok()?;
         domain
-            .create(&document("added"), flags, RedefineCurrent::Parent)
+            .create(&document("added"), flags, RedefineRules::default())
             .ok()
     });
     if created.is_some() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::domain::Domain;
 use super::driver::{Driver, Undefine};
 use super::problem::Problem;
-use super::uri::{self, RedefineCurrent};
+use super::uri::{self, RedefineRules};
 use crate::error::Result;
 
 /// Whether a connection may change anything.
@@ -21,19 +21,19 @@ pub enum Access {
 pub struct Connection {
     uri: String,
     access: Access,
-    redefine_current: RedefineCurrent,
+    redefine: RedefineRules,
     driver: Arc<Driver>,
 }
 
 impl Connection {
-    /// Opens `virsnap:///ABSOLUTE/STATE/DIR[?redefine_current=parent|flag]`; the directory is
-    /// made where it is missing.
+    /// Opens `virsnap:///ABSOLUTE/STATE/DIR[?PARAMETER=VALUE]`; the directory is made where it is
+    /// missing.
     pub fn open(uri: &str, access: Access) -> Result<Arc<Connection>> {
         let parsed = uri::parse(uri)?;
         Ok(Arc::new(Connection {
             uri: uri.to_owned(),
             access,
-            redefine_current: parsed.redefine_current,
+            redefine: parsed.redefine,
             driver: Driver::open(&parsed.directory)?,
         }))
     }
@@ -48,9 +48,9 @@ impl Connection {
         self.access
     }
 
-    /// Who becomes current by REDEFINE on this connection.
-    pub fn redefine_current(&self) -> RedefineCurrent {
-        self.redefine_current
+    /// How REDEFINE is carried out on this connection.
+    pub fn redefine_rules(&self) -> RedefineRules {
+        self.redefine
     }
 
     /// All domains, ordered by name.

@@ -9,24 +9,19 @@ use super::flags::CreateFlags;
 use super::intent::Intent;
 use super::point::OwnedPoint;
 use super::stored;
-use super::uri::RedefineCurrent;
+use super::uri::RedefineRules;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::snapshot::{DiskMode, Memory, Snapshot, State};
+use crate::snapshot::{Disk, DiskMode, Memory, Snapshot, State};
 use crate::store::check_name;
-use crate::xml::{self, DomainDisk, DomainFacts, Participation};
+use crate::xml::{self, DomainDisk, DomainFacts, NewSource, Participation};
 
 impl Domain {
     /// Creates a snapshot, or with REDEFINE takes its metadata in; answers its name.
-    pub fn create(
-        &self,
-        xml: &str,
-        flags: CreateFlags,
-        redefine_current: RedefineCurrent,
-    ) -> Result<Arc<str>> {
+    pub fn create(&self, xml: &str, flags: CreateFlags, rules: RedefineRules) -> Result<Arc<str>> {
         flags.check_driver()?;
         if flags.has(CreateFlags::REDEFINE) {
-            return self.redefine(xml, flags, redefine_current);
+            return self.redefine(xml, flags, rules);
         }
         let writing = self.write()?;
         let snapshot = self.prepared(xml, flags)?;
@@ -34,13 +29,15 @@ impl Domain {
         writing.check_name(&name)?;
         writing.check_current()?;
         let point = OwnedPoint::of(&snapshot)?;
-        let plan = if flags.has(CreateFlags::NO_METADATA) {
-            None
+        let is_kept = !flags.has(CreateFlags::NO_METADATA);
+        let plan = if is_kept {
+            self.tree()?.plan_create(snapshot.clone())?
         } else {
-            Some(self.tree()?.plan_create(snapshot.clone())?)
+            self.tree()?.plan_keep()
         };
-        let change = match &plan {
-            Some(plan) => Some((plan, writing.change(plan)?)),
+        let change = match self.switched_definition(&snapshot)? {
+            Some(definition) => Some(writing.change_with_definition(&plan, &definition)?),
+            None if is_kept => Some(writing.change(&plan)?),
             None => None,
         };
         // Before the intent: undoing it drops that name from the images. After the plan: of a
@@ -54,7 +51,7 @@ impl Domain {
                 .map_err(|cause| writing.take_back_create(&point, cause))?;
         }
         match &change {
-            Some((plan, change)) => writing.commit_change(plan, change),
+            Some(change) => writing.commit_change(&plan, change),
             None => writing.withdraw(),
         }
         .map_err(|cause| writing.take_back_create(&point, cause))?;
@@ -102,9 +99,20 @@ impl Domain {
             participation,
             &is_regular_file,
         )?;
-        check_disks(&snapshot, &facts)?;
+        check_disks(&snapshot, &facts, flags)?;
         stored::check_room(&snapshot)?;
         Ok(snapshot)
+    }
+
+    /// The definition with the overlays that a running guest writes to afterwards; `None` if it
+    /// stays as it is.
+    fn switched_definition(&self, snapshot: &Snapshot) -> Result<Option<String>> {
+        let sources: Vec<NewSource> = snapshot.disks.iter().filter_map(new_source).collect();
+        if sources.is_empty() {
+            return Ok(None);
+        }
+        let definition = self.host.definition()?;
+        xml::with_sources(&definition, &sources).map(Some)
     }
 
     /// Captures guest data, the intent recorded before.
@@ -121,6 +129,18 @@ impl Domain {
             .create(&writing.point(point), flags.bits())
             .map_err(|cause| writing.take_back_create(point, cause))
     }
+}
+
+fn new_source(disk: &Disk) -> Option<NewSource> {
+    let image = disk
+        .image
+        .as_ref()
+        .filter(|_| disk.mode == Some(DiskMode::External))?;
+    Some(NewSource {
+        target: disk.name.to_string(),
+        file: image.path.as_deref()?.to_owned(),
+        format: image.format.as_deref().unwrap_or("qcow2").to_owned(),
+    })
 }
 
 /// The name rules of libvirt's QEMU driver, and the length that its file name allows.
@@ -145,29 +165,46 @@ fn now() -> i64 {
 }
 
 /// What libvirt's QEMU driver checks of an inactive domain's disks, each and as a whole.
-fn check_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
+fn check_disks(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags) -> Result<()> {
     for (disk, domain_disk) in snapshot.disks.iter().zip(&facts.disks) {
         if disk.mode == Some(DiskMode::Internal) {
             check_internal(domain_disk)?;
         }
     }
     let has = |mode| snapshot.disks.iter().any(|disk| disk.mode == Some(mode));
-    if !has(DiskMode::Internal) && !has(DiskMode::External) {
+    let memory_is_external = matches!(snapshot.memory, Some(Memory::External { .. }));
+    let memory_is_internal = snapshot.memory == Some(Memory::Internal);
+    let (internal, external) = (has(DiskMode::Internal), has(DiskMode::External));
+    if !internal && !external && !memory_is_external && !memory_is_internal {
         return Err(Error::NothingSelected);
     }
-    if has(DiskMode::Internal) && has(DiskMode::External) {
+    if internal && (external || memory_is_external) || external && memory_is_internal {
         return Err(Error::MixedTargets);
     }
-    if has(DiskMode::External) || matches!(snapshot.memory, Some(Memory::External { .. })) {
-        return Err(Error::Unsupported {
-            what: "external snapshots are",
-        });
+    if external || memory_is_external {
+        return check_external(snapshot, flags);
     }
-    if leaves_a_writable_disk_out(snapshot, facts) {
+    if !internal || leaves_a_writable_disk_out(snapshot, facts) {
         return Err(Error::DisksLeftOut);
     }
     if facts.pflash {
         return Err(Error::InternalWithPflash);
+    }
+    Ok(())
+}
+
+/// External snapshots are taken of running guests only, into new files.
+fn check_external(snapshot: &Snapshot, flags: CreateFlags) -> Result<()> {
+    let unsupported = |what| Err(Error::Unsupported { what });
+    if snapshot.state == State::Shutoff {
+        return unsupported("external snapshots of a guest that is off are");
+    }
+    if flags.has(CreateFlags::REUSE_EXT) {
+        return unsupported("external snapshots of a running guest into files that exist are");
+    }
+    let is_manual = |disk: &Disk| disk.mode == Some(DiskMode::Manual);
+    if snapshot.disks.iter().any(is_manual) {
+        return unsupported("disks of a running guest that the caller snapshots are");
     }
     Ok(())
 }

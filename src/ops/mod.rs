@@ -8,6 +8,7 @@ mod change;
 mod connection;
 mod create;
 mod delete;
+mod differences;
 mod domain;
 mod driver;
 mod flags;
@@ -24,13 +25,15 @@ mod simulation;
 mod stored;
 mod uri;
 
+pub use crate::data::Verdict;
 pub use connection::{Access, Connection};
+pub use differences::NamedDifference;
 pub use domain::Domain;
 pub use driver::Undefine;
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
-pub use uri::RedefineCurrent;
+pub use uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 
 pub use crate::data::progress::Wish;
 pub use crate::host::{Hooks, Start};

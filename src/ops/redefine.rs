@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::create::{check_snapshot_name, is_regular_file};
+use super::differences::{forget_missing_overlays, given_paths};
 use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::stored;
-use super::uri::RedefineCurrent;
+use super::uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 use crate::error::{Error, Result};
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::tree::Tree;
@@ -18,7 +19,7 @@ impl Domain {
         &self,
         xml: &str,
         flags: CreateFlags,
-        rule: RedefineCurrent,
+        rules: RedefineRules,
     ) -> Result<Arc<str>> {
         let mut snapshot = xml::parse(xml, xml::Mode::Redefine)?.snapshot;
         check_snapshot_name(&snapshot.name)?;
@@ -28,14 +29,24 @@ impl Domain {
         if let Some(parent) = &snapshot.parent {
             writing.check_name(parent)?;
         }
-        let plan = {
+        let given = given_paths(&snapshot);
+        let replaced = {
             let tree = self.tree()?;
             tree.check_parent(&snapshot)?;
-            let replaced = tree.get(&snapshot.name).ok().cloned();
-            self.complete(&mut snapshot, replaced.as_deref(), flags)?;
-            stored::check_room(&snapshot)?;
+            tree.get(&snapshot.name).ok().cloned()
+        };
+        self.complete(&mut snapshot, replaced.as_deref(), flags)?;
+        stored::check_room(&snapshot)?;
+        if rules.check != RedefineCheck::Trust {
+            forget_missing_overlays(&mut snapshot, &given);
+        }
+        if rules.check == RedefineCheck::Strict {
+            self.check_data(&snapshot)?;
+        }
+        let plan = {
+            let tree = self.tree()?;
             let becomes_current = flags.has(CreateFlags::CURRENT)
-                || (replaced.is_none() && follows_current(&snapshot, &tree, rule));
+                || (replaced.is_none() && follows_current(&snapshot, &tree, rules.current));
             tree.plan_redefine(snapshot, becomes_current)?
         };
         writing.commit(&plan)?;
@@ -46,7 +57,7 @@ impl Domain {
     }
 
     /// Checks a redefined snapshot and fills in what its document may leave out.
-    fn complete(
+    pub(super) fn complete(
         &self,
         snapshot: &mut Snapshot,
         replaced: Option<&Snapshot>,

@@ -12,7 +12,7 @@ use self::images::{Content, Images};
 use self::model::{Kind, Model, Operation};
 use super::driver::{Driver, Undefine};
 use super::flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags};
-use super::uri::RedefineCurrent;
+use super::uri::RedefineRules;
 use crate::error::Result;
 use crate::store::disk::Disk;
 
@@ -148,7 +148,9 @@ impl Machine {
         let domain = self.driver.domain_by_name(DOMAIN)?;
         let create = |xml: &str, bits| {
             let flags = CreateFlags::new(bits, "simulation")?;
-            domain.create(xml, flags, RedefineCurrent::Parent).map(drop)
+            domain
+                .create(xml, flags, RedefineRules::default())
+                .map(drop)
         };
         match operation {
             Operation::Create { name, metadata } => {
@@ -353,7 +355,7 @@ fn a_directory_that_a_dead_process_made_is_durable_before_it_is_used() {
             let first = driver.define(DEFINITION);
             let _ = first.and_then(|domain| {
                 let xml = "<domainsnapshot><name>a</name></domainsnapshot>";
-                domain.create(xml, CreateFlags::new(0, "test")?, RedefineCurrent::Parent)
+                domain.create(xml, CreateFlags::new(0, "test")?, RedefineRules::default())
             });
         }
         let mut disk = disk;

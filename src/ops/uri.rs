@@ -1,4 +1,5 @@
-//! The URI of an embedded connection: `virsnap:///ABSOLUTE/STATE/DIR[?redefine_current=parent|flag]`.
+//! The URI of an embedded connection: `virsnap:///ABSOLUTE/STATE/DIR`, and behind a `?`, separated by
+//! `&`: `redefine_current=parent|flag`, `redefine_check=strict|warn|trust`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,29 @@ const NOT_LOCAL: &str = "the state directory must be local and absolute in URI";
 pub(super) struct Uri {
     /// The state directory.
     pub directory: PathBuf,
-    /// Who becomes current by REDEFINE.
-    pub redefine_current: RedefineCurrent,
+    /// How REDEFINE is carried out.
+    pub redefine: RedefineRules,
+}
+
+/// How a connection carries out REDEFINE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RedefineRules {
+    /// Who becomes current.
+    pub current: RedefineCurrent,
+    /// What the data has to say.
+    pub check: RedefineCheck,
+}
+
+/// Whether REDEFINE looks at the data that the document describes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RedefineCheck {
+    /// Data that can be reached must be as the document says, or nothing is defined.
+    #[default]
+    Strict,
+    /// Anything is defined; differences can be listed at any time.
+    Warn,
+    /// The data is not looked at, as with libvirt.
+    Trust,
 }
 
 /// Who becomes current by REDEFINE without the CURRENT flag.
@@ -60,17 +82,20 @@ pub(super) fn parse(uri: &str) -> Result<Uri> {
     if path.bytes().all(|byte| byte == b'/') {
         return Err(refuse("the root directory cannot hold the state in URI"));
     }
-    let mut redefine_current = RedefineCurrent::default();
+    let mut redefine = RedefineRules::default();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        redefine_current = match parameter {
-            "redefine_current=parent" => RedefineCurrent::Parent,
-            "redefine_current=flag" => RedefineCurrent::Flag,
+        match parameter {
+            "redefine_current=parent" => redefine.current = RedefineCurrent::Parent,
+            "redefine_current=flag" => redefine.current = RedefineCurrent::Flag,
+            "redefine_check=strict" => redefine.check = RedefineCheck::Strict,
+            "redefine_check=warn" => redefine.check = RedefineCheck::Warn,
+            "redefine_check=trust" => redefine.check = RedefineCheck::Trust,
             _ => return Err(refuse("unknown parameter in URI")),
-        };
+        }
     }
     Ok(Uri {
         directory: Path::new(&path).to_owned(),
-        redefine_current,
+        redefine,
     })
 }
 
@@ -95,13 +120,13 @@ mod tests {
 
     #[test]
     fn paths_and_parameters() {
-        let uri = parse("virsnap:///srv/a%20b?redefine_current=flag").unwrap();
+        let uri = parse("virsnap:///srv/a%20b?redefine_current=flag&redefine_check=warn").unwrap();
         assert_eq!(uri.directory, Path::new("/srv/a b"));
-        assert_eq!(uri.redefine_current, RedefineCurrent::Flag);
-        assert_eq!(
-            parse("virsnap:///s").unwrap().redefine_current,
-            RedefineCurrent::Parent
-        );
+        assert_eq!(uri.redefine.current, RedefineCurrent::Flag);
+        assert_eq!(uri.redefine.check, RedefineCheck::Warn);
+        let defaults = parse("virsnap:///s").unwrap().redefine;
+        assert_eq!(defaults.current, RedefineCurrent::Parent);
+        assert_eq!(defaults.check, RedefineCheck::Strict);
     }
 
     #[test]
@@ -119,6 +144,7 @@ mod tests {
             "virsnap://host/s",
             "virsnap:///s?x=1",
             "virsnap:///s?redefine_current=maybe",
+            "virsnap:///s?redefine_check=",
             "virsnap:////",
             "virsnap:///%2F",
             "virsnap:///s%2",

@@ -10,6 +10,7 @@ mod escape;
 mod format;
 mod identity;
 mod parse;
+mod source;
 mod verbatim;
 
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::named_and_identified;
 pub use parse::{Mode, Parsed, parse};
+pub use source::{NewSource, with_sources};
 pub use verbatim::{nested, unnested, without_secrets};

@@ -6,8 +6,9 @@ use super::agent::{self, AgentCommands, Frozen};
 use super::memory::NewMemory;
 use super::overlay::{self, NewOverlay, Origin, Overlays};
 use super::status::{self, Status};
-use super::{Commands, merge, nodes};
+use super::{Commands, memory, merge, nodes};
 use crate::data::progress::{Progress, Unwatched};
+use crate::data::qcow2::{ImageFile, Unreadable};
 use crate::error::{Error, Result};
 
 /// What is to be captured.
@@ -37,6 +38,37 @@ pub enum Meanwhile {
     Paused,
     /// It runs until the end (`LIVE`).
     Runs,
+}
+
+/// Whether the capture can work: the guest writes to the images, and nothing is lost by making the
+/// files. Nothing is touched.
+pub fn check_capture(monitor: &dyn Commands, wanted: &External) -> Result<()> {
+    let known = nodes::images(monitor)?;
+    for overlay in &wanted.overlays {
+        nodes::writable(&known, &overlay.image)?;
+        if overlay.origin == Origin::Ours && !is_free(&overlay.overlay) {
+            return Err(Error::ImageUnusable {
+                disk: overlay.disk.clone(),
+                image: overlay.overlay.clone(),
+                reason: "it exists already and is no empty file".to_owned(),
+            });
+        }
+    }
+    match &wanted.memory {
+        Some(memory) if !is_free(&memory.file) => Err(Error::MemoryFile {
+            file: memory.file.clone(),
+            reason: "exists already and is no empty file".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is no file, or an empty one.
+fn is_free(path: &Path) -> bool {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
 }
 
 /// Captures. The guest goes on afterwards as it was before, and so it does after a failure, which
@@ -72,7 +104,7 @@ pub fn discard(monitor: &dyn Commands, wanted: &External) -> Result<()> {
         discard_overlay(monitor, overlay)?;
     }
     match &wanted.memory {
-        Some(memory) => remove_file(&memory.file),
+        Some(memory) => remove_memory(&memory.file),
         None => Ok(()),
     }
 }
@@ -84,10 +116,48 @@ fn discard_overlay(monitor: &dyn Commands, wanted: &NewOverlay) -> Result<()> {
         merge::commit(monitor, overlay, overlay, &wanted.image, &Unwatched)?;
     }
     merge::forget(monitor, &wanted.overlay)?;
-    match wanted.origin {
-        Origin::Ours => remove_file(&wanted.overlay),
-        Origin::Callers => Ok(()),
+    remove_overlay(wanted)
+}
+
+/// Removes the files of a capture that no guest has open.
+pub fn remove_files(wanted: &External) -> Result<()> {
+    wanted.overlays.iter().try_for_each(remove_overlay)?;
+    match &wanted.memory {
+        Some(memory) => remove_memory(&memory.file),
+        None => Ok(()),
     }
+}
+
+/// Whether an overlay is one of ours, over the image that it was made for. Else there is nothing
+/// of ours in that place, or a file that was made and not yet formatted.
+pub fn is_filled(wanted: &NewOverlay) -> Result<bool> {
+    if wanted.origin == Origin::Callers || is_free(&wanted.overlay) {
+        return Ok(false);
+    }
+    let unusable = |error: Unreadable| Error::ImageUnusable {
+        disk: wanted.disk.clone(),
+        image: wanted.overlay.clone(),
+        reason: error.to_string(),
+    };
+    let file = ImageFile::open(&wanted.overlay).map_err(unusable)?;
+    let facts = file.facts().map_err(unusable)?;
+    Ok(facts.backing_file.as_deref() == Some(wanted.image.as_os_str()))
+}
+
+/// A file that somebody else put there since is not ours to remove.
+fn remove_overlay(wanted: &NewOverlay) -> Result<()> {
+    let is_ours = is_free(&wanted.overlay) || is_filled(wanted)?;
+    if wanted.origin == Origin::Ours && is_ours {
+        return remove_file(&wanted.overlay);
+    }
+    Ok(())
+}
+
+fn remove_memory(file: &Path) -> Result<()> {
+    if is_free(file) || memory::is_memory_file(file) {
+        return remove_file(file);
+    }
+    Ok(())
 }
 
 fn remove_file(path: &Path) -> Result<()> {

@@ -240,6 +240,13 @@ fn switched_on(known: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Whether the file begins as a memory file does, complete or not.
+pub(super) fn is_memory_file(path: &Path) -> bool {
+    let mut magic = [0; COMPLETE.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && [COMPLETE, PARTIAL].contains(&&magic)
+}
+
 /// A complete memory file.
 #[derive(Debug)]
 pub struct KeptMemory {

@@ -50,7 +50,10 @@ impl Images {
 
 impl Data for Images {
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
-        match (self.holds(point.name).len(), point.images.first()) {
+        match (
+            self.holds(point.name).len(),
+            point.internal_images()?.first(),
+        ) {
             (count @ 1.., Some(image)) => Err(Error::ImageHoldsName {
                 snapshot: point.name.to_owned(),
                 disk: image.disk.clone(),
@@ -64,7 +67,7 @@ impl Data for Images {
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
         self.check_create(point)?;
         let before = self.contents.lock().clone();
-        for number in 0..point.images.len() {
+        for number in 0..point.internal_images()?.len() {
             self.change(number, |content| {
                 content.names.insert(point.name.to_owned());
             })
@@ -74,7 +77,7 @@ impl Data for Images {
     }
 
     fn check_revert(&self, point: &Point<'_>) -> Result<()> {
-        if self.holds(point.name).len() < point.images.len() {
+        if self.holds(point.name).len() < point.internal_images()?.len() {
             return Err(Error::ImageLacksSnapshot {
                 snapshot: point.name.to_owned(),
                 disk: String::new(),
@@ -87,7 +90,7 @@ impl Data for Images {
     fn revert(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
         self.check_revert(point)?;
         let before = self.contents.lock().clone();
-        for number in 0..point.images.len() {
+        for number in 0..point.internal_images()?.len() {
             self.change(number, |content| {
                 content.applied = Some(point.name.to_owned());
             })

@@ -1,0 +1,119 @@
+//! A snapshot as the work on its data sees it.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::snapshot::DiskMode;
+
+/// One image that takes part in an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The domain disk's target, for messages.
+    pub disk: String,
+    /// Absolute path.
+    pub path: PathBuf,
+}
+
+/// A file or block device, and how its content is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// QEMU's name of the format; `None` if nobody says.
+    pub format: Option<String>,
+}
+
+/// Where an image is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The drive is empty.
+    Nowhere,
+    /// On this machine.
+    Local(Layer),
+    /// Not in a file or block device; the word is the disk's `type`.
+    Elsewhere(String),
+}
+
+impl Place {
+    /// The local layer, if it is one.
+    pub fn local(&self) -> Option<&Layer> {
+        match self {
+            Place::Local(layer) => Some(layer),
+            Place::Nowhere | Place::Elsewhere(_) => None,
+        }
+    }
+}
+
+/// One disk of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointDisk {
+    /// The domain disk's target.
+    pub target: String,
+    /// How it takes part.
+    pub mode: DiskMode,
+    /// The image as the snapshot's own definition names it. Internal data is a snapshot in it;
+    /// external data is what it shows.
+    pub base: Place,
+    /// The image above it that an external snapshot gave to the guest.
+    pub overlay: Place,
+    /// The image that the guest was given by a later revert to this snapshot.
+    pub reverted: Place,
+    /// The overlay was there before the snapshot: `VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT`.
+    pub reuse: bool,
+}
+
+/// A snapshot: its name, and where its data is or is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Point<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its whole document, with secrets.
+    pub document: &'a str,
+    /// Its disks, in the order of its definition.
+    pub disks: &'a [PointDisk],
+    /// The file of external memory.
+    pub memory: Option<&'a Path>,
+    /// What programs inherit that work on it, so that the domain stays locked as long as they live.
+    pub lock: Option<BorrowedFd<'a>>,
+}
+
+impl Point<'_> {
+    /// Memory or at least one disk is in a file of its own.
+    pub fn is_external(&self) -> bool {
+        let is_external = |disk: &PointDisk| disk.mode == DiskMode::External;
+        self.memory.is_some() || self.disks.iter().any(is_external)
+    }
+
+    /// The `<domain>` in its document; empty if there is none.
+    pub fn definition(&self) -> &str {
+        const END: &str = "</domain>";
+        // No other element of the document, which is ours, begins or ends like this.
+        let begin = ["<domain ", "<domain>"]
+            .iter()
+            .filter_map(|begin| self.document.find(begin))
+            .min();
+        let end = self.document.find(END).map(|end| end + END.len());
+        match (begin, end) {
+            (Some(begin), Some(end)) => self.document.get(begin..end).unwrap_or_default(),
+            _ => "",
+        }
+    }
+
+    /// The images that hold it, or are to hold it, inside.
+    pub fn internal_images(&self) -> Result<Vec<Image>> {
+        self.disks
+            .iter()
+            .filter(|disk| disk.mode == DiskMode::Internal)
+            .map(|disk| match disk.base.local() {
+                Some(layer) => Ok(Image {
+                    disk: disk.target.clone(),
+                    path: layer.path.clone(),
+                }),
+                None => Err(Error::DiskWithoutSource {
+                    disk: disk.target.clone(),
+                }),
+            })
+            .collect()
+    }
+}
