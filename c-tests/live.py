@@ -200,6 +200,8 @@ class Guest:
     def write(self, disk, byte):
         said = self.io(disk, f"write -P {byte} 0 64k")
         assert "wrote 65536/65536" in said, said
+        # What a guest has not flushed is lost when its process is killed.
+        self.io(disk, "flush")
 
     def holds(self, disk, byte):
         said = self.io(disk, f"read -P {byte} 0 64k")

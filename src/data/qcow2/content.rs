@@ -13,7 +13,8 @@ const OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
 /// Entries that are compared at once.
 const WINDOW: u32 = 4096;
 
-/// Whether each entry of `active` is that of one of the sources. A table is followed by zeros for
+/// Whether each entry of `active` is that of one of the sources; of none, whether there is no
+/// content at all. A table is followed by zeros for
 /// ever: QEMU pads it when it applies a snapshot to an image that has grown.
 pub(super) fn is_made_of<S: ReadAt + ?Sized>(
     source: &S,
@@ -34,7 +35,10 @@ pub(super) fn is_made_of<S: ReadAt + ?Sized>(
         let all_found = ours
             .iter()
             .enumerate()
-            .all(|(index, entry)| theirs.iter().any(|table| table.get(index) == Some(entry)));
+            .all(|(index, entry)| match theirs.as_slice() {
+                [] => *entry == 0,
+                theirs => theirs.iter().any(|table| table.get(index) == Some(entry)),
+            });
         if !all_found {
             return Ok(false);
         }

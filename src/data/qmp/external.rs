@@ -140,17 +140,36 @@ pub fn is_filled(wanted: &NewOverlay) -> Result<bool> {
         reason: error.to_string(),
     };
     let file = ImageFile::open(&wanted.overlay).map_err(unusable)?;
-    let facts = file.facts().map_err(unusable)?;
+    let facts = match file.facts() {
+        Ok(facts) => facts,
+        Err(Unreadable::NotQcow2) => return Ok(false),
+        Err(error) => return Err(unusable(error)),
+    };
     Ok(facts.backing_file.as_deref() == Some(wanted.image.as_os_str()))
 }
 
 /// A file that somebody else put there since is not ours to remove.
 fn remove_overlay(wanted: &NewOverlay) -> Result<()> {
-    let is_ours = is_free(&wanted.overlay) || is_filled(wanted)?;
-    if wanted.origin == Origin::Ours && is_ours {
+    if wanted.origin == Origin::Callers {
+        return Ok(());
+    }
+    if is_free(&wanted.overlay) || holds_nothing(&wanted.overlay) || is_filled(wanted)? {
         return remove_file(&wanted.overlay);
     }
     Ok(())
+}
+
+/// An image that was being formatted when QEMU ended: without a backing file, and without a byte
+/// of content. Nothing is lost with such an image, whosever it is.
+fn holds_nothing(path: &Path) -> bool {
+    let Ok(file) = ImageFile::open(path) else {
+        return false;
+    };
+    file.facts().is_ok_and(|facts| {
+        facts.backing_file.is_none()
+            && facts.snapshots.is_empty()
+            && file.is_made_of(&facts, &[]).unwrap_or(false)
+    })
 }
 
 fn remove_memory(file: &Path) -> Result<()> {
@@ -210,5 +229,64 @@ fn switch_disks(
         (Ok(()), Err(cause)) => Err(undo_switch(monitor, wanted, cause)),
         (Err(cause), Ok(())) => Err(cause),
         (Err(cause), Err(undo)) => Err(cause.with_failed_undo(&undo)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::guest::qemu_img;
+    use super::*;
+
+    #[test]
+    fn only_files_without_content_and_our_own_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let text = |name: &str| path(name).to_str().unwrap().to_owned();
+        let create = |name: &str, backing: Option<&str>| {
+            let mut arguments = vec!["create", "-q", "-f", "qcow2"];
+            arguments.extend(
+                backing
+                    .iter()
+                    .flat_map(|backing| ["-F", "qcow2", "-b", backing]),
+            );
+            let name = text(name);
+            arguments.extend([name.as_str(), "1M"]);
+            qemu_img(&arguments);
+        };
+        create("base", None);
+        create("half-made", None);
+        create("ours", Some(&text("base")));
+        create("other", Some(&text("ours")));
+        std::fs::write(path("raw"), vec![7; 1 << 20]).unwrap();
+        qemu_img(&[
+            "convert",
+            "-q",
+            "-f",
+            "raw",
+            "-O",
+            "qcow2",
+            &text("raw"),
+            &text("full"),
+        ]);
+        std::fs::write(path("empty"), "").unwrap();
+        for (name, stays) in [
+            ("half-made", false),
+            ("empty", false),
+            ("ours", false),
+            ("absent", false),
+            ("raw", true),
+            ("full", true),
+            ("other", true),
+        ] {
+            let wanted = NewOverlay {
+                disk: "vda".to_owned(),
+                image: path("base"),
+                overlay: path(name),
+                format: "qcow2".to_owned(),
+                origin: Origin::Ours,
+            };
+            remove_overlay(&wanted).unwrap();
+            assert_eq!(path(name).exists(), stays, "{name}");
+        }
     }
 }
