@@ -25,6 +25,7 @@
 )]
 
 mod boundary;
+mod callbacks;
 mod capacity;
 mod close_callback;
 mod connection;
@@ -45,6 +46,7 @@ mod forward;
     reason = "it is for tests, where a panic is an answer"
 )]
 pub(crate) mod fuzzing;
+mod guest;
 mod handles;
 mod last_error;
 mod message;

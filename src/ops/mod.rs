@@ -20,6 +20,7 @@ mod load;
 mod moves;
 mod overlays;
 mod point;
+mod power;
 mod problem;
 mod record;
 mod records;
@@ -40,6 +41,9 @@ pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
 pub use uri::{RedefineCheck, RedefineCurrent, RedefineRules};
+
+pub use crate::data::progress::Wish;
+pub use crate::host::{Hooks, Start};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing {
