@@ -34,13 +34,7 @@ struct Targets<'a> {
 
 /// Whether the images can take the snapshot. Nothing is touched.
 pub fn check_capture(monitor: &dyn Commands, name: &str, images: &[Image]) -> Result<()> {
-    if Status::of(monitor)?.has_given_images_away() {
-        return Err(Error::GuestState {
-            detail: "the guest is paused since its memory was saved to a file and does not write \
-                     to its images; resume it first"
-                .to_owned(),
-        });
-    }
+    Status::of(monitor)?.check_has_images()?;
     for target in &Targets::find(monitor, images)?.list {
         let count = target.facts()?.named(name).count();
         if count > 0 {

@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Commands, merge, nodes};
+use super::{Commands, Status, merge, nodes};
 use crate::data::chain;
 use crate::data::check::names_base;
 use crate::data::progress::Progress;
@@ -29,6 +29,8 @@ pub fn check(monitor: &dyn Commands, steps: &[Merge]) -> Result<()> {
             && who(monitor, top, base)? == Who::Guest
         {
             root_of(monitor, disk, top)?;
+            // It would abort QEMU.
+            Status::of(monitor)?.check_has_images()?;
         }
     }
     Ok(())

@@ -14,7 +14,10 @@ use crate::error::{Error, Result};
 use crate::limits;
 
 const GREETING: &str = r#"{"QMP": {"version": {}, "capabilities": []}}"#;
-const SHORT: Duration = Duration::from_millis(300);
+/// For peers that do not answer.
+const SHORT: Duration = Duration::from_secs(1);
+/// For peers that do, on a machine that is as slow as it likes.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A peer that a test plays.
 pub(super) struct Peer {
@@ -77,12 +80,19 @@ impl Drop for Played {
 
 /// What a client gets for one command, from a peer that negotiates well and then plays on.
 fn one_command(script: impl FnOnce(&mut Peer, Value) + Send + 'static) -> Result<Value> {
+    one_command_within(LONG, script)
+}
+
+fn one_command_within(
+    time: Duration,
+    script: impl FnOnce(&mut Peer, Value) + Send + 'static,
+) -> Result<Value> {
     let played = play(move |mut peer| {
         peer.negotiate();
         let request = peer.read();
         script(&mut peer, request);
     });
-    let monitor = Monitor::connect_within(&played.socket, SHORT).unwrap();
+    let monitor = Monitor::connect_within(&played.socket, time).unwrap();
     monitor.execute("query-status", Value::Null)
 }
 
@@ -116,7 +126,7 @@ fn an_error_is_the_commands_and_the_monitor_goes_on() {
         assert_eq!(request.get("arguments"), None);
         peer.write(&json!({ "return": {}, "id": request["id"] }).to_string());
     });
-    let monitor = Monitor::connect_within(&played.socket, SHORT).unwrap();
+    let monitor = Monitor::connect_within(&played.socket, LONG).unwrap();
     let error = monitor
         .execute("job-cancel", json!({ "job-id": "a\"b" }))
         .unwrap_err();
@@ -207,7 +217,7 @@ fn a_slow_peer_is_given_up_and_its_late_answer_dropped() {
 fn a_peer_that_trickles_or_chatters_forever_is_given_up() {
     for text in ["x", "{\"event\": \"NOISE\"}\n"] {
         let start = Instant::now();
-        let result = one_command(move |peer, _| {
+        let result = one_command_within(SHORT, move |peer, _| {
             let end = Instant::now() + SHORT * 3;
             while Instant::now() < end {
                 let _ = peer.lines.get_mut().write_all(text.as_bytes());
@@ -243,7 +253,7 @@ fn what_is_no_monitor_is_refused() {
     let long = Monitor::connect(&directory.path().join("x".repeat(200))).unwrap_err();
     assert!(long.to_string().contains("too long"), "{long}");
     let other = play(|mut peer| peer.write("{\"hello\": 1}"));
-    let error = Monitor::connect_within(&other.socket, SHORT).unwrap_err();
+    let error = Monitor::connect_within(&other.socket, LONG).unwrap_err();
     assert!(error.to_string().ends_with("is no QMP server"), "{error}");
     let (go, gone) = std::sync::mpsc::channel::<()>();
     let silent = play(move |_peer| {

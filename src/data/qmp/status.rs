@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Commands;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::snapshot::State;
 
 /// QEMU's run state.
@@ -29,9 +29,16 @@ impl Status {
         self.is_running
     }
 
-    /// QEMU has given its images away for a migration and does not write to them until it runs.
-    pub fn has_given_images_away(&self) -> bool {
-        self.word == "postmigrate"
+    /// QEMU gives its images away with a migration and must not write to them until it runs.
+    pub fn check_has_images(&self) -> Result<()> {
+        if self.word == "postmigrate" {
+            return Err(Error::GuestState {
+                detail: "the guest is paused since its memory was saved to a file and does not \
+                         write to its images; resume it first"
+                    .to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Waiting for the state of another guest.
