@@ -191,16 +191,29 @@ impl Writing<'_> {
         }
     }
 
-    /// Closes the intent of a revert that failed and left the images as they were. New files that
-    /// cannot be removed now are remembered.
-    pub fn give_up_revert(&self, point: OwnedPoint, restores: &[Restore]) -> Result<()> {
-        if self.domain.data.discard(restores).is_ok() {
-            return self.give_up(&[point]);
+    /// Ends a revert that failed and left, or leaves, no image other than it was but new ones. Those
+    /// that cannot be removed now are remembered.
+    pub fn give_up_revert(
+        &self,
+        point: OwnedPoint,
+        restores: &[Restore],
+        cause: Error,
+    ) -> Result<()> {
+        let given_up = match self.domain.data.discard(restores) {
+            Ok(()) => self.give_up(&[point]),
+            Err(_) => self.intend(&Intent::Remove {
+                files: restores
+                    .iter()
+                    .filter_map(Restore::new_file)
+                    .cloned()
+                    .collect(),
+            }),
+        };
+        // A useless file is better than an intent that the next writer would carry out.
+        match given_up.or_else(|_| self.withdraw()) {
+            Ok(()) => Err(cause),
+            Err(_) => self.finish(Err(cause)),
         }
-        let files = restores.iter().filter_map(Restore::new_file);
-        self.intend(&Intent::Remove {
-            files: files.cloned().collect(),
-        })
     }
 
     fn resolve_pending(&self) -> Result<()> {

@@ -36,14 +36,15 @@ impl Domain {
         let before = self.count_data(&points)?;
         let work = self.collected(&writing, &plan)?;
         self.data.check_merge(&work.merges)?;
-        if before == 0 && work == Collected::default() {
-            return writing.commit(&plan);
-        }
         let (plan, definition) = {
             let definition = self.host.definition()?;
             rewritten(&*self.tree()?, plan, &work, &definition)?
         };
         let change = writing.change_with(&plan, definition.as_deref(), &work.removals)?;
+        if before == 0 && work.merges.is_empty() {
+            // No image is touched before the change is made.
+            return writing.commit_and_remove(&plan, &change, &work.removals);
+        }
         writing.intend(&Intent::Delete {
             name: name.to_owned(),
             deletion: flags.deletion(),

@@ -57,9 +57,16 @@ impl Domain {
         });
         if let Err(cause) = reverted {
             // All or nothing: the images are as before.
-            return writing.give_up_revert(point, &restores).and(Err(cause));
+            return writing.give_up_revert(point, &restores, cause);
         }
-        writing.finish(writing.commit_and_remove(&plan, &change, &work.removals))?;
+        let is_new = |restore: &Restore| restore.new_file().is_some();
+        match writing.commit_and_remove(&plan, &change, &work.removals) {
+            // Nothing was written to: then it can still be undone.
+            Err(cause) if !restores.is_empty() && restores.iter().all(is_new) => {
+                writing.give_up_revert(point, &restores, cause)
+            }
+            done => writing.finish(done),
+        }?;
         self.after_data(way, &definition)
     }
 

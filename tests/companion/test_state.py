@@ -165,6 +165,22 @@ exec /usr/bin/qemu-img "$@"
             _, errors = self.virsh(self.uri, "snapshot-list guest", **{variable: "perhaps"})
             self.assertIn(f"environment variable {variable} is 'perhaps'", errors)
 
+    def test_redefine_looks_at_the_data(self):
+        self.ok("snapshot-create-as guest a", "snapshot-create-as guest b")
+        document = self.write("b.xml", self.ok("snapshot-dumpxml guest b"))
+        redefine = f"snapshot-create guest {document} --redefine"
+        self.ok("snapshot-delete guest b --metadata", redefine)
+        self.ok("snapshot-delete guest b")
+        self.assertEqual(snapshots_in(self.image), ["a"])
+        for variables in ({}, {"VIRSNAP_REDEFINE_CHECK": "strict"}):
+            _, errors = self.virsh(self.uri, redefine, **variables)
+            self.assertIn(f"disk 'vda', image '{self.image}': it holds no snapshot named 'b'", errors)
+            self.assertEqual(self.names(), ["a"])
+        for word in ("warn", "trust"):
+            self.ok(redefine, VIRSNAP_REDEFINE_CHECK=word)
+            self.ok("snapshot-delete guest b --metadata")
+        self.assertEqual(self.names(preload=False), [])
+
     def test_several_processes_see_one_tree(self):
         for name in ("a", "b", "c"):
             self.ok(f"snapshot-create-as guest {name}")

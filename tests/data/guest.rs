@@ -36,7 +36,7 @@ pub fn qemu_img(arguments: &[&str]) {
 
 /// A domain, its state directory and its images.
 pub struct Guest {
-    pub directory: TempDir,
+    pub directory: Arc<TempDir>,
     pub connection: Arc<Connection>,
     pub domain: Arc<Domain>,
 }
@@ -70,9 +70,19 @@ impl Guest {
         );
         let domain = connection.define(&definition).unwrap();
         Guest {
-            directory,
+            directory: Arc::new(directory),
             connection,
             domain,
+        }
+    }
+
+    /// The guest of a directory that was there before.
+    pub fn of(directory: &Arc<TempDir>) -> Guest {
+        let connection = open(directory.path(), "");
+        Guest {
+            directory: Arc::clone(directory),
+            domain: connection.domain_by_name("guest").unwrap(),
+            connection,
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod create;
 mod delete;
+mod faults;
 mod guest;
 mod redefine;
 mod revert;

@@ -25,10 +25,9 @@ enum Who {
 /// Whether the guest can take its part of the steps. Nothing is touched.
 pub fn check(monitor: &dyn Commands, steps: &[Merge]) -> Result<()> {
     for step in steps {
-        if let Merge::Commit { disk, top, base } = step
+        if let Merge::Commit { top, base, .. } = step
             && who(monitor, top, base)? == Who::Guest
         {
-            root_of(monitor, disk, top)?;
             // It would abort QEMU.
             Status::of(monitor)?.check_has_images()?;
         }
@@ -90,11 +89,12 @@ fn is_open(monitor: &dyn Commands, image: &Path) -> Result<bool> {
     Ok(nodes::any(&nodes::images(monitor)?, image).is_ok())
 }
 
+/// An image that was merged may be open still, with nobody above it.
 fn who(monitor: &dyn Commands, top: &Layer, base: &Layer) -> Result<Who> {
     match (is_open(monitor, &top.path)?, is_open(monitor, &base.path)?) {
-        (true, true) => Ok(Who::Guest),
+        (true, true) if root_of(monitor, top)?.is_some() => Ok(Who::Guest),
+        (_, true) => Ok(Who::Done),
         (false, false) => Ok(Who::Nobody),
-        (false, true) => Ok(Who::Done),
         (true, false) => Err(Error::ImageNotInGuest {
             image: base.path.clone(),
         }),
@@ -109,9 +109,9 @@ fn in_guest(
     progress: &dyn Progress,
 ) -> std::result::Result<(), Merged> {
     match step {
-        Merge::Commit { disk, top, base } => {
+        Merge::Commit { top, base, .. } => {
             let before = stamp(&base.path);
-            commit(monitor, disk, top, base, progress).map_err(|cause| {
+            commit(monitor, top, base, progress).map_err(|cause| {
                 if before.is_some() && before == stamp(&base.path) {
                     Merged::Untouched(cause)
                 } else {
@@ -135,38 +135,32 @@ fn stamp(path: &Path) -> Option<(i64, i64, u64)> {
 
 fn commit(
     monitor: &dyn Commands,
-    disk: &str,
     top: &Layer,
     base: &Layer,
     progress: &dyn Progress,
 ) -> Result<()> {
-    if who(monitor, top, base)? == Who::Done {
-        return Ok(());
+    match (who(monitor, top, base)?, root_of(monitor, top)?) {
+        (Who::Guest, Some(root)) => merge::commit(monitor, &root, &top.path, &base.path, progress),
+        _ => merge::forget(monitor, &top.path),
     }
-    let active = root_of(monitor, disk, top)?;
-    merge::commit(monitor, &active, &top.path, &base.path, progress)
 }
 
-/// The image that the guest writes to and that stands on another one, or is it.
-fn root_of(monitor: &dyn Commands, disk: &str, image: &Layer) -> Result<PathBuf> {
-    let wanted = chain::open(image).map_err(|cause| failed(disk, image, cause.to_string()))?;
-    for node in nodes::images(monitor)? {
-        if node.is_read_only {
-            continue;
-        }
+/// The image of the drive that stands on another image, or is it.
+fn root_of(monitor: &dyn Commands, image: &Layer) -> Result<Option<PathBuf>> {
+    let Ok(wanted) = chain::open(image) else {
+        return Ok(None);
+    };
+    let known = nodes::images(monitor)?;
+    Ok(nodes::roots(monitor)?.into_iter().find(|root| {
         let active = Layer {
-            path: node.file.clone(),
-            format: Some(node.driver),
+            path: root.clone(),
+            format: nodes::any(&known, root)
+                .ok()
+                .map(|node| node.driver.clone()),
         };
-        let stands_on_it = chain::resolve(&active)
-            .is_ok_and(|links| links.iter().any(|link| link.identity == wanted.identity));
-        if stands_on_it {
-            return Ok(node.file);
-        }
-    }
-    Err(Error::ImageNotInGuest {
-        image: image.path.clone(),
-    })
+        chain::resolve(&active)
+            .is_ok_and(|links| links.iter().any(|link| link.identity == wanted.identity))
+    }))
 }
 
 /// The guest has written the new name itself when it merged what was below.

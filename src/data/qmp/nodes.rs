@@ -45,6 +45,17 @@ pub(super) fn images(monitor: &dyn Commands) -> Result<Vec<Node>> {
     Ok(nodes)
 }
 
+/// The images that the guest's drives show.
+pub(super) fn roots(monitor: &dyn Commands) -> Result<Vec<PathBuf>> {
+    let answer = monitor.execute("query-block", Value::Null)?;
+    let drives = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    let files = drives.iter().filter_map(|drive| {
+        let file = drive.pointer("/inserted/file")?.as_str()?;
+        local_file(file)
+    });
+    Ok(files.collect())
+}
+
 /// The names of all nodes that an image has, those above first.
 pub(super) fn upper_first(monitor: &dyn Commands, image: &Path) -> Result<Vec<String>> {
     let nodes = all(monitor)?;

@@ -53,7 +53,7 @@ impl Settings {
                 &variable,
                 "VIRSNAP_REDEFINE_CHECK",
                 "one of strict, warn, trust is needed",
-                RedefineCheck::Trust,
+                RedefineCheck::Strict,
                 &[
                     ("strict", RedefineCheck::Strict),
                     ("warn", RedefineCheck::Warn),
@@ -157,7 +157,7 @@ mod tests {
     fn words_are_read_and_unknown_ones_refused() {
         let settings = read(&[], true).unwrap();
         assert_eq!(settings.redefine_current, RedefineCurrent::Flag);
-        assert_eq!(settings.redefine_check, RedefineCheck::Trust);
+        assert_eq!(settings.redefine_check, RedefineCheck::Strict);
         let variables = [
             ("VIRSNAP_REDEFINE_CURRENT", "parent"),
             ("VIRSNAP_REDEFINE_CHECK", "warn"),
