@@ -19,9 +19,11 @@ build: ## compile the libraries into build/
 	meson setup $(call reconfigure,build) build $(MESON_FLAGS)
 	meson compile -C build
 
-demo: set-up build ## install what is missing, build, run examples/demo.c
+demo: set-up build ## install what is missing, build, run examples/demo.c and examples/live-demo
 	$(call step,demo)
 	build/examples/demo
+	$(call step,demo of a running guest)
+	examples/live-demo build/examples/minivmm
 
 check: set-up check-format check-lint check-rust check-c check-install ## run every check
 	@printf '\ncheck: everything passed\n'
