@@ -156,7 +156,9 @@ impl Data for QemuImg {
         let work = self.work(point.lock);
         for target in &target::open_all(&point.internal_images()?)? {
             work.drop_everywhere(BEFORE, &[target]);
-            step::give_back(&work, target).map_err(|reason| target.unusable(reason))?;
+            step::give_back(&work, target)
+                .and_then(|()| step::check_given_back(&work, target))
+                .map_err(|reason| target.unusable(reason))?;
         }
         Ok(())
     }

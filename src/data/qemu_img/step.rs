@@ -93,10 +93,21 @@ fn end(work: &Work<'_>, step: Step<'_>, target: &Target<'_>, begun: Begun) -> At
 /// Gives back clusters that a program which failed or was killed has taken and that nothing uses.
 /// `qemu-img check -r leaks` touches nothing else.
 pub(super) fn give_back(work: &Work<'_>, target: &Target<'_>) -> Attempt {
+    check(work, target, &["-r", "leaks"])
+}
+
+/// Makes sure that nothing is taken and not used. QEMU's repair succeeds, too, where it could not
+/// write what it found out.
+pub(super) fn check_given_back(work: &Work<'_>, target: &Target<'_>) -> Attempt {
+    check(work, target, &[])
+}
+
+fn check(work: &Work<'_>, target: &Target<'_>, repairs: &[&str]) -> Attempt {
     let options = target.options();
-    let arguments = ["check", "--image-opts", "-q", "-r", "leaks"]
+    let arguments = ["check", "--image-opts", "-q"]
+        .iter()
+        .chain(repairs)
         .map(OsStr::new)
-        .into_iter()
         .chain([options.as_os_str()]);
     let outcome = program::start(work.program, arguments, work.lock)
         .map_err(|error| cannot_run(work.program, &error))?
