@@ -682,6 +682,42 @@ def a_merge_that_is_cut_off_at_each_command_ends_well(guest):
         guest.restart()
 
 
+def a_revert_that_is_refused_at_each_command_can_be_done_again(guest):
+    """Its images and its memory are whole whatever was refused, and the tree is as it was."""
+    guest.tell("start")
+    guest.run_for(0.2)
+    guest.write(0, 0x11)
+    memory = guest.memory()
+    file = guest.directory / "file.memory"
+    guest.create("inside")
+    guest.create("file", 0, f"<memory snapshot='external' file='{file}'/>{NO_DISKS}")
+    guest.refused("revert 0 inside", "resume it first")
+    guest.run_for(0.1)
+    for name in ("inside", "file"):
+        trials = 0
+        for at in range(100):
+            guest.proxy.at = None
+            guest.tell("revert 0 inside")
+            guest.run_for(0.1)
+            guest.write(0, 0x22)
+            guest.proxy.arm(at, refuse)
+            try:
+                guest.tell(f"revert 0 {name}")
+            except Failed:
+                trials += 1
+            is_met, guest.proxy.at = guest.proxy.is_met(), None
+            assert guest.tell("list") == "inside file", at
+            assert guest.state() in (RUNNING, PAUSED, SHUTOFF), at
+            guest.tell(f"revert 0 {name}")
+            assert guest.state() == PAUSED and guest.memory() == memory, at
+            assert guest.holds(0, 0x11 if name == "inside" else 0x22), at
+            if name == "file":
+                guest.command("cont")
+            if not is_met:
+                break
+        assert trials >= 3, trials
+
+
 def left_of(guest):
     """The overlays of snapshot s that there are."""
     return [path.name for path in guest.directory.iterdir() if path.name.endswith(".s")]
@@ -696,6 +732,7 @@ TESTS = [
     what_cannot_be_mixed_is_refused_before_anything_is_touched,
     a_document_is_checked_while_the_guest_has_the_images,
     a_merge_that_is_cut_off_at_each_command_ends_well,
+    a_revert_that_is_refused_at_each_command_can_be_done_again,
     each_refused_command_is_rolled_back,
     a_guest_killed_at_each_command_leaves_before_or_after,
     overlays_grow_while_the_guest_runs,

@@ -78,7 +78,9 @@ pub fn restore(
     let targets = Targets::find(monitor, images)?;
     targets.verify_held("revert", name)?;
     targets.verify_unambiguous(name)?;
-    let was_running = Status::of(monitor)?.is_running();
+    let now = Status::of(monitor)?;
+    now.check_has_images()?;
+    let was_running = now.is_running();
     if was_running {
         status::pause(monitor)?;
     }
