@@ -19,9 +19,11 @@ build: ## compile the libraries into build/
 	meson setup $(call reconfigure,build) build $(MESON_FLAGS)
 	meson compile -C build
 
-demo: set-up build ## install what is missing, build, run examples/demo.c
+demo: set-up build ## install what is missing, build, run examples/demo.c and examples/live-demo
 	$(call step,demo)
 	build/examples/demo
+	$(call step,demo of a running guest)
+	examples/live-demo build/examples/minivmm
 
 bench: build ## time this library beside the real libvirt, write docs/benchmarks.md
 	$(call step,bench)

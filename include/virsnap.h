@@ -1189,6 +1189,16 @@ enum virSnapMigrateAdoptFlags {
 };
 
 /**
+ * How the start callback is to start a guest. Its CPUs are stopped in any case (QEMU's `-S`).
+ */
+enum virSnapStartFlags {
+    /**
+     * The guest waits for its memory (QEMU's `-incoming defer`).
+     */
+    VIR_SNAP_START_INCOMING = 1,
+};
+
+/**
  * Which differences are listed; neither means both.
  */
 enum virSnapListDifferencesFlags {
@@ -1282,6 +1292,88 @@ struct _virSnapMigratePath {
  * A directory or file of the source, and what it is called on this host.
  */
 typedef struct _virSnapMigratePath virSnapMigratePath;
+
+/**
+ * What a program does for a domain with its own hands. Any function may be NULL: then the library
+ * does it itself, through the domain's monitor and images.
+ *
+ * Each function gets `opaque` as it was registered. Those that answer int answer 0, or a negative
+ * number for failure; those that answer a text answer one from malloc(), which the library frees,
+ * or NULL for failure. Before it fails, a callback may tell the cause with
+ * virSnapSetCallbackError(). Callbacks are called in the thread of the operation, and may call the
+ * library; they must not change snapshots of the domain.
+ */
+struct _virSnapDomainCallbacks {
+    /**
+     * sizeof(virSnapDomainCallbacks): later versions of the library have more functions.
+     */
+    unsigned long size;
+    /**
+     * Answers the domain's state, a virDomainState.
+     */
+    int (*getState)(void *opaque);
+    /**
+     * Answers the `<domain>` document that snapshots keep.
+     */
+    char *(*getDefinition)(void *opaque);
+    /**
+     * Is told that the `<domain>` document is another one from now on. The library has stored it.
+     */
+    int (*setDefinition)(void *opaque, const char *xml);
+    /**
+     * Starts the guest of a definition, with its CPUs stopped, and attaches it with
+     * virSnapDomainSetMonitor() unless it gives monitorCommand.
+     */
+    int (*start)(void *opaque, const char *xml, unsigned int flags);
+    /**
+     * Ends the guest's process, and returns when it has ended.
+     */
+    int (*stop)(void *opaque);
+    /**
+     * Stops the guest's CPUs.
+     */
+    int (*pause)(void *opaque);
+    /**
+     * Lets the guest's CPUs run.
+     */
+    int (*resume)(void *opaque);
+    /**
+     * Hands a line of QMP to the guest's monitor, and a descriptor with it if fd is not -1
+     * (SCM_RIGHTS). Answers the monitor's answer, an object with `return` or `error`.
+     */
+    char *(*monitorCommand)(void *opaque, const char *command, int fd);
+    /**
+     * Hands a line to the guest agent, and waits at most that many seconds for its answer.
+     */
+    char *(*agentCommand)(void *opaque, const char *command, int seconds);
+    /**
+     * Captures the data of the snapshot that the document describes. All or nothing.
+     */
+    int (*createData)(void *opaque, const char *xml, unsigned int flags);
+    /**
+     * Makes the captured data the guest's again, with all that belongs to it.
+     */
+    int (*revertData)(void *opaque, const char *xml, unsigned int flags);
+    /**
+     * Drops the captured data; lacking data is no failure. A program that gives createData or
+     * revertData gives this, too.
+     */
+    int (*deleteData)(void *opaque, const char *xml);
+    /**
+     * Is told how far a long operation is, in bytes where they are known; answers 0 to go on, any
+     * other number to stop and take back.
+     */
+    int (*progress)(void *opaque, unsigned long long done, unsigned long long total);
+    /**
+     * Is called once when the library needs opaque no more.
+     */
+    void (*release)(void *opaque);
+};
+
+/**
+ * What a program does for a domain with its own hands.
+ */
+typedef struct _virSnapDomainCallbacks virSnapDomainCallbacks;
 
 /**
  * Prepares the library. Nothing has to be prepared, so programs may leave the call out.
@@ -3082,6 +3174,93 @@ int virDomainMigrateToURI3(virDomainPtr domain,
                            virTypedParameterPtr params,
                            unsigned int nparams,
                            unsigned int flags);
+
+/**
+ * Attaches the monitor of a running guest to a domain, or takes it away.
+ *
+ * @domain: a domain of an embedded connection
+ * @monitor: path of the guest's QMP socket (QEMU: `-qmp unix:PATH,server=on,wait=off`), or NULL to
+ * let the guest go
+ * @agent: path of the guest agent's socket, or NULL if there is none
+ * @flags: not used; 0
+ *
+ * From now on the domain's state is the guest's, and snapshots are taken of it while it runs. When
+ * the monitor's connection ends, the guest is taken for gone and the domain for shut off. The
+ * connection is the library's own: a guest that the program talks to needs a second socket for
+ * that. The agent is asked when a snapshot is to be quiesced, by a connection of its own each time.
+ *
+ * Returns 0, or -1 in case of error; then what was attached before stays.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+ * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_NO_DOMAIN (gone), VIR_ERR_OPERATION_FAILED (no monitor
+ * there), VIR_ERR_OPERATION_TIMEOUT (it does not answer).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: monitor and agent are NULL or NUL-terminated.
+ */
+int virSnapDomainSetMonitor(virDomainPtr domain,
+                            const char *monitor,
+                            const char *agent,
+                            unsigned int flags);
+
+/**
+ * Puts a program's own hands in place of the library's, for one domain, in this process.
+ *
+ * @domain: a domain of an embedded connection
+ * @callbacks: the functions, their size first; NULL to take them all away
+ * @opaque: handed to each of them
+ * @flags: not used; 0
+ *
+ * The structure is copied. A size larger than this library's is taken if what this library does
+ * not know of is all NULL.
+ *
+ * Returns 0, or -1 in case of error; then the callbacks from before stay, and release is not
+ * called.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+ * VIR_ERR_INVALID_ARG (a flag, or a size that is none), VIR_ERR_NO_DOMAIN (gone).
+ * Threads: any. Ownership: opaque is the library's until it calls release, which may be in any
+ * thread: when the callbacks are replaced, or the last connection to the state directory is closed.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: callbacks is NULL, or its first member is the number of readable bytes behind it; its functions
+ * are as virSnapDomainCallbacks says.
+ */
+int virSnapDomainSetCallbacks(virDomainPtr domain,
+                              const virSnapDomainCallbacks *callbacks,
+                              void *opaque,
+                              unsigned int flags);
+
+/**
+ * Asks the long operation that runs on a domain to stop and to take back what it did.
+ *
+ * @domain: a domain of an embedded connection
+ * @flags: not used; 0
+ *
+ * What is asked for when nothing runs is forgotten. The operation ends with
+ * VIR_ERR_OPERATION_ABORTED, or succeeds if it was too late to stop it.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
+ * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_NO_DOMAIN (gone).
+ * Threads: any, while another one is in the operation. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapDomainCancel(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Tells why a callback is about to fail. It becomes the end of the error's message.
+ *
+ * @message: the cause, or NULL for none
+ *
+ * Errors: none. Threads: the one that the callback was called in. Ownership: message is copied.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: message is NULL or NUL-terminated.
+ */
+void virSnapSetCallbackError(const char *message);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -365,6 +365,9 @@ pub enum Error {
     /// A disk-only snapshot without an external disk.
     #[error("disk-only snapshots require at least one disk to be selected for snapshot")]
     NoDiskSelected,
+    /// DISK_ONLY of a running guest with an internal disk.
+    #[error("active qemu domains require external disk snapshots; disk {disk} requested internal")]
+    InternalWithoutMemory { disk: String },
     /// Internal and external in one snapshot.
     #[error("mixing internal and external targets for a snapshot is not yet supported")]
     MixedTargets,
@@ -515,6 +518,58 @@ pub enum Error {
     #[error("qemu doesn't support reversion of snapshot taken in PMSUSPENDED state")]
     RevertPmSuspended,
 
+    // ---- running guests ----
+    /// The monitor of a guest does not answer as a monitor does, or no more.
+    #[error("monitor '{}' {reason}", socket.display())]
+    MonitorLost { socket: PathBuf, reason: String },
+    /// The monitor did not answer in time.
+    #[error("monitor '{}' did not answer '{command}' within {seconds} seconds", socket.display())]
+    MonitorSlow {
+        socket: PathBuf,
+        command: String,
+        seconds: u64,
+    },
+    /// QEMU refused a command.
+    #[error("unable to execute QEMU command '{command}': {reason}")]
+    MonitorRefused { command: String, reason: String },
+    /// A job of QEMU failed.
+    #[error("job '{job}' of {action} failed: {reason}")]
+    JobFailed {
+        action: &'static str,
+        job: String,
+        reason: String,
+    },
+    /// The caller asked to stop.
+    #[error("{action} was cancelled")]
+    Cancelled { action: &'static str },
+    /// QUIESCE without a guest agent.
+    #[error("QEMU guest agent is not configured")]
+    AgentMissing,
+    /// The guest agent does not answer, or not as an agent does.
+    #[error("{reason}")]
+    AgentLost { reason: String },
+    /// The guest agent refused a command.
+    #[error("unable to execute QEMU agent command '{command}': {reason}")]
+    AgentRefused { command: String, reason: String },
+    /// The guest does not have the image open as it must for the operation.
+    #[error("image '{}' is not the active image of any writable disk of the running guest", image.display())]
+    ImageNotInGuest { image: PathBuf },
+    /// The memory file is none, or cannot be made.
+    #[error("memory file '{}' {reason}", file.display())]
+    MemoryFile { file: PathBuf, reason: String },
+    /// A callback of the program failed.
+    #[error("callback '{callback}' failed: {reason}")]
+    CallbackFailed {
+        callback: &'static str,
+        reason: String,
+    },
+    /// A structure of callbacks that is none, or of a version that is too new.
+    #[error("the size of the callbacks in {function}, or a function beyond it, is not known")]
+    CallbacksSize { function: &'static str },
+    /// A request that only works on a running guest, or only on one that is not.
+    #[error("{detail}")]
+    GuestState { detail: String },
+
     // ---- the store ----
     /// A file or directory of the state could not be read or written.
     #[error("unable to {action} '{}': {source}", path.display())]
@@ -619,8 +674,11 @@ pub enum Number {
     OperationTimeout = 68,
     InvalidDomainSnapshot = 71,
     NoDomainSnapshot = 72,
+    ArgumentUnsupported = 74,
     SnapshotRevertRisky = 77,
+    OperationAborted = 78,
     OperationUnsupported = 84,
+    AgentUnresponsive = 86,
     XmlInvalidSchema = 92,
 }
 
@@ -736,6 +794,7 @@ impl Error {
             | E::NothingSelected
             | E::DisksLeftOut
             | E::NoDiskSelected
+            | E::InternalWithoutMemory { .. }
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::ExternalFormat { .. }
@@ -781,6 +840,17 @@ impl Error {
             | E::LiveWithoutMemory => Number::OperationUnsupported,
             E::RevertRisky { .. } => Number::SnapshotRevertRisky,
             E::Io { .. } | E::OverlayStat { .. } | E::OverlayMissing { .. } => Number::SystemError,
+            E::MonitorLost { .. }
+            | E::JobFailed { .. }
+            | E::MemoryFile { .. }
+            | E::CallbackFailed { .. } => Number::OperationFailed,
+            E::CallbacksSize { .. } => Number::InvalidArg,
+            E::MonitorSlow { .. } => Number::OperationTimeout,
+            E::MonitorRefused { .. } | E::AgentRefused { .. } => Number::InternalError,
+            E::Cancelled { .. } => Number::OperationAborted,
+            E::AgentMissing => Number::ArgumentUnsupported,
+            E::AgentLost { .. } => Number::AgentUnresponsive,
+            E::ImageNotInGuest { .. } | E::GuestState { .. } => Number::OperationInvalid,
             E::OutOfMemory { .. } => Number::NoMemory,
             E::UndoFailed { cause, .. } => cause.number(),
         }
@@ -836,6 +906,7 @@ impl Error {
             | E::NothingSelected
             | E::DisksLeftOut
             | E::NoDiskSelected
+            | E::InternalWithoutMemory { .. }
             | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::InternalOnType { .. }
@@ -866,6 +937,19 @@ impl Error {
             | E::DataDiffers { .. }
             | E::RevertRisky { .. }
             | E::RevertState { .. }
+            | E::MonitorLost { .. }
+            | E::MonitorSlow { .. }
+            | E::MonitorRefused { .. }
+            | E::JobFailed { .. }
+            | E::Cancelled { .. }
+            | E::AgentMissing
+            | E::AgentLost { .. }
+            | E::AgentRefused { .. }
+            | E::ImageNotInGuest { .. }
+            | E::MemoryFile { .. }
+            | E::CallbackFailed { .. }
+            | E::CallbacksSize { .. }
+            | E::GuestState { .. }
             | E::Io { .. }
             | E::Damaged { .. }
             | E::StateDirectory { .. }

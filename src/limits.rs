@@ -74,6 +74,31 @@ pub const MEMORY_RESERVE_BYTES: usize = 8 * 1024 * 1024;
 /// domain's job.
 pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// How long a monitor may take for a greeting or an answer. QEMU answers from its main loop, which
+/// a slow disk may hold up.
+pub const MONITOR_REPLY: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Bytes of one line of a monitor or guest agent. A node of a block graph takes about one KiB, and
+/// no guest has thousands.
+pub const MONITOR_LINE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a guest agent may take for an answer. It is a process in the guest: a busy guest is
+/// slow, one that is off never answers. Source: libvirt 9.0 waits 5 seconds for the first sign.
+pub const AGENT_REPLY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How long a guest may take to freeze its file systems, which writes all dirty pages.
+pub const AGENT_FREEZE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// How long a job is waited for between two looks, at most. Events of the monitor cut it short.
+pub const JOB_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Bytes of the definition in a memory file's header. Source: that of a document.
+pub const MEMORY_HEADER_BYTES: usize = DOCUMENT_BYTES;
+
+/// How long a monitor may be silent while a job runs: QEMU writes a guest's memory without looking
+/// at its monitors. Ten minutes are 600 GiB at 1 GiB a second.
+pub const JOB_SILENCE: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// Images of a backing chain. Source: libvirt's `VIR_STORAGE_MAX_CHAIN_DEPTH` (200): its parser of
 /// QEMU's answers cannot nest deeper.
 pub const BACKING_CHAIN: usize = 200;

@@ -25,6 +25,7 @@
 )]
 
 mod boundary;
+mod callbacks;
 mod capacity;
 mod close_callback;
 mod connection;
@@ -47,6 +48,7 @@ mod forward;
 pub(crate) mod fuzzing;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzzing_place;
+mod guest;
 mod handles;
 mod last_error;
 mod message;

@@ -1,7 +1,7 @@
 //! The second seam: how the guest's state is captured, restored and dropped.
 
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -9,9 +9,12 @@ pub mod chain;
 pub mod check;
 mod executor;
 mod libvirt;
+pub mod live;
 mod point;
+pub mod progress;
 pub mod qcow2;
 mod qemu_img;
+pub mod qmp;
 mod work;
 pub use check::{Difference, Verdict};
 pub use executor::{Executor, Secrets};
@@ -58,6 +61,11 @@ pub trait Data: Send + Sync {
     /// failure is gone.
     fn delete(&self, point: &Point<'_>) -> Result<()>;
 
+    /// Whether [`Data::merge`] can work. Nothing is touched.
+    fn check_merge(&self, _steps: &[Merge]) -> Result<()> {
+        Ok(())
+    }
+
     /// Brings layers together, in this order. May be called again after any failure, and then ends
     /// well. Programs that do it inherit the lock.
     fn merge(
@@ -68,6 +76,13 @@ pub trait Data: Send + Sync {
 
     /// Removes image files that nothing names any more. One that is gone is no error.
     fn remove(&self, files: &[PathBuf]) -> Result<()>;
+
+    /// Gives a guest that waits for it the memory that an external snapshot has in a file.
+    fn load_memory(&self, _file: &Path) -> Result<()> {
+        Err(Error::Unsupported {
+            what: "memory of a running guest is",
+        })
+    }
 
     /// Gives back the space that work which was cut off has taken and does not use. May be left
     /// out where there is no such thing.

@@ -87,11 +87,34 @@ pub struct Point<'a> {
     pub disks: &'a [PointDisk],
     /// The file of external memory.
     pub memory: Option<&'a Path>,
+    /// It is of a guest that was on, which may have written to its overlays since.
+    pub is_of_guest: bool,
     /// What programs inherit that work on it, so that the domain stays locked as long as they live.
     pub lock: Option<BorrowedFd<'a>>,
 }
 
 impl Point<'_> {
+    /// Memory or at least one disk is in a file of its own.
+    pub fn is_external(&self) -> bool {
+        let is_external = |disk: &PointDisk| disk.mode == DiskMode::External;
+        self.memory.is_some() || self.disks.iter().any(is_external)
+    }
+
+    /// The `<domain>` in its document; empty if there is none.
+    pub fn definition(&self) -> &str {
+        const END: &str = "</domain>";
+        // No other element of the document, which is ours, begins or ends like this.
+        let begin = ["<domain ", "<domain>"]
+            .iter()
+            .filter_map(|begin| self.document.find(begin))
+            .min();
+        let end = self.document.find(END).map(|end| end + END.len());
+        match (begin, end) {
+            (Some(begin), Some(end)) => self.document.get(begin..end).unwrap_or_default(),
+            _ => "",
+        }
+    }
+
     /// The images that hold it, or are to hold it, inside.
     pub fn internal_images(&self) -> Result<Vec<Image>> {
         self.disks

@@ -42,9 +42,15 @@ impl Domain {
         // Before the intent: undoing it drops that name from the images. After the plan: of a
         // name that snapshot and image have, libvirt's error is about the snapshot.
         self.data.check_create(&writing.point(&point))?;
+        self.host.begin();
+        let is_active = prepared.snapshot.state != State::Shutoff;
         self.capture(&writing, prepared, &point, flags)?;
-        writing
-            .commit_change(&plan, &change)
+        let halted = match flags.has(CreateFlags::HALT) && is_active {
+            true => self.host.stop(),
+            false => Ok(()),
+        };
+        halted
+            .and_then(|()| writing.commit_change(&plan, &change))
             .map_err(|cause| writing.take_back_create(&point, cause))?;
         Ok(name)
     }
@@ -76,17 +82,13 @@ impl Domain {
         if flags.has(CreateFlags::LIVE) && !(is_active && external_memory) {
             return Err(Error::LiveWithoutMemory);
         }
-        if is_active {
-            return Err(Error::Unsupported {
-                what: "snapshots of a running guest are",
-            });
-        }
-        snapshot.state = state;
-        snapshot.memory = Some(Memory::None);
+        let kind = Kind::of(state, snapshot.memory.take(), disk_only)?;
+        let has_memory_file = matches!(kind.memory, Memory::External { .. });
+        (snapshot.state, snapshot.memory) = (kind.state, Some(kind.memory));
         let definition = self.host.definition()?;
         let facts = xml::domain_facts(&definition)?;
         snapshot.domain = Some(xml::nested(&definition).into());
-        let (default, participation) = if disk_only {
+        let (default, participation) = if disk_only || has_memory_file {
             (DiskMode::External, Participation::Individual)
         } else {
             (DiskMode::Internal, Participation::Uniform)
@@ -126,6 +128,27 @@ impl Domain {
         self.data
             .create(&writing.point(point), flags.bits())
             .map_err(|cause| writing.take_back_create(point, cause))
+    }
+}
+
+/// Which state a snapshot keeps, and where the memory goes.
+struct Kind {
+    state: State,
+    memory: Memory,
+}
+
+impl Kind {
+    /// As libvirt's QEMU driver chooses it.
+    fn of(now: State, asked: Option<Memory>, disk_only: bool) -> Result<Kind> {
+        let (state, memory) = match (now, asked) {
+            (State::Shutoff, _) => (now, Memory::None),
+            (State::PmSuspended, _) => return Err(Error::StatePmSuspended),
+            (_, _) if disk_only => (State::DiskSnapshot, Memory::None),
+            (_, Some(Memory::None)) => return Err(Error::MemoryRequired),
+            (_, Some(external @ Memory::External { .. })) => (now, external),
+            (_, _) => (now, Memory::Internal),
+        };
+        Ok(Kind { state, memory })
     }
 }
 
@@ -173,8 +196,18 @@ fn check_internal_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> 
 /// (docs/differences.md, D79): with DISK_ONLY each disk is as the caller says.
 fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags) -> Result<()> {
     let has = |mode| snapshot.disks.iter().any(|disk| disk.mode == Some(mode));
-    if !has(DiskMode::Internal) && !has(DiskMode::External) {
+    let has_memory_file = matches!(snapshot.memory, Some(Memory::External { .. }));
+    if !has(DiskMode::Internal) && !has(DiskMode::External) && !has_memory_file {
         return Err(Error::NothingSelected);
+    }
+    if snapshot.state != State::Shutoff {
+        check_of_guest(snapshot)?;
+        // The agent of a paused guest does not answer.
+        if flags.has(CreateFlags::QUIESCE) && has(DiskMode::Manual) {
+            return Err(Error::Unsupported {
+                what: "quiescing a guest that waits for its caller's own snapshot is",
+            });
+        }
     }
     if !has(DiskMode::Internal) {
         return Ok(());
@@ -186,6 +219,33 @@ fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags
         return Err(Error::InternalWithPflash);
     }
     Ok(())
+}
+
+/// The instant of a running guest is one: its disks and its memory are kept in the same way.
+fn check_of_guest(snapshot: &Snapshot) -> Result<()> {
+    let has = |mode| snapshot.disks.iter().any(|disk| disk.mode == Some(mode));
+    let has_internal_memory = snapshot.memory == Some(Memory::Internal);
+    if has(DiskMode::Internal) && !has_internal_memory {
+        return match snapshot.memory {
+            Some(Memory::External { .. }) => Err(Error::MixedTargets),
+            _ => Err(internal_without_memory(snapshot)),
+        };
+    }
+    if has_internal_memory && has(DiskMode::External) {
+        return Err(Error::MixedTargets);
+    }
+    if has_internal_memory && !has(DiskMode::Internal) {
+        return Err(Error::DisksLeftOut);
+    }
+    Ok(())
+}
+
+fn internal_without_memory(snapshot: &Snapshot) -> Error {
+    let mut disks = snapshot.disks.iter();
+    let internal = disks.find(|disk| disk.mode == Some(DiskMode::Internal));
+    Error::InternalWithoutMemory {
+        disk: internal.map_or(String::new(), |disk| disk.name.to_string()),
+    }
 }
 
 fn check_internal(disk: &DomainDisk) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Deletes snapshots: with their data, or the metadata only.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::change::Writing;
@@ -12,8 +13,9 @@ use super::layers::{FileId, Roles, Survey, sources};
 use super::point::OwnedPoint;
 use super::records;
 use crate::data::Merged;
+use crate::data::qmp::is_memory_file;
 use crate::error::Result;
-use crate::snapshot::{DiskMode, Snapshot};
+use crate::snapshot::{DiskMode, Memory, Snapshot};
 use crate::tree::{Plan, Tree};
 
 impl Domain {
@@ -33,6 +35,7 @@ impl Domain {
         let points = dropped_points(&plan)?;
         let before = self.count_data(&points)?;
         let work = self.collected(&writing, &plan)?;
+        self.data.check_merge(&work.merges)?;
         let (plan, definition) = {
             let definition = self.host.definition()?;
             rewritten(&*self.tree()?, plan, &work, &definition)?
@@ -79,9 +82,10 @@ impl Domain {
             tree.all().cloned().collect()
         };
         let layered = |snapshot: &Arc<Snapshot>| snapshot.is_external() || has_records(snapshot);
-        if !snapshots.iter().any(layered) {
+        if !snapshots.iter().any(layered) || self.has_own_data() {
             return Ok(Collected::default());
         }
+        let memory = memory_files(&snapshots, plan);
         // A snapshot that cannot be read may need any image.
         writing.check_whole()?;
         let definition = self.host.definition()?;
@@ -103,7 +107,39 @@ impl Domain {
         };
         let foreign = self.foreign_files()?;
         let collector = Collector::new(&survey.layers, roles, &foreign, &dropped);
-        Ok(collector.run(Effort::Merge, &after))
+        let mut collected = collector.run(Effort::Merge, &after);
+        collected.removals.extend(memory);
+        Ok(collected)
+    }
+}
+
+/// The files of the memory of snapshots that go. What another snapshot names, or what does not look
+/// like memory, is somebody else's.
+fn memory_files(snapshots: &[Arc<Snapshot>], plan: &Plan) -> Vec<PathBuf> {
+    let stays = |snapshot: &&Arc<Snapshot>| {
+        let mut dropped = plan.drop.iter();
+        !dropped.any(|dropped| dropped.name == snapshot.name)
+    };
+    let kept: HashSet<&str> = snapshots
+        .iter()
+        .filter(stays)
+        .filter_map(|snapshot| memory_file(snapshot))
+        .collect();
+    let dropped = plan
+        .drop
+        .iter()
+        .filter_map(|snapshot| memory_file(snapshot));
+    dropped
+        .filter(|file| !kept.contains(file))
+        .map(PathBuf::from)
+        .filter(|file| is_memory_file(file))
+        .collect()
+}
+
+fn memory_file(snapshot: &Snapshot) -> Option<&str> {
+    match &snapshot.memory {
+        Some(Memory::External { file }) => Some(file),
+        _ => None,
     }
 }
 

@@ -11,8 +11,8 @@ use super::flags::ListFlags;
 use super::load;
 use super::problem::{self, Problem};
 use crate::data::Data;
-use crate::error::Result;
-use crate::host::Host;
+use crate::error::{Error, Result};
+use crate::host::{Attachment, Host};
 use crate::libvirt::Driver;
 use crate::memory;
 use crate::snapshot::State;
@@ -26,6 +26,8 @@ pub struct Domain {
     name: Arc<str>,
     pub(super) host: Arc<dyn Host>,
     pub(super) data: Arc<dyn Data>,
+    /// Where a program attaches its guest, on an embedded connection.
+    guest: Option<Arc<Attachment>>,
 }
 
 /// What this process knows of a domain's snapshots.
@@ -93,12 +95,28 @@ impl Domain {
             name,
             host,
             data,
+            guest: None,
         }
     }
 
     /// The name under which the store knows it.
     pub(super) fn key(&self) -> &str {
         &self.records.name
+    }
+
+    /// With a place where a program attaches its guest.
+    pub(super) fn with_guest(self, guest: Arc<Attachment>) -> Domain {
+        Domain {
+            guest: Some(guest),
+            ..self
+        }
+    }
+
+    /// Where a program attaches its guest and its hooks, and cancels what takes long.
+    pub fn guest(&self) -> Result<&Attachment> {
+        self.guest.as_deref().ok_or(Error::Unsupported {
+            what: "attaching a guest to the domain is",
+        })
     }
 
     /// The same domain, with the definition that was found stored.

@@ -9,9 +9,10 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use super::domain::{Domain, Records};
 use super::problem::{self, Problem, ProblemKind};
 use super::rename;
+use crate::data::live::Live;
 use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
-use crate::host::Embedded;
+use crate::host::{Attachment, Embedded};
 use crate::store::{
     Change, DefinitionChange, Directory, Listing, MigrationChange, Store, check_name,
 };
@@ -209,8 +210,10 @@ impl Driver {
 
     fn domain(&self, uuid: [u8; 16], name: Arc<str>, definition: Arc<str>) -> Domain {
         let records = Records::new(uuid, name, Arc::clone(&self.store));
-        let host = Arc::new(Embedded::new(definition));
-        Domain::new(Arc::new(records), host, Arc::clone(&self.data))
+        let guest = Arc::new(Attachment::default());
+        let host = Arc::new(Embedded::new(definition, Arc::clone(&guest)));
+        let data = Live::new(Arc::clone(&guest) as _, Arc::clone(&self.data));
+        Domain::new(Arc::new(records), host, Arc::new(data)).with_guest(guest)
     }
 
     /// All domains, ordered by name.

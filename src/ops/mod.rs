@@ -21,6 +21,7 @@ mod migrate;
 mod moves;
 mod overlays;
 mod point;
+mod power;
 mod problem;
 mod record;
 mod records;
@@ -43,6 +44,9 @@ pub use migrate::{Carry, Outcome, Phase, Receive, Send};
 pub use problem::{Log, Problem, ProblemKind, set_log};
 pub use repair::Repairs;
 pub use uri::{RedefineCheck, RedefineCurrent, RedefineRules};
+
+pub use crate::data::progress::Wish;
+pub use crate::host::{Hooks, Start};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::data::chain::QCOW2;
 use crate::data::{Layer, OverlayFile, Place, Point, PointDisk};
 use crate::error::Result;
-use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot};
+use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot, State};
 use crate::xml::{self, DomainDisk};
 
 /// A [`Point`] with what it borrows.
@@ -18,6 +18,7 @@ pub(super) struct OwnedPoint {
     /// Its disks.
     pub disks: Vec<PointDisk>,
     memory: Option<PathBuf>,
+    is_of_guest: bool,
 }
 
 impl OwnedPoint {
@@ -72,6 +73,7 @@ impl OwnedPoint {
             name: snapshot.name.to_string(),
             document: xml::format(snapshot, xml::Form::Public { secure: true }),
             disks,
+            is_of_guest: snapshot.state != State::Shutoff,
             memory: match &snapshot.memory {
                 Some(Memory::External { file }) => Some(Path::new(&**file).to_owned()),
                 _ => None,
@@ -101,6 +103,7 @@ impl OwnedPoint {
             document: &self.document,
             disks: &self.disks,
             memory: self.memory.as_deref(),
+            is_of_guest: self.is_of_guest,
         }
     }
 }

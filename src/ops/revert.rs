@@ -17,7 +17,7 @@ use super::records;
 use crate::data::chain::{self, QCOW2};
 use crate::data::{Layer, Place, PointDisk, Restore};
 use crate::error::{Error, Result};
-use crate::snapshot::{DiskMode, Snapshot, State};
+use crate::snapshot::{DiskMode, Snapshot};
 use crate::tree::{Filter, Plan, Scope, Tree};
 use crate::xml::{self, NewSource};
 
@@ -32,27 +32,29 @@ impl Domain {
         writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
         let kept = self.kept_definition(&snapshot)?;
-        check_state(&snapshot, flags)?;
         let Prepared {
             definition,
             restores,
             work,
         } = self.prepared_revert(&writing, &snapshot, &kept)?;
+        let way = self.way(&snapshot, &definition, &restores, flags)?;
         let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
         let point = OwnedPoint::of(&snapshot)?;
         let change = writing.change_with(&plan, Some(&definition), &work.removals)?;
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
         self.data.check_revert(&writing.point(&point), &restores)?;
+        self.host.begin();
         writing.intend(&Intent::Revert {
             name: name.to_owned(),
             flags: flags.bits(),
-            definition,
+            definition: definition.clone(),
             restores: restores.clone(),
             work: work.clone(),
         })?;
-        let reverted = self
-            .data
-            .revert(&writing.point(&point), &restores, flags.bits());
+        let reverted = self.before_data(way, &definition).and_then(|()| {
+            let point = writing.point(&point);
+            self.data.revert(&point, &restores, flags.bits())
+        });
         if let Err(cause) = reverted {
             // All or nothing: the images are as before.
             return writing.give_up_revert(point, &restores, cause);
@@ -60,11 +62,12 @@ impl Domain {
         let is_new = |restore: &Restore| restore.new_file().is_some();
         match writing.commit_and_remove(&plan, &change, &work.removals) {
             // Nothing was written to: then it can still be undone.
-            Err(cause) if restores.iter().all(is_new) => {
+            Err(cause) if !restores.is_empty() && restores.iter().all(is_new) => {
                 writing.give_up_revert(point, &restores, cause)
             }
             done => writing.finish(done),
-        }
+        }?;
+        self.after_data(way, &definition)
     }
 
     /// The definition that the snapshot kept, under the domain's present name.
@@ -88,6 +91,9 @@ impl Domain {
         snapshot: &Arc<Snapshot>,
         kept: &str,
     ) -> Result<Prepared> {
+        if self.has_own_data() {
+            return Ok(Prepared::inside(&[], kept));
+        }
         let disks = super::point::disks(snapshot)?;
         let snapshots: Vec<Arc<Snapshot>> = {
             let tree = self.tree()?;
@@ -354,29 +360,4 @@ pub(super) fn rewritten(
         records::put(&mut plan, target);
     }
     Ok(plan)
-}
-
-fn check_state(snapshot: &Snapshot, flags: RevertFlags) -> Result<()> {
-    match snapshot.state {
-        State::PmSuspended => return Err(Error::RevertPmSuspended),
-        State::Blocked => {
-            return Err(Error::RevertState {
-                word: snapshot.state.word(),
-            });
-        }
-        State::Running | State::Paused => {
-            return Err(Error::Unsupported {
-                what: "revert to the memory of a running guest",
-            });
-        }
-        // Of an active guest, disks only: as if its power had been cut (docs/differences.md, D72).
-        State::DiskSnapshot => {}
-        State::Shutdown | State::Shutoff | State::Crashed => {}
-    }
-    if flags.has(RevertFlags::RUNNING) || flags.has(RevertFlags::PAUSED) {
-        return Err(Error::Unsupported {
-            what: "starting the guest after a revert is",
-        });
-    }
-    Ok(())
 }

@@ -1,0 +1,355 @@
+/* A small manager of guests, in front of virsnap: it starts a real QEMU for a domain, gives the
+ * library its hooks, and takes, reverts and deletes snapshots of the running guest.
+ *
+ *     minivmm STATE_DIR DOMAIN.xml
+ *
+ * It reads commands from standard input, one a line, and answers each with one line, `ok` or
+ * `error: ...`:
+ *
+ *     start                  start the guest, paused
+ *     stop | kill            end it, politely or not
+ *     state                  the domain's state, a number of virDomainState
+ *     create FLAGS XML       take a snapshot
+ *     revert FLAGS NAME      FLAGS are numbers, as in virsnap.h
+ *     delete FLAGS NAME
+ *     current | list         names
+ *     xml                    the domain's definition now, in one line
+ *     pid                    the guest's process
+ *
+ * The guest has 16 MiB of memory, no kernel, and the disks that the definition names. Its QMP sockets
+ * are DOMAIN.xml.qmp for the library and DOMAIN.xml.own for everybody else. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <virsnap.h>
+
+enum { MAX_ARGUMENTS = 64, TEXT = 4096 };
+
+/* One guest: what the hooks get. */
+struct guest {
+    virDomainPtr domain;
+    char monitor[TEXT];
+    char own[TEXT];
+    const char *attached; /* where the library finds the monitor: MINIVMM_MONITOR, if it is set */
+    pid_t pid; /* 0 while it is off */
+};
+
+/* The value of an attribute behind a place in a document: attr="value" or attr='value'. */
+static const char *attribute(const char *from, const char *end, const char *name, char *value)
+{
+    const char *place = strstr(from, name);
+    if (!place || place >= end)
+        return NULL;
+    place += strlen(name);
+    char quote = *place++;
+    size_t length = 0;
+    while (place[length] && place[length] != quote && length < TEXT - 1)
+        length++;
+    memcpy(value, place, length);
+    value[length] = 0;
+    return value;
+}
+
+static char *copy(const char *format, const char *first, int number)
+{
+    char *text = NULL;
+    if (asprintf(&text, format, first, number) < 0)
+        abort();
+    return text;
+}
+
+/* QEMU's arguments for a definition. This manager knows disks in qcow2 files, and nothing else. */
+static void arguments_of(const struct guest *guest, const char *xml, unsigned int flags, char **list)
+{
+    int count = 0, disks = 0;
+    const char *fixed[] = {"qemu-system-x86_64", "-nodefaults", "-display", "none", "-accel", "tcg",
+                           "-m", "16", "-S"};
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+        list[count++] = strdup(fixed[i]);
+    if (flags & VIR_SNAP_START_INCOMING) {
+        list[count++] = strdup("-incoming");
+        list[count++] = strdup("defer");
+    }
+    list[count++] = strdup("-qmp");
+    list[count++] = copy("unix:%s,server=on,wait=off", guest->monitor, 0);
+    list[count++] = strdup("-qmp");
+    list[count++] = copy("unix:%s,server=on,wait=off", guest->own, 0);
+    const char *disk = xml;
+    while ((disk = strstr(disk, "<disk ")) && count < MAX_ARGUMENTS - 5) {
+        char file[TEXT];
+        const char *end = strstr(disk, "</disk>");
+        if (end && attribute(disk, end, "<source file=", file)) {
+            char *blockdev = NULL;
+            if (asprintf(&blockdev, "driver=qcow2,node-name=disk%d,file.driver=file,file.filename=%s",
+                         disks, file) < 0)
+                abort();
+            list[count++] = strdup("-blockdev");
+            list[count++] = blockdev;
+            list[count++] = strdup("-device");
+            list[count++] = copy("virtio-blk-pci,drive=disk%2$d,id=vd%2$d", "", disks);
+            disks++;
+        }
+        disk = end ? end : disk + 1;
+    }
+    list[count] = NULL;
+}
+
+/* Whether the guest's process is there; takes its exit status if not. */
+static int is_alive(struct guest *guest)
+{
+    if (guest->pid && waitpid(guest->pid, NULL, WNOHANG) != 0)
+        guest->pid = 0;
+    return guest->pid != 0;
+}
+
+static void pause_for_a_moment(void)
+{
+    struct timespec moment = {0, 20 * 1000 * 1000};
+    nanosleep(&moment, NULL);
+}
+
+/* Hook: starts the guest, and attaches its monitor as soon as it answers. */
+static int start(void *opaque, const char *xml, unsigned int flags)
+{
+    struct guest *guest = opaque;
+    char *list[MAX_ARGUMENTS] = {0};
+    if (is_alive(guest)) {
+        virSnapSetCallbackError("the guest is on");
+        return -1;
+    }
+    unlink(guest->monitor);
+    unlink(guest->own);
+    arguments_of(guest, xml, flags, list);
+    guest->pid = fork();
+    if (guest->pid == 0) {
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        execvp(list[0], list);
+        _exit(127);
+    }
+    for (char **argument = list; *argument; argument++)
+        free(*argument);
+    if (guest->pid < 0) {
+        guest->pid = 0;
+        virSnapSetCallbackError(strerror(errno));
+        return -1;
+    }
+    while (is_alive(guest)) {
+        if (access(guest->own, F_OK) == 0 &&
+            virSnapDomainSetMonitor(guest->domain, guest->attached, NULL, 0) == 0)
+            return 0;
+        pause_for_a_moment();
+    }
+    virSnapSetCallbackError("QEMU ended at once");
+    return -1;
+}
+
+/* Hook: ends the guest's process. What it has written is in its images when it is gone. */
+static int stop(void *opaque)
+{
+    struct guest *guest = opaque;
+    if (is_alive(guest)) {
+        kill(guest->pid, SIGTERM);
+        while (is_alive(guest))
+            pause_for_a_moment();
+    }
+    return 0;
+}
+
+/* Hook: shows how far a long operation is. */
+static int progress(void *opaque, unsigned long long done, unsigned long long total)
+{
+    (void)opaque;
+    if (total)
+        fprintf(stderr, "minivmm: %llu of %llu\n", done, total);
+    return 0;
+}
+
+static int answer(int failed)
+{
+    if (failed)
+        printf("error: %s\n", virGetLastErrorMessage());
+    else
+        printf("ok\n");
+    return 0;
+}
+
+static int start_defined(struct guest *guest)
+{
+    char *xml = virDomainGetXMLDesc(guest->domain, VIR_DOMAIN_XML_SECURE);
+    int failed = !xml || start(guest, xml, 0) < 0;
+    free(xml);
+    return answer(failed);
+}
+
+static int state(struct guest *guest)
+{
+    int now = 0;
+    is_alive(guest);
+    if (virDomainGetState(guest->domain, &now, NULL, 0) < 0)
+        return answer(1);
+    printf("ok %d\n", now);
+    return 0;
+}
+
+static int create(struct guest *guest, const char *rest)
+{
+    char *xml = NULL;
+    unsigned int flags = (unsigned int)strtoul(rest, &xml, 0);
+    virDomainSnapshotPtr snapshot = virDomainSnapshotCreateXML(guest->domain, xml + 1, flags);
+    if (!snapshot)
+        return answer(1);
+    virDomainSnapshotFree(snapshot);
+    return answer(0);
+}
+
+static int revert_or_delete(struct guest *guest, const char *rest, int is_revert)
+{
+    char *name = NULL;
+    unsigned int flags = (unsigned int)strtoul(rest, &name, 0);
+    virDomainSnapshotPtr snapshot = virDomainSnapshotLookupByName(guest->domain, name + 1, 0);
+    if (!snapshot)
+        return answer(1);
+    int done = is_revert ? virDomainRevertToSnapshot(snapshot, flags)
+                         : virDomainSnapshotDelete(snapshot, flags);
+    answer(done < 0);
+    virDomainSnapshotFree(snapshot);
+    return 0;
+}
+
+static int list(struct guest *guest)
+{
+    virDomainSnapshotPtr *snapshots = NULL;
+    int count = virDomainListAllSnapshots(guest->domain, &snapshots, 0);
+    if (count < 0)
+        return answer(1);
+    printf("ok");
+    for (int i = 0; i < count; i++) {
+        printf(" %s", virDomainSnapshotGetName(snapshots[i]));
+        virDomainSnapshotFree(snapshots[i]);
+    }
+    printf("\n");
+    free(snapshots);
+    return 0;
+}
+
+static int current(struct guest *guest)
+{
+    virDomainSnapshotPtr snapshot = virDomainSnapshotCurrent(guest->domain, 0);
+    if (!snapshot)
+        return answer(1);
+    printf("ok %s\n", virDomainSnapshotGetName(snapshot));
+    virDomainSnapshotFree(snapshot);
+    return 0;
+}
+
+static int definition(struct guest *guest)
+{
+    char *xml = virDomainGetXMLDesc(guest->domain, 0);
+    if (!xml)
+        return answer(1);
+    for (char *place = xml; *place; place++)
+        if (*place == '\n')
+            *place = ' ';
+    printf("ok %s\n", xml);
+    free(xml);
+    return 0;
+}
+
+static int command(struct guest *guest, const char *line)
+{
+    if (strcmp(line, "start") == 0)
+        return start_defined(guest);
+    if (strcmp(line, "stop") == 0)
+        return answer(stop(guest));
+    if (strcmp(line, "kill") == 0) {
+        if (is_alive(guest))
+            kill(guest->pid, SIGKILL);
+        return answer(stop(guest));
+    }
+    if (strcmp(line, "state") == 0)
+        return state(guest);
+    if (strcmp(line, "pid") == 0)
+        return printf("ok %d\n", (int)guest->pid) < 0;
+    if (strncmp(line, "create ", 7) == 0)
+        return create(guest, line + 7);
+    if (strncmp(line, "revert ", 7) == 0)
+        return revert_or_delete(guest, line + 7, 1);
+    if (strncmp(line, "delete ", 7) == 0)
+        return revert_or_delete(guest, line + 7, 0);
+    if (strcmp(line, "list") == 0)
+        return list(guest);
+    if (strcmp(line, "current") == 0)
+        return current(guest);
+    if (strcmp(line, "xml") == 0)
+        return definition(guest);
+    printf("error: unknown command\n");
+    return 0;
+}
+
+static virDomainPtr define(virConnectPtr conn, const char *file)
+{
+    static char xml[64 * TEXT];
+    FILE *stream = fopen(file, "r");
+    if (!stream)
+        return NULL;
+    xml[fread(xml, 1, sizeof(xml) - 1, stream)] = 0;
+    fclose(stream);
+    return virDomainDefineXML(conn, xml);
+}
+
+static void quiet(void *data, virErrorPtr error)
+{
+    (void)data;
+    (void)error;
+}
+
+int main(int argc, char **argv)
+{
+    struct guest guest = {0};
+    virSnapDomainCallbacks hooks = {
+        .size = sizeof(hooks),
+        .start = start,
+        .stop = stop,
+        .progress = progress,
+    };
+    char uri[TEXT + 16];
+    char line[16 * TEXT];
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: minivmm STATE_DIR DOMAIN.xml\n");
+        return 2;
+    }
+    virSetErrorFunc(NULL, quiet);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    snprintf(uri, sizeof(uri), "virsnap://%s", argv[1]);
+    virConnectPtr conn = virConnectOpen(uri);
+    guest.domain = conn ? define(conn, argv[2]) : NULL;
+    if (!guest.domain) {
+        fprintf(stderr, "minivmm: %s\n", virGetLastErrorMessage());
+        return 1;
+    }
+    const char *name = virDomainGetName(guest.domain);
+    snprintf(guest.monitor, sizeof(guest.monitor), "%s.qmp", argv[2]);
+    snprintf(guest.own, sizeof(guest.own), "%s.own", argv[2]);
+    guest.attached = getenv("MINIVMM_MONITOR") ? getenv("MINIVMM_MONITOR") : guest.monitor;
+    if (virSnapDomainSetCallbacks(guest.domain, &hooks, &guest, 0) < 0) {
+        fprintf(stderr, "minivmm: %s: %s\n", name, virGetLastErrorMessage());
+        return 1;
+    }
+    while (fgets(line, sizeof(line), stdin)) {
+        line[strcspn(line, "\n")] = 0;
+        command(&guest, line);
+    }
+    stop(&guest);
+    virSnapDomainSetCallbacks(guest.domain, NULL, NULL, 0);
+    virDomainFree(guest.domain);
+    virConnectClose(conn);
+    return 0;
+}

@@ -1,0 +1,304 @@
+//! Data of guests that may run: the program's own hooks first, then the guest's monitor, then the
+//! images of a guest that is off.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::chain::QCOW2;
+use super::progress::Progress;
+use super::qmp::{
+    Afterwards, AgentCommands, Commands, External, KeptMemory, Meanwhile, MemoryWanted, NewOverlay,
+    Origin, external, internal, layers,
+};
+use super::{Data, Difference, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore};
+use crate::error::{Error, Result};
+use crate::snapshot::DiskMode;
+
+/// The way to a guest, asked anew for each operation: guests come and go.
+pub trait Access: Send + Sync {
+    /// Where monitor commands go; `None` while the guest is off.
+    fn commands(&self) -> Result<Option<Arc<dyn Commands>>>;
+
+    /// Where agent commands go.
+    fn agent(&self) -> Option<Arc<dyn AgentCommands>>;
+
+    /// Who watches.
+    fn progress(&self) -> &dyn Progress;
+
+    /// The program captures data itself; `None` if it does not.
+    fn create_data(&self, document: &str, flags: u32) -> Option<Result<()>>;
+
+    /// As [`Access::create_data`], for bringing data back.
+    fn revert_data(&self, document: &str, flags: u32) -> Option<Result<()>>;
+
+    /// As [`Access::create_data`], for dropping data.
+    fn delete_data(&self, document: &str) -> Option<Result<()>>;
+
+    /// Whether the program drops data itself, and so alone knows where there is any.
+    fn has_own_data(&self) -> bool;
+}
+
+/// Chooses for each operation who does it.
+pub struct Live {
+    access: Arc<dyn Access>,
+    offline: Arc<dyn Data>,
+}
+
+impl Live {
+    /// With what works on the images of guests that are off.
+    pub fn new(access: Arc<dyn Access>, offline: Arc<dyn Data>) -> Live {
+        Live { access, offline }
+    }
+}
+
+impl Live {
+    /// A running guest may have only some of the images by now: disks come and go.
+    fn delete_from_guest(&self, monitor: &dyn Commands, point: &Point<'_>) -> Result<()> {
+        let (in_use, _) = internal::in_use(monitor, &point.internal_images()?)?;
+        internal::discard(monitor, point.name, &in_use)?;
+        let is_in_use = |disk: &PointDisk| in_use.iter().any(|image| image.disk == disk.target);
+        let others: Vec<PointDisk> = point
+            .disks
+            .iter()
+            .filter(|disk| disk.mode == DiskMode::Internal && !is_in_use(disk))
+            .cloned()
+            .collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        self.offline.delete(&Point {
+            disks: &others,
+            ..*point
+        })
+    }
+
+    /// The guest may have written to its overlays before it went: that goes into the images below,
+    /// which the domain still has.
+    fn take_back_without_guest(&self, point: &Point<'_>) -> Result<()> {
+        let wanted = wanted(point, 0)?;
+        for (overlay, base) in overlays(point) {
+            let made = wanted
+                .overlays
+                .iter()
+                .find(|made| made.overlay == overlay.path);
+            if !made.map_or(Ok(false), external::is_filled)? {
+                continue;
+            }
+            let disk = made.map_or(String::new(), |made| made.disk.clone());
+            let step = Merge::Commit {
+                disk,
+                top: overlay.clone(),
+                base: base.clone(),
+            };
+            let merged = self.offline.merge(&[step], point.lock);
+            merged.map_err(Merged::cause)?;
+        }
+        external::remove_files(&wanted)?;
+        self.offline.take_back(point)
+    }
+}
+
+impl Data for Live {
+    fn check_create(&self, point: &Point<'_>) -> Result<()> {
+        if self.access.has_own_data() {
+            return Ok(());
+        }
+        match self.access.commands()? {
+            Some(monitor) if point.is_external() => {
+                external::check_capture(&*monitor, &wanted(point, 0)?)
+            }
+            Some(monitor) => {
+                internal::check_capture(&*monitor, point.name, &point.internal_images()?)
+            }
+            None => self.offline.check_create(point),
+        }
+    }
+
+    fn create(&self, point: &Point<'_>, flags: u32) -> Result<()> {
+        if let Some(done) = self.access.create_data(point.document, flags) {
+            return done;
+        }
+        let Some(monitor) = self.access.commands()? else {
+            return self.offline.create(point, flags);
+        };
+        let progress = self.access.progress();
+        if !point.is_external() {
+            let images = point.internal_images()?;
+            return internal::capture(&*monitor, point.name, &images, progress);
+        }
+        let agent = match flags & QUIESCE {
+            0 => None,
+            _ => Some(self.access.agent().ok_or(Error::AgentMissing)?),
+        };
+        external::capture(
+            &*monitor,
+            agent.as_deref(),
+            &wanted(point, flags)?,
+            progress,
+        )
+    }
+
+    fn take_back(&self, point: &Point<'_>) -> Result<()> {
+        if let Some(done) = self.access.delete_data(point.document) {
+            return done;
+        }
+        match self.access.commands()? {
+            Some(monitor) if point.is_external() => {
+                external::discard(&*monitor, &wanted(point, 0)?)
+            }
+            Some(monitor) => self.delete_from_guest(&*monitor, point),
+            None if point.is_of_guest && point.is_external() => self.take_back_without_guest(point),
+            None => self.offline.take_back(point),
+        }
+    }
+
+    fn check_revert(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        if self.access.has_own_data() {
+            return Ok(());
+        }
+        if let Some(file) = point.memory {
+            KeptMemory::open(file)?;
+        }
+        // Images tell without a lock, also while a guest has them open.
+        self.offline.check_revert(point, restores)
+    }
+
+    fn revert(&self, point: &Point<'_>, restores: &[Restore], flags: u32) -> Result<()> {
+        if let Some(done) = self.access.revert_data(point.document, flags) {
+            return done;
+        }
+        let Some(monitor) = self.access.commands()? else {
+            return self.offline.revert(point, restores, flags);
+        };
+        let images = point.internal_images()?;
+        internal::restore(&*monitor, point.name, &images, self.access.progress())
+    }
+
+    fn load_memory(&self, file: &Path) -> Result<()> {
+        let monitor = self.access.commands()?.ok_or_else(|| Error::GuestState {
+            detail: "the guest ended before it was given its memory".to_owned(),
+        })?;
+        KeptMemory::open(file)?.load(&*monitor, self.access.progress())
+    }
+
+    fn delete(&self, point: &Point<'_>) -> Result<()> {
+        if let Some(done) = self.access.delete_data(point.document) {
+            return done;
+        }
+        match self.access.commands()? {
+            Some(monitor) => self.delete_from_guest(&*monitor, point),
+            None => self.offline.delete(point),
+        }
+    }
+
+    fn check_merge(&self, steps: &[Merge]) -> Result<()> {
+        match self.access.commands()? {
+            Some(monitor) => layers::check(&*monitor, steps),
+            None => Ok(()),
+        }
+    }
+
+    fn merge(
+        &self,
+        steps: &[Merge],
+        lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        match self.access.commands().map_err(Merged::Untouched)? {
+            Some(monitor) => {
+                let progress = self.access.progress();
+                layers::merge(&*monitor, steps, progress, |step| {
+                    self.offline.merge(std::slice::from_ref(step), lock)
+                })
+            }
+            None => self.offline.merge(steps, lock),
+        }
+    }
+
+    fn remove(&self, files: &[PathBuf]) -> Result<()> {
+        if let Some(monitor) = self.access.commands()? {
+            layers::forget(&*monitor, files)?;
+        }
+        self.offline.remove(files)
+    }
+
+    fn tidy(&self, point: &Point<'_>) -> Result<()> {
+        match self.access.commands()? {
+            // A running guest's images are in use: the next tidying finds them.
+            Some(_) => Ok(()),
+            None => self.offline.tidy(point),
+        }
+    }
+
+    fn count(&self, point: &Point<'_>) -> Result<usize> {
+        if self.access.has_own_data() {
+            return Ok(1);
+        }
+        // Images tell without a lock, also while a guest has them open.
+        self.offline.count(point)
+    }
+
+    fn differences(&self, point: &Point<'_>) -> Vec<Difference> {
+        self.offline.differences(point)
+    }
+}
+
+/// VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE.
+const QUIESCE: u32 = 64;
+/// VIR_DOMAIN_SNAPSHOT_CREATE_LIVE.
+const LIVE: u32 = 256;
+
+/// An external snapshot, as the guest's process is asked for it.
+fn wanted(point: &Point<'_>, flags: u32) -> Result<External> {
+    let overlays = point
+        .disks
+        .iter()
+        .filter(|disk| disk.mode == DiskMode::External)
+        .map(|disk| match (disk.base.local(), disk.overlay.local()) {
+            (Some(base), Some(overlay)) => Ok(NewOverlay {
+                disk: disk.target.clone(),
+                image: base.path.clone(),
+                overlay: overlay.path.clone(),
+                format: overlay.format.clone().unwrap_or_else(|| QCOW2.to_owned()),
+                origin: match disk.overlay_file {
+                    OverlayFile::New => Origin::Ours,
+                    OverlayFile::Empty => Origin::Found,
+                    OverlayFile::Reused => Origin::Callers,
+                },
+            }),
+            _ => Err(Error::DiskWithoutSource {
+                disk: disk.target.clone(),
+            }),
+        })
+        .collect::<Result<_>>()?;
+    let guest = match flags & LIVE {
+        0 => Meanwhile::Paused,
+        _ => Meanwhile::Runs,
+    };
+    let memory = point.memory.map(|file| MemoryWanted {
+        file: file.to_owned(),
+        definition: point.definition().to_owned(),
+        guest,
+    });
+    let manual = point.disks.iter().any(|disk| disk.mode == DiskMode::Manual);
+    Ok(External {
+        overlays,
+        memory,
+        afterwards: match manual {
+            true => Afterwards::Paused,
+            false => Afterwards::AsBefore,
+        },
+    })
+}
+
+/// Each overlay with the image below it.
+fn overlays<'p>(point: &'p Point<'_>) -> impl Iterator<Item = (&'p Layer, &'p Layer)> {
+    let external = point
+        .disks
+        .iter()
+        .filter(|disk| disk.mode == DiskMode::External);
+    external.filter_map(|disk| Some((disk.overlay.local()?, disk.base.local()?)))
+}

@@ -1,0 +1,334 @@
+//! External snapshots of a running guest: its disks, and its memory, at one instant.
+
+use std::path::{Path, PathBuf};
+
+use super::agent::{self, AgentCommands, Frozen};
+use super::memory::NewMemory;
+use super::overlay::{self, NewOverlay, Origin, Overlays};
+use super::status::{self, Status};
+use super::{Commands, memory, merge, nodes};
+use crate::data::progress::{Progress, Unwatched};
+use crate::data::qcow2::{ImageFile, Unreadable};
+use crate::error::{Error, Result};
+
+/// What is to be captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// The disks that get an overlay.
+    pub overlays: Vec<NewOverlay>,
+    /// Where the memory goes, if it is kept.
+    pub memory: Option<MemoryWanted>,
+    /// What the guest does when all is captured.
+    pub afterwards: Afterwards,
+}
+
+/// What a guest does when it has been captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// What it did before.
+    AsBefore,
+    /// It waits for the caller, who captures disks of his own (`manual`).
+    Paused,
+}
+
+/// Where and how the memory is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryWanted {
+    /// A new file.
+    pub file: PathBuf,
+    /// The guest's definition, kept with it.
+    pub definition: String,
+    /// Whether the guest waits meanwhile.
+    pub guest: Meanwhile,
+}
+
+/// What a guest does while its memory is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// It is paused, and the file is as small as can be.
+    Paused,
+    /// It runs until the end (`LIVE`).
+    Runs,
+}
+
+/// Whether the capture can work: the guest writes to the images, and nothing is lost by making the
+/// files. Nothing is touched.
+pub fn check_capture(monitor: &dyn Commands, wanted: &External) -> Result<()> {
+    let known = nodes::images(monitor)?;
+    for overlay in &wanted.overlays {
+        nodes::writable(&known, &overlay.image)?;
+        if overlay.origin != Origin::Callers && !is_free(&overlay.overlay) {
+            return Err(Error::ImageUnusable {
+                disk: overlay.disk.clone(),
+                image: overlay.overlay.clone(),
+                reason: "it exists already and is no empty file".to_owned(),
+            });
+        }
+    }
+    match &wanted.memory {
+        Some(memory) if !is_free(&memory.file) => Err(Error::MemoryFile {
+            file: memory.file.clone(),
+            reason: "exists already and is no empty file".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is no file, or an empty one.
+fn is_free(path: &Path) -> bool {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Captures. The guest goes on afterwards as it was before, and so it does after a failure, which
+/// leaves no file and no node behind.
+pub fn capture(
+    monitor: &dyn Commands,
+    agent: Option<&dyn AgentCommands>,
+    wanted: &External,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let was_running = Status::of(monitor)?.is_running();
+    if wanted.afterwards == Afterwards::Paused && was_running && !wanted.runs_meanwhile() {
+        status::pause(monitor)?;
+    }
+    let captured = match &wanted.memory {
+        Some(memory) => capture_with_memory(monitor, wanted, memory, was_running, progress),
+        None => switch_disks(monitor, agent, &wanted.overlays),
+    };
+    if captured.is_err() && wanted.afterwards == Afterwards::Paused {
+        let resumed = resume(monitor, was_running);
+        return captured.map_err(|cause| match resumed {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        });
+    }
+    captured
+}
+
+fn capture_with_memory(
+    monitor: &dyn Commands,
+    wanted: &External,
+    memory: &MemoryWanted,
+    was_running: bool,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let new = NewMemory::create(&memory.file, &memory.definition, was_running)?;
+    let captured = pause_for(monitor, memory.guest, was_running)
+        .and_then(|()| new.fill(monitor, progress))
+        .and_then(|()| new.complete())
+        .and_then(|()| switch_disks(monitor, None, &wanted.overlays));
+    if captured.is_ok() && wanted.afterwards == Afterwards::Paused {
+        return Ok(());
+    }
+    let resumed = resume(monitor, was_running);
+    match (captured, resumed) {
+        (Ok(()), Ok(())) => Ok(()),
+        (Ok(()), Err(cause)) => Err(new.take_back(undo_switch(monitor, &wanted.overlays, cause))),
+        (Err(cause), Ok(())) => Err(new.take_back(cause)),
+        (Err(cause), Err(undo)) => Err(new.take_back(cause).with_failed_undo(&undo)),
+    }
+}
+
+impl External {
+    fn runs_meanwhile(&self) -> bool {
+        let memory = self.memory.as_ref();
+        memory.is_some_and(|memory| memory.guest == Meanwhile::Runs)
+    }
+}
+
+/// Takes a capture back: the guest writes to the images below again, with all that it has written
+/// since. What was never made is taken back already.
+pub fn discard(monitor: &dyn Commands, wanted: &External) -> Result<()> {
+    for overlay in &wanted.overlays {
+        discard_overlay(monitor, overlay)?;
+    }
+    match &wanted.memory {
+        Some(memory) => remove_memory(&memory.file),
+        None => Ok(()),
+    }
+}
+
+fn discard_overlay(monitor: &dyn Commands, wanted: &NewOverlay) -> Result<()> {
+    let known = nodes::images(monitor)?;
+    if nodes::writable(&known, &wanted.image).is_err() {
+        let overlay = &wanted.overlay;
+        merge::commit(monitor, overlay, overlay, &wanted.image, &Unwatched)?;
+    }
+    merge::forget(monitor, &wanted.overlay)?;
+    remove_overlay(wanted)
+}
+
+/// Removes the files of a capture that no guest has open.
+pub fn remove_files(wanted: &External) -> Result<()> {
+    wanted.overlays.iter().try_for_each(remove_overlay)?;
+    match &wanted.memory {
+        Some(memory) => remove_memory(&memory.file),
+        None => Ok(()),
+    }
+}
+
+/// Whether an overlay is one of ours, over the image that it was made for. Else there is nothing
+/// of ours in that place, or a file that was made and not yet formatted.
+pub fn is_filled(wanted: &NewOverlay) -> Result<bool> {
+    if wanted.origin == Origin::Callers || is_free(&wanted.overlay) {
+        return Ok(false);
+    }
+    let unusable = |error: Unreadable| Error::ImageUnusable {
+        disk: wanted.disk.clone(),
+        image: wanted.overlay.clone(),
+        reason: error.to_string(),
+    };
+    let file = ImageFile::open(&wanted.overlay).map_err(unusable)?;
+    let facts = match file.facts() {
+        Ok(facts) => facts,
+        Err(Unreadable::NotQcow2) => return Ok(false),
+        Err(error) => return Err(unusable(error)),
+    };
+    Ok(facts.backing_file.as_deref() == Some(wanted.image.as_os_str()))
+}
+
+/// A file that somebody else put there since is not ours to remove.
+fn remove_overlay(wanted: &NewOverlay) -> Result<()> {
+    if wanted.origin == Origin::Callers {
+        return Ok(());
+    }
+    if is_free(&wanted.overlay) || holds_nothing(&wanted.overlay) || is_filled(wanted)? {
+        return wanted.remove();
+    }
+    Ok(())
+}
+
+/// An image that was being formatted when QEMU ended: without a backing file, and without a byte
+/// of content. Nothing is lost with such an image, whosever it is.
+fn holds_nothing(path: &Path) -> bool {
+    let Ok(file) = ImageFile::open(path) else {
+        return false;
+    };
+    file.facts().is_ok_and(|facts| {
+        facts.backing_file.is_none()
+            && facts.snapshots.is_empty()
+            && file.is_blank(&facts).unwrap_or(false)
+    })
+}
+
+fn remove_memory(file: &Path) -> Result<()> {
+    if is_free(file) || memory::is_memory_file(file) {
+        return remove_file(file);
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    overlay::remove(path).map_err(|cause| Error::io("remove", path, cause))
+}
+
+fn undo_switch(monitor: &dyn Commands, overlays: &[NewOverlay], cause: Error) -> Error {
+    let undone = overlays
+        .iter()
+        .try_for_each(|overlay| discard_overlay(monitor, overlay));
+    match undone {
+        Ok(()) => cause,
+        Err(undo) => cause.with_failed_undo(&undo),
+    }
+}
+
+fn pause_for(monitor: &dyn Commands, guest: Meanwhile, was_running: bool) -> Result<()> {
+    match guest {
+        Meanwhile::Paused if was_running => status::pause(monitor),
+        _ => Ok(()),
+    }
+}
+
+/// A guest that ran runs again, and has its images back: it gave them away with its memory.
+fn resume(monitor: &dyn Commands, was_running: bool) -> Result<()> {
+    if was_running {
+        return status::resume(monitor).or_else(|_| status::resume(monitor));
+    }
+    Ok(())
+}
+
+fn switch_disks(
+    monitor: &dyn Commands,
+    agent: Option<&dyn AgentCommands>,
+    wanted: &[NewOverlay],
+) -> Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    // Before the freeze, which should be short.
+    let overlays = Overlays::prepare(monitor, wanted)?;
+    let frozen = match agent.map(agent::freeze).transpose() {
+        Ok(frozen) => frozen,
+        Err(cause) => return Err(overlays.take_back(cause)),
+    };
+    let switched = overlays.switch();
+    let thawed = frozen.map_or(Ok(()), Frozen::thaw);
+    match (switched, thawed) {
+        (Ok(()), Ok(())) => Ok(()),
+        (Ok(()), Err(cause)) => Err(undo_switch(monitor, wanted, cause)),
+        (Err(cause), Ok(())) => Err(cause),
+        (Err(cause), Err(undo)) => Err(cause.with_failed_undo(&undo)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::guest::qemu_img;
+    use super::*;
+
+    #[test]
+    fn only_files_without_content_and_our_own_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let text = |name: &str| path(name).to_str().unwrap().to_owned();
+        let create = |name: &str, backing: Option<&str>| {
+            let mut arguments = vec!["create", "-q", "-f", "qcow2"];
+            arguments.extend(
+                backing
+                    .iter()
+                    .flat_map(|backing| ["-F", "qcow2", "-b", backing]),
+            );
+            let name = text(name);
+            arguments.extend([name.as_str(), "1M"]);
+            qemu_img(&arguments);
+        };
+        create("base", None);
+        create("half-made", None);
+        create("ours", Some(&text("base")));
+        create("other", Some(&text("ours")));
+        std::fs::write(path("raw"), vec![7; 1 << 20]).unwrap();
+        qemu_img(&[
+            "convert",
+            "-q",
+            "-f",
+            "raw",
+            "-O",
+            "qcow2",
+            &text("raw"),
+            &text("full"),
+        ]);
+        std::fs::write(path("empty"), "").unwrap();
+        for (name, stays) in [
+            ("half-made", false),
+            ("empty", false),
+            ("ours", false),
+            ("absent", false),
+            ("raw", true),
+            ("full", true),
+            ("other", true),
+        ] {
+            let wanted = NewOverlay {
+                disk: "vda".to_owned(),
+                image: path("base"),
+                overlay: path(name),
+                format: "qcow2".to_owned(),
+                origin: Origin::Ours,
+            };
+            remove_overlay(&wanted).unwrap();
+            assert_eq!(path(name).exists(), stays, "{name}");
+        }
+    }
+}

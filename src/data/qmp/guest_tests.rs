@@ -1,0 +1,502 @@
+//! Captures, restores and merges on a real QEMU: contents, memory, and rollback.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::external::{self, Afterwards, External, Meanwhile, MemoryWanted};
+use super::guest::{Guest, Start, qemu_io};
+use super::overlay::{NewOverlay, Origin};
+use super::{Commands, KeptMemory, internal, merge};
+use crate::data::Image;
+use crate::data::progress::{Progress, Unwatched, Wish};
+use crate::data::qcow2::ImageFile;
+use crate::error::{Error, Result};
+
+fn held(image: &Image) -> Vec<String> {
+    let facts = ImageFile::open(&image.path).unwrap().facts().unwrap();
+    let names = facts.snapshots.iter();
+    names
+        .map(|entry| String::from_utf8_lossy(&entry.name).into_owned())
+        .collect()
+}
+
+fn overlay(guest: &Guest, disk: usize, name: &str) -> NewOverlay {
+    NewOverlay {
+        disk: guest.images[disk].disk.clone(),
+        image: guest.images[disk].path.clone(),
+        overlay: guest.path(name),
+        format: "qcow2".to_owned(),
+        origin: Origin::Ours,
+    }
+}
+
+fn disks_only(overlays: Vec<NewOverlay>) -> External {
+    External {
+        overlays,
+        memory: None,
+        afterwards: Afterwards::AsBefore,
+    }
+}
+
+/// A guest whose n-th command is refused, lost or never answered.
+struct Sabotaged<'a> {
+    guest: &'a Guest,
+    at: usize,
+    count: AtomicUsize,
+    how: Sabotage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sabotage {
+    /// The command is not carried out, and an error comes.
+    Refuse,
+    /// The command is carried out, and an error comes.
+    LoseAnswer,
+}
+
+impl Commands for Sabotaged<'_> {
+    fn execute_with(
+        &self,
+        command: &str,
+        arguments: Value,
+        descriptor: Option<std::os::fd::BorrowedFd<'_>>,
+    ) -> Result<Value> {
+        let slow = || Error::MonitorSlow {
+            socket: "qmp".into(),
+            command: command.to_owned(),
+            seconds: 0,
+        };
+        let refused = || Error::MonitorRefused {
+            command: command.to_owned(),
+            reason: "sabotage".to_owned(),
+        };
+        let is_it = self.count.fetch_add(1, Ordering::Relaxed) == self.at;
+        if is_it && self.how == Sabotage::Refuse {
+            return Err(refused());
+        }
+        let answer = self
+            .guest
+            .monitor
+            .execute_with(command, arguments, descriptor);
+        if is_it { Err(slow()) } else { answer }
+    }
+
+    fn wait(&self, time: Duration) {
+        self.guest.monitor.wait(time);
+    }
+}
+
+/// Runs an operation with each of its commands sabotaged in turn, until one run meets no sabotage.
+/// A failed run must have left what `is_untouched` asks for; `reset` undoes a run that worked.
+fn sabotage_each(
+    guest: &Guest,
+    how: Sabotage,
+    operation: impl Fn(&dyn Commands) -> Result<()>,
+    is_untouched: impl Fn(&str),
+    reset: impl Fn(),
+) -> usize {
+    for at in 0.. {
+        let monitor = Sabotaged {
+            guest,
+            at,
+            count: AtomicUsize::new(0),
+            how,
+        };
+        let outcome = operation(&monitor);
+        let met = monitor.count.load(Ordering::Relaxed) > at;
+        match &outcome {
+            Ok(()) => reset(),
+            Err(error) => is_untouched(&format!("{how:?} of command {at}: {error}")),
+        }
+        if !met {
+            outcome.unwrap();
+            return at;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn memory_and_disks_come_back() {
+    let guest = Guest::new(2);
+    guest.run_for(Duration::from_millis(500));
+    guest.write(0, 0x11);
+    guest.write(1, 0x22);
+    let monitor = &*guest.monitor;
+    internal::capture(monitor, "one", &guest.images, &Unwatched).unwrap();
+    let memory = guest.memory();
+    assert!(memory.iter().any(|byte| *byte != 0));
+    assert_eq!(held(&guest.images[0]), ["one"]);
+    assert_eq!(held(&guest.images[1]), ["one"]);
+
+    monitor.execute("cont", Value::Null).unwrap();
+    guest.write(0, 0x33);
+    guest.write(1, 0x44);
+    std::thread::sleep(Duration::from_millis(300));
+    internal::restore(monitor, "one", &guest.images, &Unwatched).unwrap();
+    assert_eq!(guest.status(), "paused");
+    assert!(guest.memory() == memory);
+    assert!(guest.holds(0, 0x11) && guest.holds(1, 0x22));
+    assert_eq!(held(&guest.images[0]), ["one"]);
+
+    internal::discard(monitor, "one", &guest.images).unwrap();
+    assert!(held(&guest.images[0]).is_empty() && held(&guest.images[1]).is_empty());
+    // Once more: nothing to do.
+    internal::discard(monitor, "one", &guest.images).unwrap();
+}
+
+#[test]
+fn names_that_a_monitor_line_would_twist_are_kept() {
+    let guest = Guest::new(1);
+    for name in ["a\"b", "c\\d", "e f", "1", "ü'`$(x)"] {
+        internal::capture(&*guest.monitor, name, &guest.images, &Unwatched).unwrap();
+    }
+    assert_eq!(
+        held(&guest.images[0]),
+        ["a\"b", "c\\d", "e f", "1", "ü'`$(x)"]
+    );
+    // "1" is the ID of a"b: QEMU would load that.
+    let error = internal::restore(&*guest.monitor, "1", &guest.images, &Unwatched).unwrap_err();
+    assert!(error.to_string().contains("ID of another"), "{error}");
+    assert!(matches!(
+        internal::capture(&*guest.monitor, "e f", &guest.images, &Unwatched),
+        Err(Error::ImageHoldsName { count: 1, .. })
+    ));
+}
+
+#[test]
+fn a_failed_capture_leaves_no_data_and_a_running_guest() {
+    let guest = Guest::new(2);
+    guest.monitor.execute("cont", Value::Null).unwrap();
+    let untouched = |what: &str| {
+        assert_eq!(guest.status(), "running", "{what}");
+        assert!(held(&guest.images[0]).is_empty(), "{what}");
+        assert!(held(&guest.images[1]).is_empty(), "{what}");
+    };
+    let commands = sabotage_each(
+        &guest,
+        Sabotage::Refuse,
+        |monitor| internal::capture(monitor, "s", &guest.images, &Unwatched),
+        untouched,
+        || internal::discard(&*guest.monitor, "s", &guest.images).unwrap(),
+    );
+    assert!(commands >= 6, "{commands}");
+}
+
+#[test]
+fn a_failed_restore_leaves_memory_disks_and_state_as_they_were() {
+    let guest = Guest::new(2);
+    guest.run_for(Duration::from_millis(300));
+    guest.write(0, 0x11);
+    internal::capture(&*guest.monitor, "s", &guest.images, &Unwatched).unwrap();
+    guest.run_for(Duration::from_millis(300));
+    guest.write(0, 0x55);
+    let memory = guest.memory();
+    internal::capture(&*guest.monitor, "now", &guest.images, &Unwatched).unwrap();
+    sabotage_each(
+        &guest,
+        Sabotage::Refuse,
+        |monitor| internal::restore(monitor, "s", &guest.images, &Unwatched),
+        |what| {
+            assert_eq!(guest.status(), "paused", "{what}");
+            assert!(guest.memory() == memory, "{what}");
+            assert!(guest.holds(0, 0x55), "{what}");
+        },
+        || {
+            assert!(guest.holds(0, 0x11));
+            internal::restore(&*guest.monitor, "now", &guest.images, &Unwatched).unwrap();
+        },
+    );
+    assert_eq!(held(&guest.images[0]), ["s", "now"]);
+}
+
+#[test]
+fn an_image_that_lacks_the_snapshot_stops_a_restore_before_anything() {
+    let guest = Guest::new(2);
+    guest.monitor.execute("cont", Value::Null).unwrap();
+    internal::capture(&*guest.monitor, "s", &guest.images[..1], &Unwatched).unwrap();
+    let error = internal::restore(&*guest.monitor, "s", &guest.images, &Unwatched).unwrap_err();
+    assert!(matches!(error, Error::ImageLacksSnapshot { .. }), "{error}");
+    assert_eq!(guest.status(), "running");
+    assert_eq!(held(&guest.images[0]), ["s"]);
+}
+
+#[test]
+fn all_disks_get_their_overlay_at_one_instant() {
+    let guest = Guest::new(2);
+    guest.write(0, 0x11);
+    guest.write(1, 0x22);
+    let wanted = disks_only(vec![overlay(&guest, 0, "a.s"), overlay(&guest, 1, "b.s")]);
+    external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap();
+    for (place, name) in [(0, "a.s"), (1, "b.s")] {
+        let facts = ImageFile::open(&guest.path(name)).unwrap().facts().unwrap();
+        assert_eq!(facts.backing_file.unwrap(), guest.images[place].path);
+        assert_eq!(facts.backing_format.unwrap(), "qcow2");
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(guest.path(name)).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    assert!(guest.holds(0, 0x11) && guest.holds(1, 0x22));
+    // What the guest writes goes to the overlay, until that is taken back.
+    guest.write(0, 0x33);
+    let old = qemu_io(&guest.images[0].path, "read -P 0x11 0 64k");
+    assert!(old, "the image below has changed");
+    external::discard(&*guest.monitor, &wanted).unwrap();
+    assert!(!guest.path("a.s").exists() && !guest.path("b.s").exists());
+    assert!(guest.holds(0, 0x33) && guest.holds(1, 0x22));
+    guest.write(0, 0x44);
+}
+
+#[test]
+fn a_failed_switch_leaves_no_file_and_no_node() {
+    let guest = Guest::new(2);
+    guest.monitor.execute("cont", Value::Null).unwrap();
+    let nodes = guest.nodes();
+    let wanted = disks_only(vec![overlay(&guest, 0, "a.s"), overlay(&guest, 1, "b.s")]);
+    let gone = |what: &str| {
+        assert_eq!(guest.nodes(), nodes, "{what}");
+        assert!(
+            !guest.path("a.s").exists() && !guest.path("b.s").exists(),
+            "{what}"
+        );
+        assert_eq!(guest.status(), "running", "{what}");
+    };
+    let commands = sabotage_each(
+        &guest,
+        Sabotage::Refuse,
+        |monitor| external::capture(monitor, None, &wanted, &Unwatched),
+        gone,
+        || {
+            external::discard(&*guest.monitor, &wanted).unwrap();
+            gone("reset");
+        },
+    );
+    assert!(commands >= 15, "{commands}");
+}
+
+#[test]
+fn a_lost_answer_to_the_transaction_is_found_out() {
+    let guest = Guest::new(1);
+    let wanted = disks_only(vec![overlay(&guest, 0, "a.s")]);
+    // Status, nodes, storage, create (start, look, dismiss), format, then the transaction.
+    let find = |at| {
+        let monitor = Sabotaged {
+            guest: &guest,
+            at,
+            count: AtomicUsize::new(0),
+            how: Sabotage::LoseAnswer,
+        };
+        external::capture(&monitor, None, &wanted, &Unwatched)
+    };
+    let mut survived = 0;
+    for at in 0..12 {
+        if find(at).is_ok() {
+            survived += 1;
+            external::discard(&*guest.monitor, &wanted).unwrap();
+        } else {
+            // What a lost answer left behind is what the intent's undo is for.
+            external::discard(&*guest.monitor, &wanted).unwrap();
+        }
+        assert!(!guest.path("a.s").exists());
+    }
+    assert!(survived >= 1);
+}
+
+#[test]
+fn files_that_hold_something_are_never_overwritten() {
+    let guest = Guest::new(1);
+    std::fs::write(guest.path("a.s"), "precious").unwrap();
+    let mut wanted = disks_only(vec![overlay(&guest, 0, "a.s")]);
+    external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap_err();
+    wanted.overlays.clear();
+    wanted.memory = Some(MemoryWanted {
+        file: guest.path("a.s"),
+        definition: "<domain/>".to_owned(),
+        guest: Meanwhile::Paused,
+    });
+    external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap_err();
+    assert_eq!(std::fs::read(guest.path("a.s")).unwrap(), b"precious");
+}
+
+fn with_memory(guest: &Guest, meanwhile: Meanwhile) -> External {
+    External {
+        overlays: vec![overlay(guest, 0, "a.s")],
+        memory: Some(MemoryWanted {
+            file: guest.path("memory.s"),
+            definition: "<domain type='qemu'/>".to_owned(),
+            guest: meanwhile,
+        }),
+        afterwards: Afterwards::AsBefore,
+    }
+}
+
+#[test]
+fn memory_in_a_file_and_disks_are_of_one_instant() {
+    for meanwhile in [Meanwhile::Paused, Meanwhile::Runs] {
+        let guest = Guest::new(1);
+        guest.run_for(Duration::from_millis(500));
+        guest.write(0, 0x11);
+        guest.monitor.execute("cont", Value::Null).unwrap();
+        let wanted = with_memory(&guest, meanwhile);
+        external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap();
+        assert_eq!(guest.status(), "running");
+
+        let Guest {
+            directory, images, ..
+        } = &guest;
+        let (directory, images) = (Arc::clone(directory), images.clone());
+        drop(guest);
+        let kept = KeptMemory::open(&directory.path().join("memory.s")).unwrap();
+        assert!(kept.was_running);
+        assert_eq!(kept.definition, "<domain type='qemu'/>");
+        let again = Guest::start(directory, images, Start::Incoming);
+        kept.load(&*again.monitor, &Unwatched).unwrap();
+        assert!(again.memory().iter().any(|byte| *byte != 0));
+        assert!(again.holds(0, 0x11));
+        again.monitor.execute("cont", Value::Null).unwrap();
+        assert_eq!(again.status(), "running");
+    }
+}
+
+#[test]
+fn a_paused_guest_has_the_same_memory_in_the_file() {
+    let guest = Guest::new(1);
+    guest.run_for(Duration::from_millis(500));
+    let memory = guest.memory();
+    let wanted = with_memory(&guest, Meanwhile::Paused);
+    external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap();
+    let (directory, images) = (Arc::clone(&guest.directory), guest.images.clone());
+    drop(guest);
+    let again = Guest::start(directory, images, Start::Incoming);
+    let kept = KeptMemory::open(&again.path("memory.s")).unwrap();
+    assert!(!kept.was_running);
+    kept.load(&*again.monitor, &Unwatched).unwrap();
+    assert!(again.memory() == memory);
+}
+
+#[test]
+fn a_failed_memory_save_leaves_no_file_and_a_running_guest() {
+    let guest = Guest::new(1);
+    guest.monitor.execute("cont", Value::Null).unwrap();
+    let wanted = with_memory(&guest, Meanwhile::Paused);
+    let gone = |what: &str| {
+        assert!(
+            !guest.path("a.s").exists() && !guest.path("memory.s").exists(),
+            "{what}"
+        );
+        // A resume that was refused is told as such.
+        if !what.contains("'cont'") && !what.contains("the undo failed") {
+            assert_eq!(guest.status(), "running", "{what}");
+        }
+        guest.monitor.execute("cont", Value::Null).unwrap();
+    };
+    sabotage_each(
+        &guest,
+        Sabotage::Refuse,
+        |monitor| external::capture(monitor, None, &wanted, &Unwatched),
+        gone,
+        || external::discard(&*guest.monitor, &wanted).unwrap(),
+    );
+}
+
+struct StopAtOnce;
+
+impl Progress for StopAtOnce {
+    fn report(&self, _done: u64, _total: u64) -> Wish {
+        Wish::Stop
+    }
+}
+
+#[test]
+fn a_cancelled_memory_save_is_taken_back() {
+    let guest = Guest::new(1);
+    guest.monitor.execute("cont", Value::Null).unwrap();
+    let wanted = with_memory(&guest, Meanwhile::Runs);
+    match external::capture(&*guest.monitor, None, &wanted, &StopAtOnce) {
+        Err(Error::Cancelled { .. }) => {
+            assert!(!guest.path("a.s").exists() && !guest.path("memory.s").exists());
+        }
+        // A small guest may be saved before anybody looks.
+        other => other.unwrap(),
+    }
+    assert_eq!(guest.status(), "running");
+}
+
+#[test]
+fn commit_and_stream_keep_what_the_guest_sees() {
+    let guest = Guest::new(1);
+    guest.write(0, 0x11);
+    let base = guest.images[0].path.clone();
+    let first = overlay(&guest, 0, "e1");
+    let capture = |overlay: NewOverlay| {
+        external::capture(
+            &*guest.monitor,
+            None,
+            &disks_only(vec![overlay]),
+            &Unwatched,
+        )
+        .unwrap();
+    };
+    capture(first.clone());
+    guest.write(0, 0x22);
+    capture(NewOverlay {
+        image: guest.path("e1"),
+        overlay: guest.path("e2"),
+        ..first
+    });
+    // Commit the middle one: the base takes its content.
+    merge::commit(
+        &*guest.monitor,
+        &guest.path("e2"),
+        &guest.path("e1"),
+        &base,
+        &Unwatched,
+    )
+    .unwrap();
+    assert!(guest.holds(0, 0x22));
+    let facts = ImageFile::open(&guest.path("e2")).unwrap().facts().unwrap();
+    assert_eq!(facts.backing_file.unwrap(), base);
+    // Stream everything: the top stands alone.
+    merge::stream(&*guest.monitor, &guest.path("e2"), None, &Unwatched).unwrap();
+    let facts = ImageFile::open(&guest.path("e2")).unwrap().facts().unwrap();
+    assert_eq!(facts.backing_file, None);
+    assert!(guest.holds(0, 0x22));
+}
+
+#[test]
+fn a_guest_killed_in_the_middle_is_an_error() {
+    let mut guest = Guest::new(1);
+    guest.kill();
+    for _ in 0..2 {
+        let error = internal::capture(&*guest.monitor, "s", &guest.images, &Unwatched).unwrap_err();
+        assert!(matches!(error, Error::MonitorLost { .. }), "{error}");
+    }
+    assert!(held(&guest.images[0]).is_empty());
+}
+
+#[test]
+fn memory_files_are_checked_before_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("m");
+    let refusal = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        KeptMemory::open(&file).unwrap_err().to_string()
+    };
+    assert!(refusal(b"").ends_with("too short"));
+    assert!(refusal(&[0; 200]).ends_with("is no memory file"));
+    let mut partial = b"LibvirtQemudPart".to_vec();
+    partial.resize(92, 0);
+    assert!(refusal(&partial).ends_with("cut off"));
+    let mut huge = b"LibvirtQemudSave".to_vec();
+    huge.extend_from_slice(&2u32.to_ne_bytes());
+    huge.extend_from_slice(&u32::MAX.to_ne_bytes());
+    huge.resize(92, 0);
+    assert!(refusal(&huge).ends_with("too long"));
+    huge[20..24].copy_from_slice(&50u32.to_ne_bytes());
+    assert!(refusal(&huge).ends_with("in its definition"));
+    assert!(KeptMemory::open(directory.path()).is_err());
+}

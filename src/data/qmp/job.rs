@@ -1,0 +1,165 @@
+//! Jobs of QEMU: started, followed to their end, dismissed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Commands;
+use crate::data::progress::{Progress, Wish};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// A job that was started, under a name of its own.
+pub(super) struct Job<'a> {
+    monitor: &'a dyn Commands,
+    action: &'static str,
+    id: String,
+}
+
+/// What `query-jobs` tells of one job.
+struct Seen {
+    status: String,
+    done: u64,
+    total: u64,
+    error: Option<String>,
+}
+
+impl<'a> Job<'a> {
+    /// Starts a job. It stays until it is dismissed, whatever its command's defaults are.
+    pub fn start(
+        monitor: &'a dyn Commands,
+        action: &'static str,
+        command: &str,
+        mut arguments: Value,
+    ) -> Result<Job<'a>> {
+        let id = super::fresh_name("job")?;
+        if let Some(arguments) = arguments.as_object_mut() {
+            arguments.insert("job-id".to_owned(), id.clone().into());
+        }
+        match monitor.execute(command, arguments) {
+            // It may have been started all the same: following it will tell.
+            Ok(_) | Err(Error::MonitorSlow { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Job {
+            monitor,
+            action,
+            id,
+        })
+    }
+
+    /// Follows the job to its end. A job that was told to stop is followed too.
+    ///
+    /// A job may keep QEMU's main loop busy, and so the monitor silent, for as long as it takes to
+    /// write the guest's memory.
+    pub fn finish(&self, progress: &dyn Progress) -> Result<()> {
+        let mut is_told_to_stop = false;
+        let mut last_answer = Instant::now();
+        loop {
+            let seen = match self.look() {
+                Ok(seen) => seen,
+                Err(Error::MonitorSlow { .. }) if last_answer.elapsed() < limits::JOB_SILENCE => {
+                    continue;
+                }
+                Err(error) => return Err(self.abandon(error)),
+            };
+            last_answer = Instant::now();
+            let wish = progress.report(seen.done, seen.total);
+            match seen.status.as_str() {
+                "concluded" => return self.conclude(seen, is_told_to_stop),
+                "null" => return Err(self.failed("it is gone")),
+                // Its answer may be an error if the job has gone on meanwhile: the next look tells.
+                "ready" if !is_told_to_stop => drop(self.tell("job-complete")),
+                "pending" if !is_told_to_stop => drop(self.tell("job-finalize")),
+                _ => {}
+            }
+            if wish == Wish::Stop && !is_told_to_stop {
+                is_told_to_stop = self.tell("job-cancel").is_ok();
+            }
+            self.monitor.wait(limits::JOB_LOOK);
+        }
+    }
+
+    /// A job that cannot be followed must not go on by itself.
+    fn abandon(&self, cause: Error) -> Error {
+        let stopped = wait_until(self.monitor, limits::MONITOR_REPLY, || {
+            let _ = self.tell("job-cancel");
+            let _ = self.tell("job-dismiss");
+            Ok(self.look().is_err())
+        });
+        match stopped {
+            Ok(true) => cause,
+            _ => cause.with_failed_undo(&self.failed("it goes on")),
+        }
+    }
+
+    fn look(&self) -> Result<Seen> {
+        let answer = self.monitor.execute("query-jobs", Value::Null)?;
+        let jobs = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        let mine = jobs
+            .iter()
+            .find(|job| job.get("id").and_then(Value::as_str) == Some(&self.id))
+            .ok_or_else(|| self.failed("it is gone"))?;
+        let text = |key| mine.get(key).and_then(Value::as_str).map(str::to_owned);
+        let number = |key| mine.get(key).and_then(Value::as_u64).unwrap_or(0);
+        Ok(Seen {
+            status: text("status").unwrap_or_default(),
+            done: number("current-progress"),
+            total: number("total-progress"),
+            error: text("error"),
+        })
+    }
+
+    fn conclude(&self, seen: Seen, is_told_to_stop: bool) -> Result<()> {
+        // A job that nobody dismisses blocks nothing but its name.
+        let _ = self.tell("job-dismiss");
+        match seen.error {
+            None => Ok(()),
+            Some(_) if is_told_to_stop => Err(Error::Cancelled {
+                action: self.action,
+            }),
+            Some(reason) => Err(self.failed(&reason)),
+        }
+    }
+
+    fn tell(&self, command: &str) -> Result<()> {
+        self.monitor
+            .execute(command, json!({ "id": self.id }))
+            .map(drop)
+    }
+
+    fn failed(&self, reason: &str) -> Error {
+        Error::JobFailed {
+            action: self.action,
+            job: self.id.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// Starts a job and follows it to its end.
+pub(super) fn run(
+    monitor: &dyn Commands,
+    action: &'static str,
+    command: &str,
+    arguments: Value,
+    progress: &dyn Progress,
+) -> Result<()> {
+    Job::start(monitor, action, command, arguments)?.finish(progress)
+}
+
+/// Waits, until a condition holds, in the same steps as for a job.
+pub(super) fn wait_until(
+    monitor: &dyn Commands,
+    time: Duration,
+    mut is_over: impl FnMut() -> Result<bool>,
+) -> Result<bool> {
+    let deadline = Instant::now() + time;
+    while Instant::now() < deadline {
+        if is_over()? {
+            return Ok(true);
+        }
+        monitor.wait(limits::JOB_LOOK);
+    }
+    Ok(false)
+}

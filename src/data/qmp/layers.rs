@@ -1,0 +1,179 @@
+//! Layers brought together while a guest runs: its own by its block jobs, others by whoever works
+//! on images that nobody has open.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{Commands, Status, merge, nodes};
+use crate::data::chain;
+use crate::data::check::names_base;
+use crate::data::progress::Progress;
+use crate::data::{Layer, Merge, Merged};
+use crate::error::{Error, Result};
+
+/// Whose two images of a step are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// The guest has both open.
+    Guest,
+    /// The guest has neither.
+    Nobody,
+    /// The guest has the lower one alone: it has merged them already.
+    Done,
+}
+
+/// Whether the guest can take its part of the steps. Nothing is touched.
+pub fn check(monitor: &dyn Commands, steps: &[Merge]) -> Result<()> {
+    for step in steps {
+        if let Merge::Commit { top, base, .. } = step
+            && who(monitor, top, base)? == Who::Guest
+        {
+            // It would abort QEMU.
+            Status::of(monitor)?.check_has_images()?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the steps in their order. `elsewhere` takes those of images that the guest has not open.
+pub fn merge(
+    monitor: &dyn Commands,
+    steps: &[Merge],
+    progress: &dyn Progress,
+    elsewhere: impl Fn(&Merge) -> std::result::Result<(), Merged>,
+) -> std::result::Result<(), Merged> {
+    for (taken, step) in steps.iter().enumerate() {
+        let done = match is_of_guest(monitor, step) {
+            Ok(true) => in_guest(monitor, step, progress),
+            Ok(false) => elsewhere(step),
+            Err(cause) => Err(Merged::Untouched(cause)),
+        };
+        done.map_err(|failure| match (taken, failure) {
+            (0, failure) => failure,
+            (_, failure) => Merged::Partly(failure.cause()),
+        })?;
+    }
+    Ok(())
+}
+
+/// Lets the guest close images that are about to be removed. Those above must go first, and the
+/// caller does not know which they are.
+pub fn forget(monitor: &dyn Commands, images: &[PathBuf]) -> Result<()> {
+    let mut left: Vec<&PathBuf> = images.iter().collect();
+    loop {
+        let before = left.len();
+        let mut failure = None;
+        left.retain(|image| match merge::forget(monitor, image) {
+            Ok(()) => false,
+            Err(cause) => {
+                failure = Some(cause);
+                true
+            }
+        });
+        match failure {
+            None => return Ok(()),
+            Some(cause) if left.len() == before => return Err(cause),
+            Some(_) => {}
+        }
+    }
+}
+
+fn is_of_guest(monitor: &dyn Commands, step: &Merge) -> Result<bool> {
+    match step {
+        Merge::Commit { top, base, .. } => Ok(who(monitor, top, base)? != Who::Nobody),
+        Merge::Relink { image, .. } => is_open(monitor, &image.path),
+    }
+}
+
+fn is_open(monitor: &dyn Commands, image: &Path) -> Result<bool> {
+    Ok(nodes::any(&nodes::images(monitor)?, image).is_ok())
+}
+
+/// An image that was merged may be open still, with nobody above it.
+fn who(monitor: &dyn Commands, top: &Layer, base: &Layer) -> Result<Who> {
+    match (is_open(monitor, &top.path)?, is_open(monitor, &base.path)?) {
+        (true, true) if root_of(monitor, top)?.is_some() => Ok(Who::Guest),
+        (_, true) => Ok(Who::Done),
+        (false, false) => Ok(Who::Nobody),
+        (true, false) => Err(Error::ImageNotInGuest {
+            image: base.path.clone(),
+        }),
+    }
+}
+
+/// A block job that fails or is cancelled leaves the guest's chain as it was, but what it has
+/// written to the lower image may be another snapshot's than before.
+fn in_guest(
+    monitor: &dyn Commands,
+    step: &Merge,
+    progress: &dyn Progress,
+) -> std::result::Result<(), Merged> {
+    match step {
+        Merge::Commit { top, base, .. } => {
+            let before = stamp(&base.path);
+            commit(monitor, top, base, progress).map_err(|cause| {
+                if before.is_some() && before == stamp(&base.path) {
+                    Merged::Untouched(cause)
+                } else {
+                    Merged::Partly(cause)
+                }
+            })
+        }
+        Merge::Relink {
+            disk,
+            image,
+            backing,
+        } => check_link(disk, image, backing).map_err(Merged::Untouched),
+    }
+}
+
+/// What changes whenever somebody writes to a file.
+fn stamp(path: &Path) -> Option<(i64, i64, u64)> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.mtime(), found.mtime_nsec(), found.len()))
+}
+
+fn commit(
+    monitor: &dyn Commands,
+    top: &Layer,
+    base: &Layer,
+    progress: &dyn Progress,
+) -> Result<()> {
+    match (who(monitor, top, base)?, root_of(monitor, top)?) {
+        (Who::Guest, Some(root)) => merge::commit(monitor, &root, &top.path, &base.path, progress),
+        _ => merge::forget(monitor, &top.path),
+    }
+}
+
+/// The image of the drive that stands on another image, or is it.
+fn root_of(monitor: &dyn Commands, image: &Layer) -> Result<Option<PathBuf>> {
+    let Ok(wanted) = chain::open(image) else {
+        return Ok(None);
+    };
+    let known = nodes::images(monitor)?;
+    Ok(nodes::roots(monitor)?.into_iter().find(|root| {
+        let active = Layer {
+            path: root.clone(),
+            format: nodes::any(&known, root)
+                .ok()
+                .map(|node| node.driver.clone()),
+        };
+        chain::resolve(&active)
+            .is_ok_and(|links| links.iter().any(|link| link.identity == wanted.identity))
+    }))
+}
+
+/// The guest has written the new name itself when it merged what was below.
+fn check_link(disk: &str, image: &Layer, backing: &Layer) -> Result<()> {
+    let below = chain::open(backing).map_err(|cause| failed(disk, backing, cause.to_string()))?;
+    let link = chain::open(image).map_err(|cause| failed(disk, image, cause.to_string()))?;
+    names_base(&link, &below).map_err(|found| failed(disk, image, found))
+}
+
+fn failed(disk: &str, image: &Layer, reason: String) -> Error {
+    Error::MergeFailed {
+        disk: disk.to_owned(),
+        image: image.path.clone(),
+        reason,
+    }
+}

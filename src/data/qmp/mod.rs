@@ -1,0 +1,74 @@
+//! Snapshots of a running guest, through its QMP monitor.
+//!
+//! Source of commands and their meaning: QEMU's QMP reference (7.2).
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::uuid;
+
+pub mod agent;
+#[cfg(test)]
+mod agent_tests;
+pub mod external;
+#[cfg(test)]
+mod guest;
+#[cfg(test)]
+mod guest_tests;
+pub mod internal;
+mod job;
+pub mod layers;
+mod memory;
+pub mod merge;
+mod monitor;
+#[cfg(test)]
+mod monitor_tests;
+mod nodes;
+mod overlay;
+pub mod status;
+mod wire;
+
+pub use agent::{Agent, AgentCommands};
+pub use external::{Afterwards, External, Meanwhile, MemoryWanted};
+pub use memory::{KeptMemory, is_memory_file};
+pub use monitor::Monitor;
+pub(crate) use monitor::answered;
+pub use overlay::{NewOverlay, Origin};
+pub use status::Status;
+
+/// Something that QMP commands can be given to.
+pub trait Commands: Send + Sync {
+    /// Gives a command and answers its value. `arguments` is an object, or null for none; a
+    /// descriptor travels with the command (SCM_RIGHTS).
+    fn execute_with(
+        &self,
+        command: &str,
+        arguments: Value,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<Value>;
+
+    /// Waits that long, or less if something happened in the guest meanwhile.
+    fn wait(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    /// Whether the guest is known to have gone.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
+    /// Gives a command without a descriptor.
+    fn execute(&self, command: &str, arguments: Value) -> Result<Value> {
+        self.execute_with(command, arguments, None)
+    }
+}
+
+/// A name for something in QEMU that nobody else has given. At most 31 bytes, QEMU's bound for
+/// nodes.
+fn fresh_name(kind: &str) -> Result<String> {
+    let random = u128::from_be_bytes(uuid::random()?) >> 80;
+    Ok(format!("virsnap-{kind}-{random:012x}"))
+}

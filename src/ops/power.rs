@@ -1,0 +1,205 @@
+//! The guest's own part in a revert: what is stopped, started and resumed, and in which order.
+
+use std::path::Path;
+
+use super::domain::Domain;
+use super::flags::RevertFlags;
+use crate::data::Restore;
+use crate::error::{Error, Result};
+use crate::host::Start;
+use crate::snapshot::{Memory, Snapshot, State};
+
+/// How a guest comes to a snapshot's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way<'a> {
+    /// The program's own hooks do all of it.
+    Hooks,
+    /// It is off while its images change, and is started afterwards if that is asked for.
+    Off {
+        /// It is on now.
+        stop: bool,
+        /// What it does in the end.
+        end: Option<End>,
+    },
+    /// Its process stays, memory and disks are loaded into it.
+    InPlace(End),
+    /// Another process loads memory and disks: the definition is another one, or there is none.
+    Restart {
+        /// It is on now.
+        stop: bool,
+        /// What it does in the end.
+        end: End,
+    },
+    /// Another process takes the memory from a file, when its disks are those of that instant.
+    FromFile {
+        /// It is on now.
+        stop: bool,
+        /// Where the memory is.
+        file: &'a Path,
+        /// What it does in the end.
+        end: End,
+    },
+}
+
+/// What a guest does after a revert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It runs.
+    Running,
+    /// It is paused.
+    Paused,
+}
+
+/// Where a guest's memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source<'a> {
+    /// It has none: it is off.
+    Nowhere,
+    Inside,
+    File(&'a Path),
+}
+
+impl Domain {
+    /// The way to a snapshot. That it can be gone is checked before anything is touched.
+    pub(super) fn way<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        definition: &str,
+        restores: &[Restore],
+        flags: RevertFlags,
+    ) -> Result<Way<'a>> {
+        if self.has_own_data() {
+            return Ok(Way::Hooks);
+        }
+        let stop = self.host.state()? != State::Shutoff;
+        let (source, end) = target(snapshot, flags)?;
+        let with_memory = end.unwrap_or(End::Paused);
+        let way = match source {
+            Source::Nowhere => Way::Off { stop, end },
+            Source::File(file) => Way::FromFile {
+                stop,
+                file,
+                end: with_memory,
+            },
+            Source::Inside if stop && *self.host.definition()? == *definition => {
+                Way::InPlace(with_memory)
+            }
+            Source::Inside => Way::Restart {
+                stop,
+                end: with_memory,
+            },
+        };
+        if source == Source::Inside {
+            check_in_place(restores)?;
+        }
+        if way.starts() && !self.host.can_start() {
+            return Err(Error::Unsupported {
+                what: "starting the guest without a callback for it is",
+            });
+        }
+        Ok(way)
+    }
+
+    /// Whether the program captures, restores and drops data itself.
+    pub(super) fn has_own_data(&self) -> bool {
+        self.guest().is_ok_and(|guest| guest.has_own_data())
+    }
+
+    /// What comes before the data.
+    pub(super) fn before_data(&self, way: Way<'_>, definition: &str) -> Result<()> {
+        if way.stops() {
+            self.host.stop()?;
+        }
+        match way {
+            Way::Restart { .. } => self.host.start(definition, Start::Paused),
+            _ => Ok(()),
+        }
+    }
+
+    /// What comes after the data, when everything else is done: should this process die, the
+    /// images that the guest has open are those of the stored definition.
+    pub(super) fn after_data(&self, way: Way<'_>, definition: &str) -> Result<()> {
+        match way {
+            Way::Off { end: Some(_), .. } => self.host.start(definition, Start::Paused)?,
+            Way::FromFile { file, .. } => self.start_from(file, definition)?,
+            _ => {}
+        }
+        match way.end() {
+            Some(End::Running) => self.host.resume(),
+            Some(End::Paused) | None => Ok(()),
+        }
+    }
+
+    /// A guest without its memory is not left behind.
+    fn start_from(&self, file: &Path, definition: &str) -> Result<()> {
+        self.host.start(definition, Start::Incoming)?;
+        self.data
+            .load_memory(file)
+            .map_err(|cause| match self.host.stop() {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            })
+    }
+}
+
+impl Way<'_> {
+    fn stops(self) -> bool {
+        match self {
+            Way::Off { stop, .. } | Way::Restart { stop, .. } | Way::FromFile { stop, .. } => stop,
+            Way::Hooks | Way::InPlace(_) => false,
+        }
+    }
+
+    fn starts(self) -> bool {
+        match self {
+            Way::Off { end, .. } => end.is_some(),
+            Way::Restart { .. } | Way::FromFile { .. } => true,
+            Way::Hooks | Way::InPlace(_) => false,
+        }
+    }
+
+    fn end(self) -> Option<End> {
+        match self {
+            Way::Hooks => None,
+            Way::Off { end, .. } => end,
+            Way::InPlace(end) | Way::Restart { end, .. } | Way::FromFile { end, .. } => Some(end),
+        }
+    }
+}
+
+/// Internal memory is in the image itself: a copy of the disk, or an overlay, has none.
+fn check_in_place(restores: &[Restore]) -> Result<()> {
+    if restores.iter().any(|restore| restore.new_file().is_some()) {
+        return Err(Error::Unsupported {
+            what: "revert to memory inside of an image that other snapshots stand on is",
+        });
+    }
+    Ok(())
+}
+
+/// Where the memory comes from, and what the guest does afterwards; `None`: it is off.
+fn target(snapshot: &Snapshot, flags: RevertFlags) -> Result<(Source<'_>, Option<End>)> {
+    let asked = if flags.has(RevertFlags::RUNNING) {
+        Some(End::Running)
+    } else if flags.has(RevertFlags::PAUSED) {
+        Some(End::Paused)
+    } else {
+        None
+    };
+    let memory = match &snapshot.memory {
+        Some(Memory::External { file }) => Source::File(Path::new(&**file)),
+        _ => Source::Inside,
+    };
+    match snapshot.state {
+        State::PmSuspended => Err(Error::RevertPmSuspended),
+        State::Blocked => Err(Error::RevertState {
+            word: snapshot.state.word(),
+        }),
+        State::Running => Ok((memory, asked.or(Some(End::Running)))),
+        State::Paused => Ok((memory, asked.or(Some(End::Paused)))),
+        // Of an active guest, disks only: as if its power had been cut (docs/differences.md, D72).
+        State::Shutdown | State::Shutoff | State::Crashed | State::DiskSnapshot => {
+            Ok((Source::Nowhere, asked))
+        }
+    }
+}
