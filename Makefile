@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo check compare crash stress sanitize install clean header help set-up simulate fuzz \
+.PHONY: build demo bench check compare crash memory stress sanitize miri install clean header help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -25,6 +25,11 @@ demo: set-up build ## install what is missing, build, run examples/demo.c and ex
 	$(call step,demo of a running guest)
 	examples/live-demo build/examples/minivmm
 
+bench: build ## time this library beside the real libvirt, write docs/benchmarks.md
+	$(call step,bench)
+	python3 benches/compare.py build/benches/snapbench build/libvirsnap.so.0 \
+		$$(pkg-config --variable=libdir libvirt)/libvirt.so.0 $(BENCH_FLAGS)
+
 check: set-up check-format check-lint check-rust check-c check-install ## run every check
 	@printf '\ncheck: everything passed\n'
 
@@ -35,6 +40,13 @@ crash: ## kill, fail and power-cut every operation at every call (hours); docs/t
 	meson compile -C build-check sweep
 	tools/crash build-check/c-tests/sweep --table docs/testing.md $(CRASH_FLAGS)
 
+memory: ## refuse each allocation of each kind of call, once and from then on
+	$(call step,memory: every allocation refused)
+	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
+		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
+	meson compile -C build-check allocations
+	build-check/c-tests/allocations
+
 stress: ## 8 processes of 8 threads on one domain for a minute
 	$(call step,stress)
 	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
@@ -42,12 +54,13 @@ stress: ## 8 processes of 8 threads on one domain for a minute
 	meson compile -C build-check stress
 	build-check/c-tests/stress 60
 
-compare: ## the same random calls on libvirt and here, answer by answer; SEED=1 STEPS=3000
+compare: ## the same random calls on libvirt and here, answer by answer; SEED=1..20 STEPS=3000
 	$(call step,compare with the real libvirt)
 	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
 		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
 	meson compile -C build-check
 	c-tests/compare/compare.py --program $(CURDIR)/build-check/c-tests/compare/compare \
+		--preloaded $(CURDIR)/build-check/c-tests/compare/compare-preloaded \
 		--libvirt "$$(pkg-config --variable=libdir libvirt)/libvirt.so.0" \
 		--virsnap $(CURDIR)/build-check/libvirsnap.so.0 \
 		--seed $(or $(SEED),1) --steps $(or $(STEPS),3000)
@@ -56,6 +69,10 @@ sanitize: ## the C harness under AddressSanitizer and ThreadSanitizer; needs a n
 	$(call step,sanitize)
 	tools/sanitize address
 	tools/sanitize thread
+
+miri: ## raw pointers, atomics and threads under Miri; needs a nightly toolchain with it
+	$(call step,miri)
+	tools/miri
 
 install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 	meson install -C build --no-rebuild
@@ -67,8 +84,9 @@ simulate: ## random histories under faults against a model; SEED=1 STEPS=1000000
 	VIRSNAP_SIMULATE_SEED=$(or $(SEED),1) VIRSNAP_SIMULATE_STEPS=$(or $(STEPS),1000000) \
 		cargo test --locked --profile simulate --lib random_histories_under_faults -- --nocapture
 
-fuzz: ## fuzz TARGET for SECONDS with AddressSanitizer (nightly, cargo install cargo-fuzz)
-	cargo +nightly fuzz run $(or $(TARGET),snapshot_xml) -- -max_total_time=$(or $(SECONDS),60) -max_len=4096
+fuzz: ## fuzz TARGET for SECONDS; FUZZ_FLAGS=-snone without AddressSanitizer (nightly, cargo-fuzz)
+	cargo +nightly fuzz run $(FUZZ_FLAGS) $(or $(TARGET),snapshot_xml) -- \
+		-max_total_time=$(or $(SECONDS),60) -max_len=4096 -dict=fuzz/xml.dict
 
 clean: ## remove what was built
 	rm -rf build build-check

@@ -1,7 +1,8 @@
 /* The library under test, under the same names however it was reached.
  *
  * Built with VIRSNAP_TEST_DLOPEN, each name is a pointer out of the library that the environment
- * names, which may be the real libvirt; otherwise it is what the linker found. */
+ * names, which may be the real libvirt. Built with VIRSNAP_TEST_PRELOAD, it is libvirt's own, unless
+ * another library was preloaded; otherwise it is what the linker found. */
 #ifndef VIRSNAP_TEST_API_H
 #define VIRSNAP_TEST_API_H
 

@@ -293,7 +293,7 @@ static void failure_on_one_disk_undoes_the_others(void **state)
 }
 
 /* differences.md D11: libvirt adds a second one of that name and later reverts to the first. */
-static void name_that_an_image_holds_already_is_refused(void **state)
+static void d11_name_that_an_image_holds_already_is_refused(void **state)
 {
     virDomainPtr domain = fixture_domain(*state, "twice", 2);
     char *second = fixture_path(*state, "twice-vdb.qcow2");
@@ -318,7 +318,7 @@ static void name_that_an_image_holds_already_is_refused(void **state)
 
 /* The longest name whose file NAME.xml.new has a valid name. libvirt makes a longer one's data
  * before it fails (differences.md D31). */
-static void longest_name_is_stored(void **state)
+static void d31_a_name_too_long_is_refused_before_the_data(void **state)
 {
     virDomainPtr domain = fixture_domain(*state, "long", 1);
     char name[249];
@@ -352,8 +352,8 @@ int main(void)
         fixture_test(nothing_to_snapshot_is_refused),
         fixture_test(without_metadata_only_the_data_are_made),
         fixture_test(failure_on_one_disk_undoes_the_others),
-        fixture_test(name_that_an_image_holds_already_is_refused),
-        fixture_test(longest_name_is_stored),
+        fixture_test(d11_name_that_an_image_holds_already_is_refused),
+        fixture_test(d31_a_name_too_long_is_refused_before_the_data),
     };
 
     return run_family("create", tests);

@@ -185,7 +185,7 @@ static void d33_while_the_current_one_cannot_be_read_no_new_root_is_made(void **
     virDomainFree(domain);
 }
 
-static void what_is_no_document_is_named_and_does_not_block(void **state)
+static void d37_what_is_no_document_is_named_and_does_not_block(void **state)
 {
     struct fixture *fixture = *state;
     virDomainPtr domain;
@@ -397,7 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fixture_test(d33_one_bad_file_hides_nothing_else),
         fixture_test(d33_while_the_current_one_cannot_be_read_no_new_root_is_made),
-        fixture_test(what_is_no_document_is_named_and_does_not_block),
+        fixture_test(d37_what_is_no_document_is_named_and_does_not_block),
         fixture_test(d20_d36_a_foreign_domain_and_a_path_are_refused),
         fixture_test(cycles_orphans_and_several_currents_are_mended_when_asked),
         fixture_test(what_is_set_aside_is_kept),

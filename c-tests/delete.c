@@ -75,7 +75,7 @@ static void hierarchy_after_a_deletion(void **state)
     }
 }
 
-static void bushy_hierarchy_after_a_deletion(void **state)
+static void d3_bushy_hierarchy_after_a_deletion(void **state)
 {
     if (api_is_libvirt())
         skip();
@@ -153,7 +153,7 @@ static void data_that_is_gone_already_is_no_error(void **state)
 }
 
 /* libvirt: only logged, the data stays (differences.md D19). */
-static void data_that_cannot_be_deleted_keeps_the_snapshot(void **state)
+static void d19_data_that_cannot_be_deleted_keeps_the_snapshot(void **state)
 {
     virDomainPtr domain = domain_with_chain(*state);
     virDomainSnapshotPtr snapshot = snapshot_lookup(domain, "b");
@@ -200,10 +200,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         fixture_test(hierarchy_after_a_deletion),
-        fixture_test(bushy_hierarchy_after_a_deletion),
+        fixture_test(d3_bushy_hierarchy_after_a_deletion),
         fixture_test(data_goes_with_the_snapshot),
         fixture_test(data_that_is_gone_already_is_no_error),
-        fixture_test(data_that_cannot_be_deleted_keeps_the_snapshot),
+        fixture_test(d19_data_that_cannot_be_deleted_keeps_the_snapshot),
         fixture_test(deleted_snapshot_is_gone),
     };
 

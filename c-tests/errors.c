@@ -321,7 +321,7 @@ static void default_handler_prints_one_line(void **state)
 static bool has_error_before_initialisation;
 
 /* differences.md D2: libvirt reads what is not there yet. */
-static void no_error_before_the_first_call(void **state)
+static void d2_no_error_before_the_first_call(void **state)
 {
     (void)state;
     assert_false(has_error_before_initialisation);
@@ -339,7 +339,7 @@ int main(void)
         cmocka_unit_test(null_connection_has_no_error),
         fixture_test(copies_are_deep),
         fixture_test(default_handler_prints_one_line),
-        cmocka_unit_test(no_error_before_the_first_call),
+        cmocka_unit_test(d2_no_error_before_the_first_call),
     };
 
     api_load();

@@ -11,7 +11,7 @@
 
 enum { SKIPPED = 77, MOST_DISKS = 26, OPEN_DIRECTORIES = 16 };
 
-#ifndef VIRSNAP_TEST_DLOPEN
+#if !defined(VIRSNAP_TEST_DLOPEN) && !defined(VIRSNAP_TEST_PRELOAD)
 void api_load(void)
 {
 }

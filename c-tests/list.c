@@ -139,7 +139,7 @@ static void filters_of_children(void **state)
 }
 
 /* differences.md D50: the documentation says that both together filter nothing. */
-static void leaves_with_no_leaves(void **state)
+static void d50_leaves_with_no_leaves_filter_nothing(void **state)
 {
     virDomainPtr domain = domain_with_kinds(*state);
 
@@ -199,7 +199,7 @@ static void topological_order_is_preorder(void **state)
 }
 
 /* Creation time decides, and where it is the same, the name; not the order of the calls. */
-static void siblings_stand_in_order_of_creation(void **state)
+static void d52_siblings_stand_in_order_of_creation(void **state)
 {
     static const struct document documents[] = {
         {.name = "late", .created = "30"},
@@ -235,7 +235,7 @@ static void siblings_stand_in_order_of_creation(void **state)
 
 /* differences.md D1: libvirt answers the number of all names, more than the array holds. An array
  * without room is a question for that number. */
-static void short_arrays_are_filled_and_no_more(void **state)
+static void d1_short_arrays_are_filled_and_no_more(void **state)
 {
     virDomainPtr domain = fixture_domain(*state, "short", 0);
     virDomainSnapshotPtr root;
@@ -311,11 +311,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fixture_test(filters_of_a_domain),
         fixture_test(filters_of_children),
-        fixture_test(leaves_with_no_leaves),
+        fixture_test(d50_leaves_with_no_leaves_filter_nothing),
         fixture_test(unknown_bits_are_refused_and_arrays_nulled),
         fixture_test(topological_order_is_preorder),
-        fixture_test(siblings_stand_in_order_of_creation),
-        fixture_test(short_arrays_are_filled_and_no_more),
+        fixture_test(d52_siblings_stand_in_order_of_creation),
+        fixture_test(d1_short_arrays_are_filled_and_no_more),
         fixture_test(arrays_and_lengths_are_checked),
         fixture_test(domain_without_snapshots_has_empty_lists),
     };

@@ -62,6 +62,32 @@ static int undefine_other(const struct fixture *fixture)
     return virDomainUndefine(virDomainLookupByName(fixture->connection, "other")) == 0 ? 0 : 1;
 }
 
+static int rename_guest(const struct fixture *fixture)
+{
+    return virDomainRename(guest(fixture), "renamed", 0) == 0 ? 0 : 1;
+}
+
+static void a_new_name_given_elsewhere_is_seen_by_the_next_call(void **state)
+{
+    struct fixture *fixture = *state;
+    virDomainPtr domain = fixture_domain(fixture, "guest", 1);
+    virDomainSnapshotPtr first = snapshot_create(domain, "s1", 0);
+    virDomainPtr renamed;
+
+    assert_int_equal(in_child(fixture, rename_guest), 0);
+    assert_null(guest(fixture));
+    assert_error(VIR_ERR_NO_DOMAIN, VIR_FROM_QEMU, NULL);
+    renamed = virDomainLookupByName(fixture->connection, "renamed");
+    assert_non_null(renamed);
+    assert_text(tree_text(renamed), "*s1");
+    virDomainSnapshotFree(snapshot_create(domain, "s2", 0));
+    assert_int_equal(virDomainRevertToSnapshot(first, 0), 0);
+    assert_text(tree_text(renamed), "*s1 s2<s1");
+    virDomainFree(renamed);
+    virDomainSnapshotFree(first);
+    virDomainFree(domain);
+}
+
 static void a_change_elsewhere_is_seen_by_the_next_call(void **state)
 {
     struct fixture *fixture = *state;
@@ -110,6 +136,83 @@ static bool wait_for_file(const char *path)
         nanosleep(&pause, NULL);
     }
     return false;
+}
+
+/* A child that creates s2 with a qemu-img that first sleeps for that many seconds; it has begun. */
+static pid_t begin_slow_create(const struct fixture *fixture, const char *seconds)
+{
+    char *directory = fixture_path(fixture, "bin");
+    char *program = format("%s/qemu-img", directory);
+    char *begun = fixture_path(fixture, "begun");
+    char *script = format("#!/bin/sh\nPATH=${PATH#*:}\n: >'%s'\nsleep %s\nexec qemu-img \"$@\"\n",
+                          begun, seconds);
+    pid_t child;
+
+    assert_int_equal(mkdir(directory, 0755), 0);
+    make_executable(program, script);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char *path = format("%s:%s", directory, getenv("PATH"));
+
+        setenv("PATH", path, 1);
+        _exit(create_s2(fixture));
+    }
+    assert_true(wait_for_file(begun));
+    free(script);
+    free(begun);
+    free(program);
+    free(directory);
+    return child;
+}
+
+/* libvirt counts a snapshot that is being made, and its lists fail meanwhile. */
+static void d51_lists_are_whole_while_a_create_runs(void **state)
+{
+    static const unsigned int flags[] = {
+        0, VIR_DOMAIN_SNAPSHOT_LIST_ROOTS, VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL,
+        VIR_DOMAIN_SNAPSHOT_LIST_LEAVES};
+    struct fixture *fixture = *state;
+    virDomainPtr domain = fixture_domain(fixture, "guest", 1);
+    pid_t child;
+    int status;
+
+    virDomainSnapshotFree(snapshot_create(domain, "s1", 0));
+    child = begin_slow_create(fixture, "0.7");
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        assert_int_equal(virDomainSnapshotNum(domain, flags[i]), 1);
+        check_text(domain_list(domain, flags[i]), "s1", __FILE__, __LINE__);
+    }
+    assert_int_equal(waitpid(child, &status, WNOHANG), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_text(tree_text(domain), "s1 *s2<s1");
+    virDomainFree(domain);
+}
+
+/* src/limits.rs: 30 seconds, as libvirt waits for a job. */
+static void a_waiting_call_is_bounded_and_names_the_process(void **state)
+{
+    struct fixture *fixture = *state;
+    virDomainPtr domain = fixture_domain(fixture, "guest", 1);
+    pid_t child = begin_slow_create(fixture, "40");
+    char *process = format("process %d", (int)child);
+    struct timespec begin, end;
+    const char *message;
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    assert_null(virDomainSnapshotCreateXML(domain, "<domainsnapshot/>", 0));
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_in_range(end.tv_sec - begin.tv_sec, 29, 39);
+    message = virGetLastErrorMessage();
+    if (!strstr(message, process) || !strstr(message, "guest"))
+        fail_msg("'%s' does not name %s", message, process);
+    assert_error(VIR_ERR_OPERATION_TIMEOUT, VIR_FROM_QEMU, NULL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_text(tree_text(domain), "*s2");
+    virDomainSnapshotFree(snapshot_create(domain, "s3", 0));
+    free(process);
+    virDomainFree(domain);
 }
 
 /* The manager dies while its qemu-img is about to write the image. What is recovered at once must
@@ -206,6 +309,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         fixture_test(a_change_elsewhere_is_seen_by_the_next_call),
+        fixture_test(a_new_name_given_elsewhere_is_seen_by_the_next_call),
+        fixture_test(d51_lists_are_whole_while_a_create_runs),
+        fixture_test(a_waiting_call_is_bounded_and_names_the_process),
         fixture_test(a_recovery_waits_for_the_dead_ones_program),
         fixture_test(a_child_forked_meanwhile_keeps_no_lock),
     };

@@ -81,7 +81,7 @@ static void next_snapshot_is_a_branch(void **state)
 
 /* differences.md D10: qemu-img takes "2" for the snapshot with the ID 2, which is named 1 here, and
  * so does libvirt. */
-static void name_of_digits_is_a_name(void **state)
+static void d10_name_of_digits_is_a_name(void **state)
 {
     char *images[2];
     virDomainPtr domain = domain_with_past(*state, images, "2", "1");
@@ -171,7 +171,7 @@ static void disks_are_those_of_the_snapshot(void **state)
 }
 
 /* differences.md D18: libvirt reverts the other disks. */
-static void image_without_the_snapshot_fails_for_all(void **state)
+static void d18_image_without_the_snapshot_fails_for_all(void **state)
 {
     for (int missing = 0; missing < 2; missing++) {
         char *images[2];
@@ -245,10 +245,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         fixture_test(contents_and_current_go_back),
         fixture_test(next_snapshot_is_a_branch),
-        fixture_test(name_of_digits_is_a_name),
+        fixture_test(d10_name_of_digits_is_a_name),
         fixture_test(definition_goes_back),
         fixture_test(disks_are_those_of_the_snapshot),
-        fixture_test(image_without_the_snapshot_fails_for_all),
+        fixture_test(d18_image_without_the_snapshot_fails_for_all),
         fixture_test(flags_are_checked),
         fixture_test(external_snapshot_without_its_images_is_refused),
     };

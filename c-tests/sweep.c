@@ -21,6 +21,8 @@
 enum { MOST_DISKS = 2 };
 
 #define GUEST "guest"
+/* Before it in the order of names: whoever has both is asked for it first. */
+#define RENAMED "again"
 #define METADATA VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
 #define CHILDREN VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN
 #define CHILDREN_ONLY VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY
@@ -409,6 +411,15 @@ static int undefine(void)
     return answer == 0 ? 0 : FAILED;
 }
 
+static int rename_guest(void)
+{
+    virDomainPtr domain = guest();
+    int answer = virDomainRename(domain, RENAMED, 0);
+
+    virDomainFree(domain);
+    return answer == 0 ? 0 : FAILED;
+}
+
 static int define_new(void)
 {
     return define("other", "new", 0);
@@ -452,6 +463,7 @@ static const struct operation {
     {"external-revert", layers, revert_one},
     {"external-revert-mixed", mixed_layers, revert_one},
     {"undefine", one_disk, undefine},
+    {"rename", one_disk, rename_guest},
     {"define", one_disk, define_new},
     {"define-again", one_disk, define_again},
 };
@@ -512,7 +524,8 @@ static void print_tree(virDomainPtr domain, bool with_definition)
         print_snapshot(snapshots[i]);
         virDomainSnapshotFree(snapshots[i]);
     }
-    if (strcmp(virDomainGetName(domain), GUEST) == 0)
+    if (strcmp(virDomainGetName(domain), GUEST) == 0 ||
+        strcmp(virDomainGetName(domain), RENAMED) == 0)
         printf("current %s\n", current ? virDomainSnapshotGetName(current) : "-");
     if (current)
         virDomainSnapshotFree(current);
@@ -525,6 +538,8 @@ static void print_live(void)
 {
     virDomainPtr domain = virDomainLookupByName(connection, GUEST);
 
+    if (!domain && virGetLastErrorCode() == VIR_ERR_NO_DOMAIN)
+        domain = virDomainLookupByName(connection, RENAMED);
     /* An error is no view. */
     if (domain ? virDomainSnapshotNum(domain, 0) < 0 : virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
         return;

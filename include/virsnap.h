@@ -1671,8 +1671,8 @@ int virDomainUndefine(virDomainPtr domain);
 int virDomainUndefineFlags(virDomainPtr domain, unsigned int flags);
 
 /**
- * Gives a domain another name. Domains of this library keep theirs; those of the real libvirt, in
- * front of which this library may be, are renamed, and keep their snapshots.
+ * Gives a domain another name. Its snapshots stay its own; handles that are there keep answering
+ * the old name and work on.
  *
  * @domain: a domain
  * @new_name: the name
@@ -1681,7 +1681,9 @@ int virDomainUndefineFlags(virDomainPtr domain, unsigned int flags);
  * Returns 0, or -1 in case of error.
  *
  * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
- * VIR_ERR_INVALID_ARG (new_name is NULL), VIR_ERR_NO_SUPPORT.
+ * VIR_ERR_INVALID_ARG (new_name is NULL or empty, unknown flag), VIR_ERR_XML_ERROR (no name for a
+ * domain), VIR_ERR_OPERATION_INVALID (it has the name already, or another one has, or snapshots
+ * of another one are stored under it), VIR_ERR_NO_DOMAIN (undefined meanwhile).
  * Threads: any. Ownership: nothing changes hands.
  * Since: 1.2.19. Source: libvirt-domain.h of libvirt 9.0.0.
  *

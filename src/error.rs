@@ -83,6 +83,13 @@ pub enum Error {
         given: &'static str,
         layer: Layer,
     },
+    /// A text that must have at least one byte.
+    #[error("string {argument} in {function} must not be empty")]
+    EmptyArgument {
+        function: &'static str,
+        argument: &'static str,
+        family: Family,
+    },
     /// Bits that no flag of the function has.
     #[error("unsupported flags ({bits:#x}) in function {function}")]
     UnsupportedFlags { function: &'static str, bits: u32 },
@@ -142,6 +149,18 @@ pub enum Error {
     /// A domain name that cannot be a file name.
     #[error("invalid domain name '{name}': {reason}")]
     DomainName { name: String, reason: &'static str },
+    /// A domain cannot get the name it has.
+    #[error("Can't rename domain to itself")]
+    RenamedToItself,
+    /// The new name is another domain's.
+    #[error("domain with name '{name}' already exists")]
+    NewNameTaken { name: String },
+    /// A new name that is no name.
+    #[error("name {name} cannot contain '/'")]
+    NewNameWithSlash { name: String },
+    /// Snapshots are kept under the new name.
+    #[error("there are stored snapshots of a domain '{name}' that is not defined")]
+    NewNameHasSnapshots { name: String },
     /// Undefine that shall keep a thing and delete it.
     #[error("cannot both keep and delete {what}")]
     UndefineContradiction { what: &'static str },
@@ -661,6 +680,7 @@ impl Error {
             E::NullArgument { .. }
             | E::NegativeArgument { .. }
             | E::NotPositiveArgument { .. }
+            | E::EmptyArgument { .. }
             | E::NotUtf8 { .. }
             | E::FlagsExclusive { .. }
             | E::FlagRequired { .. }
@@ -687,6 +707,9 @@ impl Error {
                 Number::OperationFailed
             }
             E::DomainHasSnapshots { .. }
+            | E::RenamedToItself
+            | E::NewNameTaken { .. }
+            | E::NewNameHasSnapshots { .. }
             | E::UndefineContradiction { .. }
             | E::KeptElsewhere { .. }
             | E::DiskWithoutSource { .. } => Number::OperationInvalid,
@@ -700,6 +723,7 @@ impl Error {
             E::DomainXml { .. }
             | E::DomainRoot { .. }
             | E::DiskCacheSize { .. }
+            | E::NewNameWithSlash { .. }
             | E::DomainName { .. }
             | E::WrongRoot { .. }
             | E::TooLarge { .. }
@@ -798,6 +822,7 @@ impl Error {
             E::NullArgument { family, .. }
             | E::NegativeArgument { family, .. }
             | E::NotPositiveArgument { family, .. }
+            | E::EmptyArgument { family, .. }
             | E::NotUtf8 { family, .. }
             | E::InvalidConnection { family, .. }
             | E::ReadOnly { family, .. }
@@ -848,6 +873,8 @@ impl Error {
             | E::OverlayTwice { .. }
             | E::OverlayForeign { .. }
             | E::ChainTooDeep { .. }
+            | E::NewNameWithSlash { .. }
+            | E::NewNameHasSnapshots { .. }
             | E::DiskWithoutSource { .. }
             | E::LiveWithoutMemory
             | E::InternalWithPflash
@@ -886,6 +913,8 @@ impl Error {
             | E::DomainWithoutName
             | E::DiskWithoutTarget
             | E::DomainName { .. }
+            | E::RenamedToItself
+            | E::NewNameTaken { .. }
             | E::DomainNameTaken { .. }
             | E::DomainUuidTaken { .. }
             | E::MalformedUuid { .. }
@@ -951,6 +980,27 @@ impl Error {
         Error::UndoFailed {
             cause: Box::new(self),
             undo: undo.to_string(),
+        }
+    }
+
+    /// Whether the system or the C library said that it has no memory.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => source.kind() == std::io::ErrorKind::OutOfMemory,
+            Error::UndoFailed { cause, .. } => cause.lacks_memory(),
+            _ => false,
+        }
+    }
+
+    /// The error of a call that was refused memory: whatever failed, that was the cause.
+    pub(crate) fn for_want_of_memory(self, function: &'static str) -> Error {
+        let cause = Error::OutOfMemory { function };
+        match self {
+            Error::UndoFailed { undo, .. } => Error::UndoFailed {
+                cause: Box::new(cause),
+                undo,
+            },
+            _ => cause,
         }
     }
 

@@ -4,9 +4,10 @@
 //! found something is tried on every run.
 
 mod documents;
+pub(crate) mod memory;
 mod state;
 
-pub use crate::capi::fuzzing::c_abi;
+pub use crate::capi::fuzzing::{c_abi, c_abi_on_directory};
 pub use crate::data::qcow2::fuzzing::qcow2;
 pub use documents::{domain_xml, snapshot_xml};
 pub use state::{journal, state_directory};
@@ -29,11 +30,17 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::TARGETS;
+    use super::{TARGETS, Target, c_abi_on_directory};
 
     /// Gives each file of the target's corpus to the target.
     fn replay(name: &str) {
-        let target = TARGETS.iter().find(|(known, _)| *known == name).unwrap().1;
+        give(
+            name,
+            TARGETS.iter().find(|(known, _)| *known == name).unwrap().1,
+        );
+    }
+
+    fn give(name: &str, target: Target) {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("fuzz/corpus")
             .join(name);
@@ -73,5 +80,10 @@ mod tests {
     #[test]
     fn corpus_of_c_abi() {
         replay("c_abi");
+    }
+
+    #[test]
+    fn corpus_of_c_abi_on_a_directory() {
+        give("c_abi", c_abi_on_directory);
     }
 }

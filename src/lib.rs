@@ -12,6 +12,7 @@
 //! * [`libvirt`]: the real libvirt, where it is in the process.
 //! * [`store`]: where the metadata lives and how a change becomes durable.
 //! * [`error`], [`limits`], `uuid`: the one error type, every bound, UUIDs.
+//! * `memory`: what becomes of a call when memory cannot be had.
 //! * `sys`: what neither std nor a crate wraps safely.
 //!
 //! Arrows run one way: `capi → ops → {tree, xml, host, data, store}`.
@@ -28,6 +29,7 @@ pub mod tree;
 pub mod xml;
 
 mod capi;
+mod memory;
 mod printable;
 mod sys;
 mod uuid;

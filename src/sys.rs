@@ -1,11 +1,12 @@
-//! The system calls that neither std nor a crate wraps safely. Today one: a file's words, seen
-//! without a system call.
+//! The system calls that neither std nor a crate wraps safely: a file's words, seen without a
+//! system call, and a thread's signal mask.
 
 #![allow(
     unsafe_code,
-    reason = "a mapping is raw memory; the one type here keeps it valid as long as it is used"
+    reason = "a mapping is raw memory, kept valid as long as it is used; libc's signal sets are raw"
 )]
 
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,6 +78,37 @@ impl Drop for Words {
     }
 }
 
+/// Keeps every signal from this thread, and from the threads that it starts meanwhile: a handler of
+/// the program's must run in a thread of the program's.
+pub(crate) struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    /// From now on until dropped; `None` if that cannot be.
+    pub(crate) fn begin() -> Option<SignalsBlocked> {
+        let mut all = MaybeUninit::uninit();
+        // SAFETY: writes the set that it is given and nothing else.
+        let filled = unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        if filled != 0 {
+            return None;
+        }
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: the first set was filled above; the second is written.
+        let answer =
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+        // SAFETY: written by the call if it answers 0.
+        (answer == 0).then(|| SignalsBlocked(unsafe { before.assume_init() }))
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set was the thread's own mask; NULL asks for nothing.
+        let _ = unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut())
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;
@@ -93,5 +125,29 @@ mod tests {
         file.write_all_at(&7u64.to_ne_bytes(), 24).unwrap();
         assert_eq!((words.get(2), words.get(3), words.get(4)), (0, 7, 0));
         assert!(Words::map(&file, 0).is_err() && Words::map(&file, usize::MAX).is_err());
+    }
+
+    fn blocked(signal: libc::c_int) -> bool {
+        let mut mask = MaybeUninit::uninit();
+        // SAFETY: a NULL set changes nothing; the mask is written.
+        let answer = unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), mask.as_mut_ptr())
+        };
+        assert_eq!(answer, 0);
+        // SAFETY: written above.
+        unsafe { libc::sigismember(mask.as_ptr(), signal) == 1 }
+    }
+
+    #[test]
+    fn signals_are_kept_from_threads_that_are_started_meanwhile() {
+        assert!(!blocked(libc::SIGTERM));
+        let quiet = SignalsBlocked::begin().unwrap();
+        assert!(
+            std::thread::spawn(|| blocked(libc::SIGTERM))
+                .join()
+                .unwrap()
+        );
+        drop(quiet);
+        assert!(!blocked(libc::SIGTERM));
     }
 }

@@ -199,12 +199,25 @@ fn header_is_fresh() {
     );
 }
 
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
 #[test]
 fn header_has_each_export() {
     let header = fs::read_to_string(header_path()).unwrap();
     let mut exports = 0;
-    for entry in fs::read_dir(root().join("src/capi")).unwrap() {
-        for name in exported_names(&fs::read_to_string(entry.unwrap().path()).unwrap()) {
+    for file in files_below(&root().join("src/capi")) {
+        for name in exported_names(&fs::read_to_string(file).unwrap()) {
             assert!(
                 header.contains(&format!("{name}(")),
                 "{name} is not in the header"

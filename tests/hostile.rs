@@ -328,7 +328,7 @@ fn a_document_is_taken_or_refused_in_bounded_memory() {
 
 /// In a snapshot the definition stands one level deeper than it was defined with.
 #[test]
-fn a_definition_that_fits_alone_only_is_refused_before_anything_is_done() {
+fn d34_a_definition_that_fits_alone_only_is_refused_before_anything_is_done() {
     let base = tempfile::tempdir().unwrap();
     let uri = format!("virsnap://{}", base.path().display());
     let connection = Connection::open(&uri, Access::ReadWrite).unwrap();

@@ -8,7 +8,7 @@
 /* Without what libvirt's test driver refuses, or takes unchecked, and its QEMU driver does not. */
 static unsigned int common(const struct world *world, unsigned int flags, unsigned int different)
 {
-    return world->setting->is_test_driver ? flags & ~different : flags;
+    return world->setting->has_common_flags ? flags & ~different : flags;
 }
 
 enum {
@@ -24,6 +24,9 @@ static void make(struct world *world, unsigned int step, char *document, unsigne
     struct line line;
 
     flags = common(world, flags, DIFFERENT_CREATE);
+    /* libvirt then captures nothing (empty-disk-only). */
+    if (document && strstr(document, "'internal'"))
+        flags &= ~(unsigned int)VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
     line = line_begin(world, step, "virDomainSnapshotCreateXML(%s, %s, %#x)", domain.label,
                       document ? "document" : "NULL", flags);
     if (document) {
@@ -106,32 +109,84 @@ void delete_snapshot(struct world *world, unsigned int step)
     line_end_number(&line, virDomainSnapshotDelete(chosen.snapshot, flags));
 }
 
+/* Both flags together are refused. */
+static unsigned int without_start(struct world *world, unsigned int flags)
+{
+    const unsigned int both =
+        VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED;
+
+    if (flags & both && random_chance(&world->random, 5))
+        return flags | both;
+    return flags & ~both;
+}
+
+/* A guest that runs is another comparison; QEMU takes seconds to say that it has no such memory. */
+static bool would_start(struct world *world, virDomainSnapshotPtr snapshot)
+{
+    char *xml;
+    bool is_active;
+
+    if (world->setting->has_guests || random_chance(&world->random, 5))
+        return false;
+    xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
+    is_active = xml && (strstr(xml, "<state>running<") || strstr(xml, "<state>paused<"));
+    free(xml);
+    return is_active;
+}
+
+static void revert_to(struct world *world, unsigned int step, const struct chosen_snapshot *chosen,
+                      unsigned int flags)
+{
+    struct line line =
+        line_begin(world, step, "virDomainRevertToSnapshot(%s, %#x)", chosen->label, flags);
+
+    if (would_start(world, chosen->snapshot)) {
+        virResetLastError();
+        line_end_text(&line, "left out (running)");
+        return;
+    }
+    line_end_number(&line, virDomainRevertToSnapshot(chosen->snapshot, flags));
+}
+
 void revert(struct world *world, unsigned int step)
 {
     struct chosen_snapshot chosen = choose_snapshot(world);
     unsigned int flags = random_flags(&world->random, REVERT_FLAGS);
-    struct line line;
 
-    /* A guest that runs is another comparison. */
-    flags &= random_chance(&world->random, 5)
-                 ? ~0u
-                 : ~(unsigned int)(VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING |
-                                   VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED);
-    if ((flags & 3) == 1 || (flags & 3) == 2)
-        flags |= 3;
+    if (!world->setting->has_guests)
+        flags = without_start(world, flags);
     flags = common(world, flags, VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM);
-    line = line_begin(world, step, "virDomainRevertToSnapshot(%s, %#x)", chosen.label, flags);
-    line_end_number(&line, virDomainRevertToSnapshot(chosen.snapshot, flags));
+    revert_to(world, step, &chosen, flags);
+}
+
+/* Nothing that libvirt could object to, in most domains. */
+void grow(struct world *world, unsigned int step)
+{
+    struct chosen_snapshot chosen;
+
+    if (random_chance(&world->random, 50)) {
+        make(world, step, plain_redefine_document(world), VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE);
+        return;
+    }
+    if (random_chance(&world->random, 70)) {
+        make(world, step, plain_create_document(world), 0);
+        return;
+    }
+    chosen = choose_snapshot(world);
+    revert_to(world, step, &chosen, 0);
 }
 
 static void define(struct world *world, unsigned int step)
 {
+    static const unsigned int usual[] = {0, 0, 0, 2};
+    unsigned int flags = random_word(&world->random, usual);
     char *xml = domain_document(world);
-    struct line line = line_begin(world, step, "virDomainDefineXML(connection, document)");
+    struct line line =
+        line_begin(world, step, "virDomainDefineXMLFlags(connection, document, %#x)", flags);
     virDomainPtr domain;
 
     line.input = format("%s", xml);
-    domain = virDomainDefineXML(world->setting->connection, xml);
+    domain = virDomainDefineXMLFlags(world->setting->connection, xml, flags);
     line_end_text(&line, domain ? virDomainGetName(domain) : NULL);
     if (domain)
         virDomainFree(domain);
@@ -149,13 +204,35 @@ static void define_again(struct world *world, unsigned int step)
         virDomainFree(domain);
 }
 
+/* Every later step finds it under its own name again. */
+static void rename_domain(struct world *world, unsigned int step)
+{
+    static const char *const names[] = {"renamed", "renamed", "renamed", "a/b", "", "d0"};
+    const char *name = random_word(&world->random, names);
+    unsigned int flags = random_chance(&world->random, 90) ? 0 : 1;
+    struct line line =
+        line_begin(world, step, "virDomainRename(domain, '%s', %#x)", name, flags);
+    int result = virDomainRename(world->domain, name, flags);
+
+    line_end_number(&line, result);
+    report_state(world, step);
+    if (result != 0)
+        return;
+    line = line_begin(world, step, "virDomainRename(domain, own name, 0)");
+    line_end_number(&line, virDomainRename(world->domain, world->name, 0));
+}
+
 void change_domain(struct world *world, unsigned int step)
 {
     struct chosen_domain domain = choose_domain(world);
     unsigned int flags = random_flags(&world->random, UNDEFINE_FLAGS);
     struct line line;
 
-    switch (random_below(&world->random, 4)) {
+    if (world->setting->has_guests && random_chance(&world->random, 60)) {
+        change_guest(world, step);
+        return;
+    }
+    switch (random_below(&world->random, world->setting->has_rename ? 5 : 4)) {
     case 0:
         define(world, step);
         break;
@@ -168,6 +245,9 @@ void change_domain(struct world *world, unsigned int step)
         line = line_begin(world, step, "virDomainUndefineFlags(%s, %#x)", domain.label, flags);
         line_end_number(&line, virDomainUndefineFlags(domain.domain, flags));
         break;
+    case 4:
+        rename_domain(world, step);
+        return;
     default:
         line = line_begin(world, step, "the guest writes");
         guest_writes(world);

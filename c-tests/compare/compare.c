@@ -1,48 +1,31 @@
 /* Makes a random sequence of calls from a seed and prints what each answers.
  *
- * usage: compare URI ROOT DEFINITIONS SEED FIRST LAST [external] [test]
+ * usage: compare URI ROOT DEFINITIONS SEED FIRST LAST [OPTION...]
  *        compare --definitions URI ROOT DEFINITIONS TYPE
  *
- * ROOT is a directory of this process alone; sequences FIRST to LAST are run, each on a domain of its
- * own. The first form needs the definitions that the second writes with the real libvirt. Which call
- * is made with which arguments depends on the seed alone, except for handles and documents that
- * earlier calls gave: so two libraries are asked the same as long as they answer the same. */
+ * Options: "external" (snapshots may be so), "common" (only what libvirt's drivers treat alike),
+ * "guests" (domains may run), "rename" (and be renamed), "dataless" (the driver touches no image).
+ * ROOT is a directory of this process alone; sequences FIRST to LAST are run, each on a domain
+ * of its own. The first form needs the definitions that the second writes with the real libvirt.
+ * Which call is made with which arguments depends on the seed alone, except for handles and
+ * documents that earlier calls gave: so two libraries are asked the same as long as they answer
+ * the same. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "step.h"
 
-enum { STEPS = 30 };
-
-static void ignore_error(void *user_data, virErrorPtr error)
-{
-    (void)user_data;
-    (void)error;
-}
-
-static void open_connections(struct setting *setting)
-{
-    int (*register_loop)(void) = NULL;
-    void *address = api_find("virEventRegisterDefaultImpl");
-
-    memcpy(&register_loop, &address, sizeof(address));
-    if (register_loop)
-        register_loop();
-    setting->connection = virConnectOpen(setting->uri);
-    if (setting->connection)
-        setting->read_only = virConnectOpenReadOnly(setting->uri);
-    if (!setting->read_only) {
-        fprintf(stderr, "%s: %s\n", setting->uri, virGetLastErrorMessage());
-        exit(EXIT_FAILURE);
-    }
-}
+/* A sequence has so many steps; in the first of them most make the hierarchy grow. */
+enum { STEPS = 30, GROWTH = 8 };
 
 /* Whether the step may have changed something. */
 static bool make_step(struct world *world, unsigned int step)
 {
     unsigned int kind = random_below(&world->random, 100);
 
+    if (step < GROWTH && kind < 70)
+        return grow(world, step), true;
     if (kind < 12)
         ask_list(world, step);
     else if (kind < 21)
@@ -74,8 +57,7 @@ static void run_sequence(const struct setting *setting, uint64_t seed, unsigned 
     for (unsigned int step = 0; step < STEPS; step++)
         if (make_step(&world, step))
             report_state(&world, step);
-    /* libvirt's test driver touches no image. */
-    if (!setting->is_test_driver)
+    if (setting->has_data)
         report_images(&world, STEPS);
     world_close(&world);
 }
@@ -90,16 +72,19 @@ int main(int argc, char **argv)
     setting.uri = argv[is_writing ? 2 : 1];
     setting.root = argv[is_writing ? 3 : 2];
     setting.definitions = argv[is_writing ? 4 : 3];
+    setting.has_data = true;
     for (int i = 7; i < argc; i++) {
         setting.has_external |= strcmp(argv[i], "external") == 0;
-        setting.is_test_driver |= strcmp(argv[i], "test") == 0;
+        setting.has_common_flags |= strcmp(argv[i], "common") == 0;
+        setting.has_rename |= strcmp(argv[i], "rename") == 0;
+        setting.has_guests |= strcmp(argv[i], "guests") == 0;
+        setting.has_data &= strcmp(argv[i], "dataless") != 0;
     }
     /* What was answered stands there also if a later call ends the process. */
     setvbuf(stdout, NULL, _IOLBF, 0);
     api_load();
     if (virInitialize() != 0)
         return EXIT_FAILURE;
-    virSetErrorFunc(NULL, ignore_error);
     open_connections(&setting);
     if (is_writing) {
         write_definitions(&setting, argv[5]);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_NAME = 300, MANY_DISKS = 300 };
+enum { MANY_DISKS = 300 };
 
 /* What a document says; a part that is NULL is left out. */
 struct parts {
@@ -19,56 +19,6 @@ struct parts {
     char *domain;
     const char *more;
 };
-
-/* Names that are taken in by REDEFINE; their data never existed. */
-static const char *const tree_names[] = {"t0", "t1", "t2", "t3", "t4", "t5", "t6"};
-
-/* No short number: qemu-img takes it for an ID first (D10). */
-static const char *const odd_names[] = {
-    "a/b", ".hidden", "..", " padded ", "two words", "&lt;tag&gt;", "\xc3\xa4\xe2\x82\xac", "%s%n",
-    "-c", "quo&quot;te", "tab&#9;", "&apos;", "new&#10;line", "back\\slash", "",
-};
-
-char *some_name(struct world *world)
-{
-    struct random *random = &world->random;
-    unsigned int kind = random_below(random, 100);
-
-    if (kind < 55)
-        return format("%s", random_word(random, tree_names));
-    if (kind < 92 && world->fresh_names)
-        return format("c%u", random_below(random, world->fresh_names));
-    return format("%s", kind < 96 ? "none" : random_word(random, odd_names));
-}
-
-static char *long_name(void)
-{
-    char *name = malloc(LONG_NAME + 1);
-
-    assert_non_null(name);
-    memset(name, 'n', LONG_NAME);
-    name[LONG_NAME] = '\0';
-    return name;
-}
-
-/* New names, mostly: one whose data is still in the images is refused here (D11). */
-static char *create_name(struct world *world)
-{
-    struct random *random = &world->random;
-    unsigned int kind = random_below(random, 100);
-
-    if (kind < 82)
-        return format("c%u", world->fresh_names++);
-    if (kind < 88)
-        return format("%s", random_word(random, tree_names));
-    if (kind < 92 && !world->has_unnamed) {
-        world->has_unnamed = true;
-        return NULL;
-    }
-    if (kind == 99 && random_chance(random, 30))
-        return long_name();
-    return format("%s", random_word(random, odd_names));
-}
 
 static const char *some_memory(struct random *random)
 {
@@ -116,8 +66,8 @@ static void put_image(FILE *out, struct world *world, const char *target)
         " snapshot='external'><driver type='nonsense'/></disk>",
         " snapshot='external'><source file='relative'/></disk>",
         " snapshot='external' type='block'><source dev='/dev/compare-%s'/></disk>",
-        " snapshot='external' type='network'><source protocol='nbd' name='x'>"
-        "<host name='h' port='1'/></source></disk>",
+        " snapshot='external' type='network'><source protocol='nbd' name='x'>\n"
+        "        <host name='h' port='1'/>\n      </source></disk>",
         " snapshot='external' type='volume'/>",
         " snapshot='external' type='dir'/>",
         " snapshot='external' type='nonsense'/>",
@@ -170,66 +120,6 @@ static char *some_disks(struct world *world, bool external)
     return text;
 }
 
-/* The sequence's definition with one thing changed, or not changed at all. */
-static char *changed_definition(struct world *world)
-{
-    static const struct {
-        const char *old;
-        const char *new_text;
-    } changes[] = {
-        {"<vcpu placement='static'>1<", "<vcpu placement='static'>2<"},
-        {"<memory unit='KiB'>16384<", "<memory unit='KiB'>32768<"},
-        {"<on_crash>destroy<", "<on_crash>restart<"},
-        {"bus='virtio'", "bus='sata'"},
-        {"dev='vda'", "dev='vdc'"},
-        {".qcow2'/>", ".other'/>"},
-        {"<os>", "<title>a title</title>\n  <os>"},
-        {"'hvm'", "'xen'"},
-        {">hvm<", ">exe<"},
-        {"<clock offset='utc'/>", "<clock offset='localtime'/>"},
-        {"</name>", "x</name>"},
-        {"<memballoon model='virtio'>", "<memballoon model='none'>"},
-        {"type='raw'", "type='qcow2'"},
-        {"<readonly/>", ""},
-        {"<disk type='file' device='disk'>", "<disk type='file' device='disk' snapshot='manual'>"},
-        {"<type arch='x86_64'", "<type arch='i686'"},
-        {"c70-", "c71-"},
-        {"<name>", "<nome>"},
-        {"s&amp;cret", "other"},
-    };
-    unsigned int which = random_below(&world->random, sizeof(changes) / sizeof(changes[0]));
-
-    return replaced(world->definition, changes[which].old, changes[which].new_text);
-}
-
-char *domain_document(struct world *world)
-{
-    static const char *const bad[] = {
-        "", "<domain/>", "<domain type='qemu'><name>x</name></domain>", "nonsense",
-        "<domain type='qemu'>", "<domainsnapshot/>",
-        "<domain type='qemu'><name>x</name><memory>16384</memory><os><type>hvm</type></os>"
-        "<devices><disk/></devices></domain>",
-    };
-    unsigned int kind = random_below(&world->random, 100);
-
-    if (kind < 60)
-        return format("%s", world->definition);
-    if (kind < 80)
-        return changed_definition(world);
-    return format("%s", random_word(&world->random, bad));
-}
-
-/* As it stands in a <domainsnapshot>, as libvirt indents it. */
-static char *nested_definition(char *definition)
-{
-    char *indented = replaced(definition, "\n  ", "\n    ");
-    char *out = replaced(indented, "\n</domain>\n", "\n  </domain>");
-
-    free(indented);
-    free(definition);
-    return out;
-}
-
 static const char *some_more(struct random *random)
 {
     static const char *const more[] = {
@@ -237,7 +127,8 @@ static const char *some_more(struct random *random)
         "<unknown a='1'><b>text</b></unknown>",
         "<active>1</active>",
         "<cookie/>",
-        "<cookie><cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu></cookie>",
+        "<cookie>\n    <cpu mode='custom' match='exact' check='none'>\n"
+        "      <model fallback='allow'>qemu64</model>\n    </cpu>\n  </cookie>",
         "<inactiveDomain/>",
         "<inactiveDomain type='qemu'/>",
         "<revertDisks/>",
@@ -264,7 +155,7 @@ static char *assembled(struct world *world, const struct parts *parts)
     assert_non_null(out);
     if (random_chance(random, 2))
         fputs("<?xml version='1.0' encoding='UTF-8'?>\n", out);
-    fputs(random_chance(random, 1) ? "<domainsnapshot xmlns='urn:x'>\n" : "<domainsnapshot>\n", out);
+    fprintf(out, "<domainsnapshot%s>\n", random_chance(random, 1) ? " xmlns='urn:x'" : "");
     if (reversed && parts->disks)
         fprintf(out, "  %s\n", parts->disks);
     if (parts->name)
@@ -315,7 +206,7 @@ static char *broken(struct world *world, char *document)
 
 static char *finished(struct world *world, struct parts *parts)
 {
-    char *document = broken(world, assembled(world, parts));
+    char *document = assembled(world, parts);
 
     free(parts->name);
     free(parts->parent);
@@ -330,6 +221,13 @@ static const char *some_description(struct random *random)
                                         " blanks ", "<b>x</b>", "\xc3\xa4"};
 
     return random_chance(random, 30) ? random_word(random, words) : NULL;
+}
+
+char *plain_create_document(struct world *world)
+{
+    struct parts parts = {.name = format("c%u", world->fresh_names++)};
+
+    return finished(world, &parts);
 }
 
 char *create_document(struct world *world)
@@ -351,7 +249,7 @@ char *create_document(struct world *world)
     /* Without external snapshots a memory file is one all the same. */
     if (!world->has_external && parts.memory && strstr(parts.memory, "file="))
         parts.memory = NULL;
-    return finished(world, &parts);
+    return broken(world, finished(world, &parts));
 }
 
 static const char *some_state(struct random *random)
@@ -386,8 +284,8 @@ static char *some_definition(struct world *world)
     return format("<domain><uuid>%s</uuid></domain>", world->uuid);
 }
 
-/* libvirt 9.0 crashes on an external one that has neither <domain> nor path (D4). The domain "modes"
- * has a disk that is external unless a document says otherwise. */
+/* libvirt 9.0 crashes on an external one that has neither <domain> nor path (D4). The domain
+ * "modes" has a disk that is external unless a document says otherwise. */
 static void avoid_crash(const struct world *world, struct parts *parts)
 {
     bool is_external = strcmp(world->kind, "modes") == 0 ||
@@ -403,6 +301,22 @@ static void avoid_crash(const struct world *world, struct parts *parts)
     parts->domain = nested_definition(format("%s", world->definition));
 }
 
+char *plain_redefine_document(struct world *world)
+{
+    static const char *const states[] = {"shutoff", "shutoff", "running", "disk-snapshot"};
+    struct random *random = &world->random;
+    struct parts parts = {
+        .name = tree_name(world),
+        .state = random_word(random, states),
+        .created = "55",
+    };
+
+    if (random_chance(random, 75))
+        parts.parent = known_name(world);
+    parts.domain = nested_definition(format("%s", world->definition));
+    return finished(world, &parts);
+}
+
 char *redefine_document(struct world *world)
 {
     struct random *random = &world->random;
@@ -412,9 +326,11 @@ char *redefine_document(struct world *world)
         .created = some_time(random),
     };
 
-    parts.name = random_chance(random, 80) ? format("%s", random_word(random, tree_names))
+    parts.name = random_chance(random, 80) ? tree_name(world)
                                            : some_name(world);
-    if (random_chance(random, 65))
+    if (random_chance(random, 40))
+        parts.parent = known_name(world);
+    else if (random_chance(random, 40))
         parts.parent = some_name(world);
     if (random_chance(random, 20))
         parts.memory = some_memory(random);
@@ -432,5 +348,5 @@ char *redefine_document(struct world *world)
         parts.name = NULL;
     }
     avoid_crash(world, &parts);
-    return finished(world, &parts);
+    return broken(world, finished(world, &parts));
 }

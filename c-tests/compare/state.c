@@ -25,6 +25,16 @@ static void put_name(const struct world *world, const char *name)
     free(shown);
 }
 
+/* Whether a document that should have no secrets has one. */
+static bool shows_password(virDomainSnapshotPtr snapshot)
+{
+    char *xml = virDomainSnapshotGetXMLDesc(snapshot, 0);
+    bool shows = xml && strstr(xml, " passwd=");
+
+    free(xml);
+    return shows;
+}
+
 static void put_snapshot(const struct world *world, virDomainSnapshotPtr snapshot)
 {
     const char *name = virDomainSnapshotGetName(snapshot);
@@ -34,8 +44,9 @@ static void put_snapshot(const struct world *world, virDomainSnapshotPtr snapsho
     put_name(world, name);
     fputs(",\"parent\":", stdout);
     put_name(world, parent ? virDomainSnapshotGetName(parent) : NULL);
-    printf(",\"current\":%d,\"children\":%d,\"descendants\":%d,\"xml\":",
-           virDomainSnapshotIsCurrent(snapshot, 0), virDomainSnapshotNumChildren(snapshot, 0),
+    printf(",\"password\":%d,\"current\":%d,\"children\":%d,\"descendants\":%d,\"xml\":",
+           shows_password(snapshot), virDomainSnapshotIsCurrent(snapshot, 0),
+           virDomainSnapshotNumChildren(snapshot, 0),
            virDomainSnapshotNumChildren(snapshot, VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS));
     put_document(world, virDomainSnapshotGetXMLDesc(snapshot, VIR_DOMAIN_SNAPSHOT_XML_SECURE));
     fputc('}', stdout);
@@ -58,8 +69,8 @@ void report_state(struct world *world, unsigned int step)
     int count = virDomainListAllSnapshots(world->domain, &snapshots, 0);
     virDomainSnapshotPtr current = virDomainSnapshotCurrent(world->domain, 0);
 
-    printf("{\"sequence\":%u,\"step\":%u,\"kind\":\"%s\",\"call\":\"state\",\"value\":{\"count\":%d,"
-           "\"counts\":[",
+    printf("{\"sequence\":%u,\"step\":%u,\"kind\":\"%s\",\"call\":\"state\",\"value\":"
+           "{\"count\":%d,\"counts\":[",
            world->number, step, world->kind, count);
     for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
         printf("%s%d", i ? "," : "", virDomainSnapshotNum(world->domain, filters[i]));

@@ -37,11 +37,13 @@ void ask_children(struct world *world, unsigned int step);
 void ask_domain(struct world *world, unsigned int step);
 void ask_snapshot(struct world *world, unsigned int step);
 void create(struct world *world, unsigned int step);
+void grow(struct world *world, unsigned int step);
 void redefine(struct world *world, unsigned int step);
 void redefine_from_dump(struct world *world, unsigned int step);
 void delete_snapshot(struct world *world, unsigned int step);
 void revert(struct world *world, unsigned int step);
 void change_domain(struct world *world, unsigned int step);
+void change_guest(struct world *world, unsigned int step);
 
 /* The whole hierarchy as the library tells it. */
 void report_state(struct world *world, unsigned int step);

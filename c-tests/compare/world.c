@@ -122,6 +122,19 @@ static char *replace_and_free(char *text, const char *old, const char *new_text)
     return out;
 }
 
+/* The definition as the library gives it back, or NULL. Freed by the caller. */
+static char *formatted(virConnectPtr connection, const char *xml)
+{
+    virDomainPtr domain = virDomainDefineXML(connection, xml);
+    char *text = domain ? virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE) : NULL;
+
+    if (domain) {
+        virDomainUndefine(domain);
+        virDomainFree(domain);
+    }
+    return text;
+}
+
 void write_definitions(const struct setting *setting, const char *domain_type)
 {
     bool is_test = strcmp(domain_type, "test") == 0;
@@ -133,8 +146,9 @@ void write_definitions(const struct setting *setting, const char *domain_type)
                            domain_type, name_mark, uuid_mark, is_test ? "i686" : "x86_64",
                            is_test ? "" : " machine='pc'", devices[kind]);
         char *path = format("%s/%s.xml", setting->definitions, domain_kinds[kind]);
-        virDomainPtr domain = virDomainDefineXML(setting->connection, xml);
-        char *text = domain ? virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE) : NULL;
+        char *first = formatted(setting->connection, xml);
+        /* libvirt 9.0 adds controllers in one order and reads them back in another. */
+        char *text = first ? formatted(setting->connection, first) : NULL;
         FILE *file = text ? fopen(path, "w") : NULL;
 
         if (!file) {
@@ -143,9 +157,8 @@ void write_definitions(const struct setting *setting, const char *domain_type)
         }
         fputs(text, file);
         fclose(file);
-        virDomainUndefine(domain);
-        virDomainFree(domain);
         free(text);
+        free(first);
         free(path);
         free(xml);
     }
@@ -194,19 +207,15 @@ static void make_disks(struct world *world, size_t kind, const char *directory)
     }
 }
 
-void world_open(struct world *world, const struct setting *setting, uint64_t seed,
-                unsigned int number)
+static void open_as(struct world *world, const struct setting *setting, size_t kind,
+                    unsigned int number)
 {
-    size_t kinds = setting->is_test_driver ? TEST_KINDS : sizeof(disks) / sizeof(disks[0]);
     char *directory = format("%s/images-%u", setting->root, number);
     char *path;
-    size_t kind;
 
-    *world = (struct world){.setting = setting, .number = number};
-    world->random = random_from(seed, number);
-    kind = random_below(&world->random, (unsigned int)kinds);
+    world->setting = setting;
+    world->number = number;
     world->kind = domain_kinds[kind];
-    world->has_external = setting->has_external && random_chance(&world->random, 25);
     snprintf(world->name, sizeof(world->name), "d%u", number);
     snprintf(world->uuid, sizeof(world->uuid), "b9a1e3c4-0d52-4f6e-8c70-%012x", number + 1);
     make_disks(world, kind, directory);
@@ -227,15 +236,46 @@ void world_open(struct world *world, const struct setting *setting, uint64_t see
     free(directory);
 }
 
-/* A revert may have started one, which would outlive the program. */
-static void stop_guest(struct world *world)
+void world_open(struct world *world, const struct setting *setting, uint64_t seed,
+                unsigned int number)
 {
-    int (*destroy)(virDomainPtr) = NULL;
-    void *address = api_find("virDomainDestroy");
+    size_t kinds = setting->has_common_flags ? TEST_KINDS : sizeof(disks) / sizeof(disks[0]);
+    unsigned int kind;
 
-    memcpy(&destroy, &address, sizeof(address));
-    if (destroy)
-        destroy(world->domain);
+    *world = (struct world){.random = random_from(seed, number)};
+    kind = random_below(&world->random, (unsigned int)kinds);
+    world->has_external = setting->has_external && random_chance(&world->random, 25);
+    open_as(world, setting, kind, number);
+}
+
+void world_open_simple(struct world *world, const struct setting *setting, unsigned int number)
+{
+    *world = (struct world){.number = number};
+    open_as(world, setting, 0, number);
+}
+
+static void ignore_error(void *user_data, virErrorPtr error)
+{
+    (void)user_data;
+    (void)error;
+}
+
+void open_connections(struct setting *setting)
+{
+    int (*register_loop)(void) = NULL;
+    void *address = api_find("virEventRegisterDefaultImpl");
+
+    virSetErrorFunc(NULL, ignore_error);
+    memcpy(&register_loop, &address, sizeof(address));
+    if (register_loop)
+        register_loop();
+    setting->connection = virConnectOpen(setting->uri);
+    if (setting->connection)
+        setting->read_only = virConnectOpenReadOnly(setting->uri);
+    if (!setting->read_only) {
+        fprintf(stderr, "%s: %s\n", setting->uri, virGetLastErrorMessage());
+        exit(EXIT_FAILURE);
+    }
 }
 
 void world_close(struct world *world)
@@ -247,7 +287,8 @@ void world_close(struct world *world)
     for (size_t i = 0; i < SLOTS; i++)
         if (world->slots[i].snapshot)
             virDomainSnapshotFree(world->slots[i].snapshot);
-    stop_guest(world);
+    /* One that runs would outlive the program. */
+    guest_stop(world);
     virDomainUndefineFlags(world->domain, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA);
     virDomainFree(world->domain);
     virDomainFree(world->read_only);
@@ -255,12 +296,4 @@ void world_close(struct world *world)
     free(output);
     free(directory);
     free(world->definition);
-}
-
-void guest_writes(struct world *world)
-{
-    world->pattern++;
-    for (size_t i = 0; i < world->disk_count; i++)
-        if (world->disks[i].path[0] && world->disks[i].is_qcow2)
-            image_write(world->disks[i].path, world->pattern);
 }

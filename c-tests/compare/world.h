@@ -15,7 +15,10 @@ struct setting {
     virConnectPtr connection;
     virConnectPtr read_only;
     bool has_external;        /* external snapshots may be asked for */
-    bool is_test_driver;      /* leave out what libvirt's test driver takes otherwise */
+    bool has_common_flags;    /* leave out what libvirt's test driver takes otherwise */
+    bool has_rename;          /* domains may be renamed */
+    bool has_guests;          /* domains may run */
+    bool has_data;            /* libvirt's test driver touches no image */
 };
 
 struct disk {
@@ -55,6 +58,12 @@ extern const char *const domain_kinds[];
 void world_open(struct world *world, const struct setting *setting, uint64_t seed,
                 unsigned int number);
 
+/* The same on the first kind of domain: one qcow2 disk. */
+void world_open_simple(struct world *world, const struct setting *setting, unsigned int number);
+
+/* Opens both connections of a setting; ends the program if it cannot. */
+void open_connections(struct setting *setting);
+
 /* Frees every handle, removes the domain and its images. */
 void world_close(struct world *world);
 
@@ -67,7 +76,10 @@ char *read_file(const char *path);
 /* The text with each occurrence of `old` replaced. Freed by the caller. */
 char *replaced(const char *text, const char *old, const char *new_text);
 
-/* Writes a byte pattern to the start of the first image, as a guest would. */
+/* Writes a byte pattern to the start of each image, as a guest would. */
 void guest_writes(struct world *world);
+
+/* Stops the guest, if the library can. */
+void guest_stop(struct world *world);
 
 #endif

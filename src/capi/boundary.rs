@@ -2,17 +2,19 @@
 //! arguments, read-only and flags, work, and on failure keep and report the error.
 
 use std::ffi::{c_char, c_int, c_uint};
-use std::sync::Arc;
 
 use super::dispatch::{self, Told};
+use super::handles::Address;
 use super::last_error;
 use super::objects::{self, ConnectObject, DomainObject, Handle, SnapshotObject};
 use super::panics;
+use super::snapshot_domain::SnapshotDomain;
 use super::strings;
 use super::types::{virConnectPtr, virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Error, Family, Result};
 use crate::libvirt;
 use crate::limits;
+use crate::memory;
 use crate::ops::Access;
 
 /// One call of an export.
@@ -22,7 +24,15 @@ pub(super) struct Call {
     /// Its family: decides the error domain of argument checks.
     pub(super) family: Family,
     /// Known once a handle has passed its check: who is told of an error.
-    told: Option<Told>,
+    told: Option<Teller>,
+}
+
+/// How to find out who is told of an error.
+enum Teller {
+    /// The connection of one of our handles, looked up when it is needed.
+    Handle(Address),
+    /// The connection of a domain of libvirt's.
+    Libvirt(Told),
 }
 
 /// Runs the body of an export. Its error becomes the thread's last error and the export
@@ -34,6 +44,7 @@ pub(super) fn enter<T>(
     body: impl FnOnce(&mut Call) -> Result<T>,
 ) -> T {
     forget_last_error();
+    let watch = memory::Watch::begin();
     let mut call = Call {
         function,
         family,
@@ -41,7 +52,7 @@ pub(super) fn enter<T>(
     };
     let error = match panics::catch(|| body(&mut call)) {
         Ok(Ok(value)) => {
-            if let Some(Told::Libvirt(_)) = call.told {
+            if let Some(Teller::Libvirt(_)) = call.told {
                 // Of a call of libvirt's on the way that might fail.
                 forget_last_error();
             }
@@ -50,8 +61,19 @@ pub(super) fn enter<T>(
         Ok(Err(error)) => error,
         Err(payload) => Error::Panicked { function, payload },
     };
+    let error = if memory::was_refused() || error.lacks_memory() {
+        error.for_want_of_memory(function)
+    } else {
+        error
+    };
+    drop(watch);
     // The handler is C's and may call us again, so nothing of this call may be in its way.
-    dispatch::raise(&error, call.told.take());
+    let told = match call.told.take() {
+        Some(Teller::Handle(address)) => objects::told_of(address),
+        Some(Teller::Libvirt(told)) => Some(told),
+        None => None,
+    };
+    dispatch::raise(&error, told);
     failure
 }
 
@@ -73,9 +95,9 @@ pub(super) fn count(length: usize) -> c_int {
 }
 
 impl Call {
-    /// Says whose error it is if the call fails from here on.
+    /// Says that it is an error of libvirt's domain if the call fails from here on.
     pub(super) fn tell(&mut self, told: Option<Told>) {
-        self.told = told;
+        self.told = told.map(Teller::Libvirt);
     }
 
     /// The connection that C means.
@@ -85,7 +107,7 @@ impl Call {
                 function: self.function,
                 family: self.family,
             })?;
-        self.tell(Some(Told::Ours(Arc::clone(connection.object()))));
+        self.told = Some(Teller::Handle(connection.address()));
         Ok(connection)
     }
 
@@ -94,7 +116,7 @@ impl Call {
         let domain = objects::find::<DomainObject>(pointer).ok_or(Error::InvalidDomain {
             function: self.function,
         })?;
-        self.tell(Some(Told::Ours(Arc::clone(domain.connection.object()))));
+        self.told = Some(Teller::Handle(domain.address()));
         Ok(domain)
     }
 
@@ -106,7 +128,10 @@ impl Call {
         let snapshot = objects::find::<SnapshotObject>(pointer).ok_or(Error::InvalidSnapshot {
             function: self.function,
         })?;
-        self.tell(snapshot.domain.told());
+        match snapshot.domain {
+            SnapshotDomain::Ours(_) => self.told = Some(Teller::Handle(snapshot.address())),
+            SnapshotDomain::Libvirt(_) => self.tell(snapshot.domain.told()),
+        }
         Ok(snapshot)
     }
 
@@ -129,17 +154,32 @@ impl Call {
             });
         }
         // SAFETY: as above.
-        unsafe { strings::copy_in(text) }.ok_or(Error::NotUtf8 {
+        let text = unsafe { strings::copy_in(text) }.ok_or(Error::NotUtf8 {
             function: self.function,
             argument,
             family: self.family,
-        })
+        });
+        // Before anything is made of a text that may be large.
+        memory::check()?;
+        text
     }
 
     /// Refuses NULL.
     pub(super) fn not_null<T>(&self, pointer: *const T, argument: &'static str) -> Result<()> {
         if pointer.is_null() {
             return Err(Error::NullArgument {
+                function: self.function,
+                argument,
+                family: self.family,
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses a text without a byte.
+    pub(super) fn not_empty(&self, text: &str, argument: &'static str) -> Result<()> {
+        if text.is_empty() {
+            return Err(Error::EmptyArgument {
                 function: self.function,
                 argument,
                 family: self.family,

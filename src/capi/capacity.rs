@@ -2,6 +2,9 @@
 
 use roxmltree::{Document, Node};
 
+use crate::error::Result;
+use crate::xml;
+
 /// What virDomainGetInfo() tells about an inactive domain, besides its state.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Capacity {
@@ -15,18 +18,19 @@ pub(super) struct Capacity {
 
 /// Reads a document. What is missing or cannot be read counts as libvirt's default: the
 /// document has been accepted before, and this is only information.
-pub(super) fn of(definition: &str) -> Capacity {
+pub(super) fn of(definition: &str) -> Result<Capacity> {
+    xml::ensure_room(definition)?;
     let document = Document::parse(definition).ok();
     let child = |name| {
         let root = document.as_ref()?.root_element();
         root.children().find(|node| node.has_tag_name(name))
     };
     let memory_kib = child("memory").and_then(kib).unwrap_or(0);
-    Capacity {
+    Ok(Capacity {
         memory_kib,
         current_memory_kib: child("currentMemory").and_then(kib).unwrap_or(memory_kib),
         vcpus: child("vcpu").and_then(vcpus).unwrap_or(1),
-    }
+    })
 }
 
 /// A size with its unit, rounded up to whole KiB. Source: libvirt's formatdomain page, memory units.
@@ -64,7 +68,7 @@ mod tests {
     fn units_and_defaults_are_libvirts() {
         let megabytes = "<domain><memory unit='MB'>1000</memory></domain>";
         assert_eq!(
-            of(megabytes),
+            of(megabytes).unwrap(),
             Capacity {
                 memory_kib: 976_563,
                 current_memory_kib: 976_563,
@@ -74,7 +78,7 @@ mod tests {
         let balloon = "<domain><memory unit='GiB'>2</memory><currentMemory>1025</currentMemory>\
                        <vcpu current='2'>4</vcpu></domain>";
         assert_eq!(
-            of(balloon),
+            of(balloon).unwrap(),
             Capacity {
                 memory_kib: 2_097_152,
                 current_memory_kib: 1025,
@@ -82,14 +86,14 @@ mod tests {
             }
         );
         assert_eq!(
-            of("<domain/>"),
+            of("<domain/>").unwrap(),
             Capacity {
                 vcpus: 1,
                 ..Capacity::default()
             }
         );
         assert_eq!(
-            of("not XML"),
+            of("not XML").unwrap(),
             Capacity {
                 vcpus: 1,
                 ..Capacity::default()

@@ -214,7 +214,7 @@ pub unsafe extern "C" fn virDomainGetInfo(domain: virDomainPtr, info: virDomainI
         let domain = call.domain(domain)?;
         call.not_null(info, "info")?;
         let now = domain.now()?;
-        let capacity = capacity::of(&now.definition(false)?);
+        let capacity = capacity::of(&now.definition(false)?)?;
         let filled = virDomainInfo {
             state: c_state(now.state()?) as c_uchar,
             maxMem: c_ulong::try_from(capacity.memory_kib).unwrap_or(c_ulong::MAX),

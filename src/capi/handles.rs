@@ -51,9 +51,11 @@ pub(super) enum Owner {
 
 /// Objects by address.
 pub(super) struct Table<T> {
-    chunks: [OnceLock<Box<[Slot<T>]>>; CHUNKS],
+    chunks: Chunks<T>,
     spare: Mutex<Spare>,
 }
+
+type Chunks<T> = [OnceLock<Box<[Slot<T>]>>; CHUNKS];
 
 #[repr(C)]
 struct Slot<T> {
@@ -90,13 +92,29 @@ impl<T: Clone> Table<T> {
 
     /// Adds an object with one reference of the caller's. `None` if memory cannot be had.
     pub(super) fn insert(&self, object: T) -> Option<Address> {
-        let address = self.spare_slot()?;
-        *self.slot(address)?.entry.write() = Some(Entry {
-            object,
-            caller: 1,
-            handle: 0,
-        });
-        Some(address)
+        let slot = self.spare.lock().take(&self.chunks)?;
+        Some(slot.fill(object))
+    }
+
+    /// As [`Table::insert`] for each of many: their addresses, in order. All of them or, if memory
+    /// cannot be had, none.
+    pub(super) fn insert_all(&self, objects: Vec<T>) -> Option<Vec<Address>> {
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(objects.len()).ok()?;
+        let mut spare = self.spare.lock();
+        for _ in 0..objects.len() {
+            match spare.take(&self.chunks) {
+                Some(slot) => slots.push(slot),
+                None => {
+                    let unused = slots.iter().map(|slot| slot.address());
+                    spare.freed.extend(unused);
+                    return None;
+                }
+            }
+        }
+        drop(spare);
+        let filled = slots.into_iter().zip(objects);
+        Some(filled.map(|(slot, object)| slot.fill(object)).collect())
     }
 
     /// Whether the address is one that this table gives out, has given out or will.
@@ -151,32 +169,51 @@ impl<T: Clone> Table<T> {
         Some(left)
     }
 
-    fn spare_slot(&self) -> Option<Address> {
-        let mut spare = self.spare.lock();
-        if spare.freed.len() > QUARANTINE {
-            return spare.freed.pop_front();
+    fn slot(&self, address: Address) -> Option<&Slot<T>> {
+        slot_at(&self.chunks, address)
+    }
+}
+
+fn slot_at<T>(chunks: &Chunks<T>, address: Address) -> Option<&Slot<T>> {
+    chunks.iter().map_while(OnceLock::get).find_map(|chunk| {
+        let offset = address.0.checked_sub(chunk.as_ptr().addr())?;
+        let place = chunk.get(offset / size_of::<Slot<T>>())?;
+        offset.is_multiple_of(size_of::<Slot<T>>()).then_some(place)
+    })
+}
+
+impl Spare {
+    /// An empty slot, not given to anybody else.
+    fn take<'t, T>(&mut self, chunks: &'t Chunks<T>) -> Option<&'t Slot<T>> {
+        if self.freed.len() > QUARANTINE {
+            return slot_at(chunks, self.freed.pop_front()?);
         }
-        let (chunk, place) = position(spare.used)?;
-        let cell = self.chunks.get(chunk)?;
+        let (chunk, place) = position(self.used)?;
+        let cell = chunks.get(chunk)?;
         if cell.get().is_none() {
             let slots = empty_slots(FIRST_CHUNK.checked_shl(u32::try_from(chunk).ok()?)?)?;
             // The lock on `spare` makes this the only place that sets it.
             let _ = cell.set(slots);
         }
         let slot = cell.get()?.get(place)?;
-        spare.used += 1;
-        Some(Address(std::ptr::from_ref(slot).expose_provenance()))
+        self.used += 1;
+        Some(slot)
+    }
+}
+
+impl<T> Slot<T> {
+    fn address(&self) -> Address {
+        Address(std::ptr::from_ref(self).expose_provenance())
     }
 
-    fn slot(&self, address: Address) -> Option<&Slot<T>> {
-        self.chunks
-            .iter()
-            .map_while(OnceLock::get)
-            .find_map(|chunk| {
-                let offset = address.0.checked_sub(chunk.as_ptr().addr())?;
-                let place = chunk.get(offset / size_of::<Slot<T>>())?;
-                offset.is_multiple_of(size_of::<Slot<T>>()).then_some(place)
-            })
+    /// Puts an object in, with one reference of the caller's.
+    fn fill(&self, object: T) -> Address {
+        *self.entry.write() = Some(Entry {
+            object,
+            caller: 1,
+            handle: 0,
+        });
+        self.address()
     }
 }
 
@@ -348,6 +385,22 @@ mod tests {
         for (n, address) in addresses.iter().enumerate() {
             assert_eq!(table.get(*address), Some(n));
         }
+    }
+
+    #[test]
+    fn many_at_once_are_as_many_one_by_one() {
+        let table = Table::new();
+        let first = table.insert(0).unwrap();
+        table.release(first, Owner::Caller, any).unwrap();
+        let addresses = table.insert_all((0..2 * QUARANTINE).collect()).unwrap();
+        assert!(!addresses.contains(&first));
+        for (n, address) in addresses.iter().enumerate() {
+            assert_eq!(table.get(*address), Some(n));
+            assert_eq!(table.release(*address, Owner::Caller, any), Some(0));
+        }
+        let again = table.insert_all(vec![1, 2]).unwrap();
+        assert_eq!(again.first(), Some(&first));
+        assert!(table.insert_all(vec![]).unwrap().is_empty());
     }
 
     #[test]

@@ -125,8 +125,11 @@ pub(super) unsafe fn clear(error: virErrorPtr) {
         let field = string_field(error, offset);
         // SAFETY: a field of an initialised error, by this contract.
         let text = unsafe { field.read() };
-        // SAFETY: NULL or from malloc, by this contract; nothing points to it after the next line.
-        unsafe { libc::free(text.cast()) };
+        // Each call begins with this, and nearly always there is nothing to free.
+        if !text.is_null() {
+            // SAFETY: from malloc, by this contract; nothing points to it after the next line.
+            unsafe { libc::free(text.cast()) };
+        }
     }
     // SAFETY: writable by this contract.
     unsafe { error.write(no_error()) };

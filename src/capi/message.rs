@@ -110,6 +110,9 @@ fn argument_check(error: &Error) -> Option<(&'static str, &'static str)> {
         | Error::NotPositiveArgument {
             function, argument, ..
         }
+        | Error::EmptyArgument {
+            function, argument, ..
+        }
         | Error::NotUtf8 {
             function, argument, ..
         } => Some((function, argument)),

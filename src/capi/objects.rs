@@ -9,12 +9,13 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
-use super::dispatch::ConnectionErrors;
+use super::dispatch::{ConnectionErrors, Told};
 use super::handles::{Address, Owner, Table};
 use super::snapshot_domain::SnapshotDomain;
 use super::strings::nul_terminated;
 use super::types::{virConnect, virDomain, virDomainSnapshot};
 use crate::error::{Error, Family, Result};
+use crate::memory;
 use crate::ops;
 use crate::uuid;
 
@@ -40,6 +41,8 @@ pub(super) trait Kind: Sized {
     fn into_object(object: Arc<Self>) -> Object;
     /// Of any object, if it is of this kind.
     fn of_object(object: &Object) -> Option<&Arc<Self>>;
+    /// As [`Kind::of_object`], taking it.
+    fn from_object(object: Object) -> Option<Arc<Self>>;
 }
 
 /// Behind a virConnectPtr.
@@ -58,6 +61,13 @@ impl Kind for ConnectObject {
     }
 
     fn of_object(object: &Object) -> Option<&Arc<Self>> {
+        match object {
+            Object::Connect(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    fn from_object(object: Object) -> Option<Arc<Self>> {
         match object {
             Object::Connect(connection) => Some(connection),
             _ => None,
@@ -108,6 +118,13 @@ impl Kind for DomainObject {
             _ => None,
         }
     }
+
+    fn from_object(object: Object) -> Option<Arc<Self>> {
+        match object {
+            Object::Domain(domain) => Some(domain),
+            _ => None,
+        }
+    }
 }
 
 /// Behind a virDomainSnapshotPtr.
@@ -137,6 +154,13 @@ impl Kind for SnapshotObject {
     }
 
     fn of_object(object: &Object) -> Option<&Arc<Self>> {
+        match object {
+            Object::Snapshot(snapshot) => Some(snapshot),
+            _ => None,
+        }
+    }
+
+    fn from_object(object: Object) -> Option<Arc<Self>> {
         match object {
             Object::Snapshot(snapshot) => Some(snapshot),
             _ => None,
@@ -178,8 +202,24 @@ pub(super) fn is_ours<T>(pointer: *const T) -> bool {
 /// The object that C means by a pointer.
 pub(super) fn find<K: Kind>(pointer: *const K::C) -> Option<Handle<K>> {
     let address = Address::of(pointer);
-    let object = Arc::clone(K::of_object(&OBJECTS.get(address)?)?);
+    let object = K::from_object(OBJECTS.get(address)?)?;
     Some(Handle { address, object })
+}
+
+/// Takes a reference of C's to a snapshot away; `None` if C has none, or it is no snapshot.
+pub(super) fn release_snapshot(pointer: *const virDomainSnapshot) -> Option<()> {
+    let is_snapshot = |object: &Object| matches!(object, Object::Snapshot(_));
+    OBJECTS.release(Address::of(pointer), Owner::Caller, is_snapshot)?;
+    Some(())
+}
+
+/// Who is told of an error in a call with this handle, if it is still one.
+pub(super) fn told_of(address: Address) -> Option<Told> {
+    match OBJECTS.get(address)? {
+        Object::Connect(connection) => Some(Told::Ours(connection)),
+        Object::Domain(domain) => Some(Told::Ours(Arc::clone(domain.connection.object()))),
+        Object::Snapshot(snapshot) => snapshot.domain.told(),
+    }
 }
 
 impl<K: Kind> Handle<K> {
@@ -191,6 +231,11 @@ impl<K: Kind> Handle<K> {
     /// What C calls it.
     pub(super) fn pointer(&self) -> *mut K::C {
         self.address.pointer()
+    }
+
+    /// Where it is in the table.
+    pub(super) fn address(&self) -> Address {
+        self.address
     }
 
     /// Adds a reference of C's; `None` if the handle was freed meanwhile.
@@ -313,8 +358,47 @@ pub(super) fn new_domain(
     )
 }
 
+/// Gives C handles for snapshot names, in an array with a NULL behind the last. All of them or, if
+/// memory cannot be had, none.
+pub(super) fn give_snapshots(
+    domain: &SnapshotDomain,
+    names: Vec<Arc<str>>,
+    function: &'static str,
+) -> Result<NonNull<*mut virDomainSnapshot>> {
+    let out_of_memory = || Error::OutOfMemory { function };
+    // One hold on the domain for all of them.
+    let domain = domain.again(function)?;
+    let objects: Result<Vec<Object>> = names
+        .into_iter()
+        .map(|name| {
+            let domain = domain.again(function)?;
+            let name = Name::new(name);
+            Ok(Object::Snapshot(Arc::new(SnapshotObject { domain, name })))
+        })
+        .collect();
+    let addresses = OBJECTS.insert_all(objects?).ok_or_else(out_of_memory)?;
+    let pointers: Vec<_> = addresses.iter().map(|address| address.pointer()).collect();
+    super::strings::malloc_array(&pointers).ok_or_else(|| {
+        for pointer in pointers {
+            release_snapshot(pointer);
+        }
+        out_of_memory()
+    })
+}
+
 /// A handle for a snapshot name.
 pub(super) fn new_snapshot(
+    domain: &SnapshotDomain,
+    name: Arc<str>,
+    function: &'static str,
+) -> Result<New<SnapshotObject>> {
+    memory::check()?;
+    created_snapshot(domain, name, function)
+}
+
+/// As [`new_snapshot`], of one that was just created: what is done must not fail any more because
+/// memory was short meanwhile.
+pub(super) fn created_snapshot(
     domain: &SnapshotDomain,
     name: Arc<str>,
     function: &'static str,

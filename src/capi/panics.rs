@@ -7,8 +7,8 @@
 //! libvirsnap.so.0 the standard library is linked in and private, so nobody else's panics come by
 //! at all; in a Rust program that uses the crate, that program's own hook still sees its own.
 //!
-//! What cannot be caught still aborts: a panic while another one unwinds, and a failed small
-//! allocation inside the standard library.
+//! What cannot be caught still aborts: a panic while another one unwinds. A refused allocation is
+//! none (`crate::memory`).
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn virDomainSnapshotCreateXML(
         let flags = CreateFlags::new(flags, FUNCTION)?;
         let rules = domain.redefine_rules()?;
         let name = domain.to_change()?.create(&xml, flags, rules)?;
-        Ok(objects::new_snapshot(&domain, name, FUNCTION)?.give())
+        Ok(objects::created_snapshot(&domain, name, FUNCTION)?.give())
     })
 }
 

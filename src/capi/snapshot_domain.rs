@@ -1,32 +1,61 @@
 //! The domain of a snapshot: one of ours, or one of the real libvirt's whose snapshots are kept
 //! here.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::boundary::Call;
 use super::dispatch::Told;
-use super::objects::{DomainObject, Held};
+use super::objects::{DomainObject, Handle, Held};
 use super::types::{virConnectPtr, virDomainPtr};
 use crate::error::{Error, Result};
 use crate::libvirt;
 use crate::ops::companion;
 use crate::ops::{self, Access, RedefineRules};
 
-/// A domain, kept valid.
+/// A domain, valid as long as the call or longer.
 pub(super) enum SnapshotDomain {
     /// Of an embedded connection.
-    Ours(Held<DomainObject>),
+    Ours(OwnDomain),
     /// Of libvirt's.
     Libvirt(libvirt::Domain),
 }
 
+/// The handle of a domain of an embedded connection.
+pub(super) enum OwnDomain {
+    /// For the length of a call.
+    Found(Handle<DomainObject>),
+    /// Kept valid; by all snapshots of one list together.
+    Kept(Arc<Held<DomainObject>>),
+}
+
+impl OwnDomain {
+    fn kept(&self) -> Option<Arc<Held<DomainObject>>> {
+        match self {
+            OwnDomain::Found(domain) => domain.hold().map(Arc::new),
+            OwnDomain::Kept(domain) => Some(Arc::clone(domain)),
+        }
+    }
+}
+
+impl Deref for OwnDomain {
+    type Target = Handle<DomainObject>;
+
+    fn deref(&self) -> &Handle<DomainObject> {
+        match self {
+            OwnDomain::Found(domain) => domain,
+            OwnDomain::Kept(domain) => domain,
+        }
+    }
+}
+
 impl SnapshotDomain {
-    /// Keeps it valid once more.
+    /// Keeps it valid beyond the call.
     pub(super) fn again(&self, function: &'static str) -> Result<SnapshotDomain> {
         match self {
             SnapshotDomain::Ours(domain) => domain
-                .hold()
-                .map(SnapshotDomain::Ours)
+                .kept()
+                .map(|kept| SnapshotDomain::Ours(OwnDomain::Kept(kept)))
                 .ok_or(Error::InvalidDomain { function }),
             SnapshotDomain::Libvirt(domain) => domain.again().map(SnapshotDomain::Libvirt),
         }
@@ -99,16 +128,17 @@ impl SnapshotDomain {
 impl Call {
     /// The domain that C means, for a function of snapshots.
     pub(super) fn snapshot_domain(&mut self, pointer: virDomainPtr) -> Result<SnapshotDomain> {
-        let domain = match super::forward::guest_of(pointer)? {
-            Some(guest) => SnapshotDomain::Libvirt(guest),
-            None => {
-                let function = self.function;
-                let held = self.domain(pointer)?.hold();
-                SnapshotDomain::Ours(held.ok_or(Error::InvalidDomain { function })?)
+        match super::forward::guest_of(pointer)? {
+            Some(guest) => {
+                let domain = SnapshotDomain::Libvirt(guest);
+                self.tell(domain.told());
+                Ok(domain)
             }
-        };
-        self.tell(domain.told());
-        Ok(domain)
+            None => {
+                let domain = self.domain(pointer)?;
+                Ok(SnapshotDomain::Ours(OwnDomain::Found(domain)))
+            }
+        }
     }
 
     /// Refuses a connection that reads only.

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_int};
 
 use super::boundary::{self, Call};
 use super::forward::{self, forward};
+use super::objects;
 use super::types::{virConnectPtr, virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Error, Family, Result};
 
@@ -97,8 +98,7 @@ pub extern "C" fn virDomainSnapshotFree(snapshot: virDomainSnapshotPtr) -> c_int
     forward!(forward::snapshot(snapshot) => virDomainSnapshotFree(snapshot));
     const FUNCTION: &str = "virDomainSnapshotFree";
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
-        let left = call.snapshot(snapshot)?.release();
-        done(call, left)
+        done(call, objects::release_snapshot(snapshot))
     })
 }
 

@@ -280,13 +280,8 @@ unsafe fn give_snapshots(
     found: Vec<Arc<str>>,
     snaps: *mut *mut virDomainSnapshotPtr,
 ) -> Result<c_int> {
-    let handles: Result<Vec<_>> = found
-        .into_iter()
-        .map(|name| objects::new_snapshot(domain, name, call.function))
-        .collect();
-    let handles = handles?;
-    let length = handles.len();
-    let array = objects::give_array(handles, call.function)?;
+    let length = found.len();
+    let array = objects::give_snapshots(domain, found, call.function)?;
     // SAFETY: writable by this contract.
     unsafe { snaps.write(array.as_ptr()) };
     Ok(count(length))

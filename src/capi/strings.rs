@@ -4,7 +4,10 @@ use std::ffi::{CStr, CString, c_char};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-/// Copies a text of C's; `None` if it is not UTF-8. A copy, because C may change its own as soon
+/// Bytes of a text that the memory reserve always has room for.
+const SMALL_BYTES: usize = 64 * 1024;
+
+/// Copies a text of C's; `None` if it is not UTF-8 or memory was refused. A copy, because C may change its own as soon
 /// as the call is over, or sooner by mistake.
 ///
 /// # Safety
@@ -13,7 +16,14 @@ use std::ptr::NonNull;
 pub(super) unsafe fn copy_in(text: *const c_char) -> Option<String> {
     // SAFETY: NUL-terminated and unwritten, by this contract.
     let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().ok().map(str::to_owned)
+    let text = text.to_str().ok()?;
+    if text.len() < SMALL_BYTES {
+        return Some(text.to_owned());
+    }
+    let mut copied = String::new();
+    copied.try_reserve_exact(text.len()).ok()?;
+    copied.push_str(text);
+    Some(copied)
 }
 
 /// Whether a text of C's has more than `limit` bytes. No byte behind those is looked at.

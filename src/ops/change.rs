@@ -8,12 +8,13 @@ use super::domain::{Domain, Hierarchy};
 use super::intent::Intent;
 use super::point::OwnedPoint;
 use super::problem::{Problem, ProblemKind};
-use super::{delete, revert, stored};
+use super::{delete, rename, revert, stored};
 use crate::data::{Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::store::{Change, DefinitionChange, Lock};
 use crate::tree::{Plan, Tree};
-use crate::xml;
+use crate::{uuid, xml};
 
 /// The one writer of a domain, for the length of one operation.
 pub(super) struct Writing<'a> {
@@ -25,6 +26,24 @@ impl Domain {
     /// Becomes the domain's writer. Work that a crash or an error cut off is finished or undone
     /// first, and what could not be read is read again: it may have been a passing fault.
     pub(super) fn write(&self) -> Result<Writing<'_>> {
+        let writing = self.write_undefined()?;
+        // Whoever had the lock before may have undefined or renamed it.
+        if self.data.executor().is_none() && !self.store().is_defined(self.key())? {
+            let nothing = Change {
+                definition: DefinitionChange::Remove,
+                ..Change::default()
+            };
+            self.store().commit(self.key(), &nothing)?;
+            return Err(Error::DomainGone {
+                uuid: uuid::format(self.uuid()),
+                name: self.name().to_string(),
+            });
+        }
+        Ok(writing)
+    }
+
+    /// As [`Domain::write`], for a domain that need not be defined yet.
+    fn write_undefined(&self) -> Result<Writing<'_>> {
         let lock = self.store().lock(self.key())?;
         let writing = Writing { domain: self, lock };
         if !self.hierarchy()?.problems.is_empty() {
@@ -36,11 +55,12 @@ impl Domain {
 
     /// Stores another definition.
     pub(super) fn set_definition(&self, definition: Arc<str>) -> Result<()> {
-        let _writing = self.write()?;
+        let _writing = self.write_undefined()?;
         let change = Change {
             definition: DefinitionChange::Write(stored::definition(&definition)?),
             ..Change::default()
         };
+        memory::check()?;
         self.store().commit(self.key(), &change)?;
         self.host.set_definition(definition);
         Ok(())
@@ -83,9 +103,12 @@ impl Writing<'_> {
     }
 
     /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
-    /// must be refused while there is nothing to undo.
+    /// must be refused while there is nothing to undo. So must what was made with memory from the
+    /// reserve.
     pub fn change(&self, plan: &Plan) -> Result<Change> {
-        documents(self.domain, &*self.domain.tree()?, plan)
+        let change = documents(self.domain, &*self.domain.tree()?, plan)?;
+        memory::check()?;
+        Ok(change)
     }
 
     /// As [`Writing::change`], together with the domain's new definition, and with files that are of
@@ -138,9 +161,13 @@ impl Writing<'_> {
 
     /// Records what is about to be done to guest data.
     pub fn intend(&self, intent: &Intent) -> Result<()> {
-        self.domain
-            .store()
-            .intend(self.domain.key(), &intent.encode())
+        let text = intent.encode();
+        memory::check()?;
+        self.record(&text)
+    }
+
+    fn record(&self, intent: &str) -> Result<()> {
+        self.domain.store().intend(self.domain.key(), intent)
     }
 
     /// Guest data is as it was before the intent.
@@ -185,9 +212,10 @@ impl Writing<'_> {
             .try_for_each(|point| data.tidy(&self.point(point)));
         match tidied {
             Ok(()) => self.withdraw(),
-            Err(_) => self.intend(&Intent::Tidy {
-                names: points.iter().map(|point| point.name.clone()).collect(),
-            }),
+            Err(_) => {
+                let names = points.iter().map(|point| point.name.clone()).collect();
+                self.record(&Intent::Tidy { names }.encode())
+            }
         }
     }
 
@@ -265,7 +293,10 @@ pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
             work,
             ..
         } => revert::rewritten(tree, &name, &restores, &work).ok(),
-        Intent::Create { .. } | Intent::Tidy { .. } | Intent::Remove { .. } => None,
+        Intent::Create { .. }
+        | Intent::Rename { .. }
+        | Intent::Tidy { .. }
+        | Intent::Remove { .. } => None,
     }
 }
 
@@ -304,7 +335,7 @@ impl Resolved {
             } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
-                    let point = OwnedPoint::of(snapshot)?;
+                    let point = OwnedPoint::to_delete(snapshot)?;
                     let point = point.borrow(lock.descriptor());
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;
@@ -314,6 +345,18 @@ impl Resolved {
                 let definition = domain.host.definition()?;
                 let (plan, definition) = delete::rewritten(tree, plan, &work, &definition)?;
                 Resolved::done(domain, tree, plan, definition, &work.removals)
+            }
+            Intent::Rename { to } => {
+                if rename::has_arrived(domain.store(), &to, domain.uuid())? {
+                    return Ok(Resolved {
+                        plan: tree.plan_clear(),
+                        change: rename::departure(domain.store(), domain.key())?,
+                    });
+                }
+                Ok(Resolved {
+                    plan: tree.plan_keep(),
+                    change: Change::default(),
+                })
             }
             Intent::Tidy { names } => {
                 for name in names {

@@ -38,6 +38,20 @@ impl Connection {
         }))
     }
 
+    /// A connection to the domains of a driver that is open, whose guests have no data to look at.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn on(driver: Arc<Driver>, uri: &str, access: Access) -> Arc<Connection> {
+        Arc::new(Connection {
+            uri: uri.to_owned(),
+            access,
+            redefine: RedefineRules {
+                check: uri::RedefineCheck::Trust,
+                ..RedefineRules::default()
+            },
+            driver,
+        })
+    }
+
     /// The URI that it was opened with.
     pub fn uri(&self) -> &str {
         &self.uri
@@ -77,6 +91,11 @@ impl Connection {
     /// snapshots of that name and UUID are adopted, never removed.
     pub fn define(&self, xml: &str) -> Result<Arc<Domain>> {
         self.driver.define(xml)
+    }
+
+    /// Gives a domain another name; its snapshots stay its own.
+    pub fn rename(&self, domain: &Domain, name: &str) -> Result<()> {
+        self.driver.rename(domain, name)
     }
 
     /// Removes a domain's definition; guest data stays.

@@ -16,7 +16,7 @@ use crate::data::Merged;
 use crate::data::qmp::is_memory_file;
 use crate::error::Result;
 use crate::snapshot::{DiskMode, Memory, Snapshot};
-use crate::tree::{Filter, Plan, Scope, Tree};
+use crate::tree::{Plan, Tree};
 
 impl Domain {
     /// Deletes the snapshots that the flags select.
@@ -79,7 +79,7 @@ impl Domain {
     fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
         let snapshots: Vec<Arc<Snapshot>> = {
             let tree = self.tree()?;
-            tree.list(Scope::All, Filter::default())?.cloned().collect()
+            tree.all().cloned().collect()
         };
         let layered = |snapshot: &Arc<Snapshot>| snapshot.is_external() || has_records(snapshot);
         if !snapshots.iter().any(layered) || self.has_own_data() {
@@ -185,5 +185,7 @@ pub(super) fn rewritten(
 /// The data of the snapshots that go, children before their parents.
 fn dropped_points(plan: &Plan) -> Result<Vec<OwnedPoint>> {
     let dropped = plan.drop.iter();
-    dropped.map(|snapshot| OwnedPoint::of(snapshot)).collect()
+    dropped
+        .map(|snapshot| OwnedPoint::to_delete(snapshot))
+        .collect()
 }

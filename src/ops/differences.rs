@@ -10,7 +10,6 @@ use super::point::OwnedPoint;
 use crate::data::{Difference, Verdict};
 use crate::error::{Error, Result};
 use crate::snapshot::{DiskMode, Snapshot};
-use crate::tree::{Filter, Scope};
 use crate::xml;
 
 impl Domain {
@@ -53,8 +52,7 @@ impl Domain {
     pub fn differences(&self) -> Result<Vec<NamedDifference>> {
         let snapshots: Vec<Arc<Snapshot>> = {
             let tree = self.tree()?;
-            let listed = tree.list(Scope::All, Filter::default())?;
-            listed.cloned().collect()
+            tree.all().cloned().collect()
         };
         let mut all = Vec::new();
         for snapshot in snapshots {

@@ -13,6 +13,8 @@ use super::problem::{self, Problem};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::host::{Attachment, Host};
+use crate::libvirt::Driver;
+use crate::memory;
 use crate::snapshot::State;
 use crate::store::Store;
 use crate::tree::{Scope, Tree};
@@ -160,13 +162,25 @@ impl Domain {
         self.host.state()
     }
 
-    /// Its definition; without `secure` without passwords.
+    /// Whose rules hold: those of libvirt's driver, or its QEMU driver's.
+    pub(super) fn driver(&self) -> Driver {
+        let executor = self.data.executor();
+        executor.map_or(Driver::Qemu, |executor| executor.driver())
+    }
+
+    /// Its definition, ended by a line break as libvirt's; without `secure` without passwords.
     pub fn definition(&self, secure: bool) -> Result<String> {
         let definition = self.host.definition()?;
-        if secure {
-            return Ok(definition.to_string());
+        let mut text = if secure {
+            definition.to_string()
+        } else {
+            xml::without_secrets(&definition).into_owned()
+        };
+        if !text.ends_with('\n') {
+            text.push('\n');
         }
-        Ok(xml::without_secrets(&definition).into_owned())
+        memory::check()?;
+        Ok(text)
     }
 
     /// The snapshots as they are stored now, loaded if they are not yet or not any more.
@@ -181,6 +195,7 @@ impl Domain {
         }
         let loaded = load::hierarchy(self)?;
         drop(loading);
+        memory::check()?;
         let told = std::mem::replace(&mut *self.records.told.lock(), loaded.problems.clone());
         problem::tell(&loaded.problems, &told);
         let mut place = self.records.hierarchy.write();
@@ -219,7 +234,9 @@ impl Domain {
     pub(super) fn change_tree(&self, before: Option<u64>, change: impl FnOnce(&mut Tree)) {
         let generation = self.store().generation(self.key());
         let mut hierarchy = self.records.hierarchy.write();
-        if before.is_some() && hierarchy.generation == before {
+        // What stands in memory from the reserve is not for long.
+        let is_known = before.is_some() && hierarchy.generation == before;
+        if is_known && !memory::was_refused() {
             change(&mut hierarchy.tree);
             hierarchy.generation = generation;
         } else {
@@ -230,7 +247,9 @@ impl Domain {
     /// A snapshot's document. Nothing waits: a change under way is not seen until it is done.
     pub fn snapshot_xml(&self, name: &str, secure: bool) -> Result<String> {
         let snapshot = Arc::clone(self.tree()?.get(name)?);
-        Ok(xml::format(&snapshot, xml::Form::Public { secure }))
+        let document = xml::format(&snapshot, xml::Form::Public { secure });
+        memory::check()?;
+        Ok(document)
     }
 
     /// Names of the domain's snapshots that the flags select, parents before descendants.
@@ -246,7 +265,7 @@ impl Domain {
     fn names(&self, scope: Scope<'_>, flags: ListFlags) -> Result<Vec<Arc<str>>> {
         let tree = self.tree()?;
         let listed = tree.list(scope, flags.filter())?;
-        Ok(listed.map(|snapshot| Arc::clone(&snapshot.name)).collect())
+        Ok(listed.cloned().collect())
     }
 
     /// How many [`Domain::list`] would give.

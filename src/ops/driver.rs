@@ -1,6 +1,6 @@
 //! What stands behind all connections of this process to one state directory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -8,16 +8,20 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::domain::{Domain, Records};
 use super::problem::{self, Problem, ProblemKind};
+use super::rename;
 use crate::data::live::Live;
 use crate::data::{Data, QemuImg};
 use crate::error::{Error, Result};
 use crate::host::{Attachment, Embedded};
-use crate::store::{Change, DefinitionChange, Directory, Store, check_name};
-use crate::{limits, uuid, xml};
+use crate::store::{Change, DefinitionChange, Directory, Listing, Store, check_name};
+use crate::{limits, memory, uuid, xml};
 
 /// The drivers that connections hold, by state directory: one directory, one driver, so that
 /// every connection of the process sees the same domains.
 static DRIVERS: Mutex<BTreeMap<PathBuf, Weak<Driver>>> = Mutex::new(BTreeMap::new());
+
+/// How often the domains are listed until nothing changes meanwhile.
+const LISTING_ATTEMPTS: usize = 8;
 
 /// What undefine does with snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +34,11 @@ pub enum Undefine {
 
 /// The domains of one state directory.
 pub(crate) struct Driver {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     data: Arc<dyn Data>,
     known: RwLock<Known>,
     /// Held while a domain comes or goes.
-    defining: Mutex<()>,
+    pub(super) defining: Mutex<()>,
     /// Held while the domains are read.
     refreshing: Mutex<()>,
 }
@@ -42,7 +46,7 @@ pub(crate) struct Driver {
 /// What this process knows of the domains.
 #[derive(Default)]
 struct Known {
-    domains: HashMap<[u8; 16], Arc<Domain>>,
+    domains: HashMap<[u8; 16], Arc<Domain>, foldhash::fast::RandomState>,
     problems: Vec<Problem>,
     /// The store's generation before they were read; `None` if they must be read anew.
     generation: Option<u64>,
@@ -96,8 +100,8 @@ impl Driver {
     fn refresh(&self) -> Result<()> {
         // One after the other: who begins later puts the newer state in place.
         let refreshing = self.refreshing.lock();
-        let generation = self.store.definitions_generation();
-        let listing = self.store.domains()?;
+        let (generation, listing) = self.listing()?;
+        let identified = self.identified(listing.documents)?;
         let mut place = self.known.write();
         let before = std::mem::take(&mut place.domains);
         let mut problems: Vec<_> = listing
@@ -105,9 +109,14 @@ impl Driver {
             .into_iter()
             .map(Problem::unreadable)
             .collect();
-        let mut domains = HashMap::with_capacity(listing.documents.len());
-        for (name, definition) in listing.documents {
-            match identity(&name, &definition) {
+        let mut domains = HashMap::with_capacity_and_hasher(identified.len(), Default::default());
+        for Listed {
+            name,
+            definition,
+            identity,
+        } in identified
+        {
+            match identity {
                 Ok(uuid) if !domains.contains_key(&uuid) => {
                     let known = before.get(&uuid).filter(|domain| **domain.name() == *name);
                     let domain = match known {
@@ -135,11 +144,52 @@ impl Driver {
         let known = std::mem::replace(&mut place.problems, problems.clone());
         place.domains = domains;
         // What could not be read may be readable next time.
-        place.generation = generation.filter(|_| problems.is_empty());
+        let is_whole = problems.is_empty() && !memory::was_refused();
+        place.generation = generation.filter(|_| is_whole);
         drop(place);
         drop(refreshing);
+        memory::check()?;
         problem::tell(&problems, &known);
         Ok(())
+    }
+
+    /// Reads the domains anew, whatever the store's generation.
+    pub(super) fn reread(&self) -> Result<()> {
+        self.known.write().generation = None;
+        self.refresh()
+    }
+
+    /// The stored domains, and the generation that they are of. Somebody who renames a domain
+    /// meanwhile may have it under neither name in a listing, so that is made again.
+    fn listing(&self) -> Result<(Option<u64>, Listing)> {
+        let mut attempts = 0;
+        loop {
+            let generation = self.store.definitions_generation();
+            let listing = self.store.domains()?;
+            attempts += 1;
+            if attempts == LISTING_ATTEMPTS || generation == self.store.definitions_generation() {
+                return Ok((generation, listing));
+            }
+        }
+    }
+
+    /// Who the stored domains are, but for what is still stored of one under a name that it does not
+    /// have any more. That is removed where nobody is at work on it.
+    fn identified(&self, documents: Vec<(String, String)>) -> Result<Vec<Listed>> {
+        let mut listed: Vec<Listed> = documents.into_iter().map(Listed::of).collect();
+        let mut departed = HashSet::new();
+        for (name, other) in namesakes(&listed) {
+            if !rename::leads_to(&*self.store, name, other)? {
+                continue;
+            }
+            departed.insert(name.to_owned());
+            // Else the next one does it: it is left out in any case.
+            if let Ok(Some(_lock)) = self.store.try_lock(name) {
+                let _ = rename::depart_to(&*self.store, name, other);
+            }
+        }
+        listed.retain(|listed| !departed.contains(&listed.name));
+        Ok(listed)
     }
 
     fn problem(&self, name: String, text: String) -> Problem {
@@ -258,10 +308,49 @@ impl Driver {
             definition: DefinitionChange::Remove,
             ..Change::default()
         };
+        memory::check()?;
         writing.commit_change(&plan, &change)?;
         self.known.write().domains.remove(domain.uuid());
         Ok(())
     }
+}
+
+/// A stored definition, and whose it is or why that cannot be told.
+struct Listed {
+    name: String,
+    definition: String,
+    identity: std::result::Result<[u8; 16], String>,
+}
+
+impl Listed {
+    fn of((name, definition): (String, String)) -> Listed {
+        let identity = identity(&name, &definition);
+        Listed {
+            name,
+            definition,
+            identity,
+        }
+    }
+}
+
+/// Each two names of one domain, in both orders.
+fn namesakes(listed: &[Listed]) -> Vec<(&str, &str)> {
+    let mut by_uuid: HashMap<[u8; 16], Vec<&str>> = HashMap::new();
+    for Listed { name, identity, .. } in listed {
+        if let Ok(uuid) = identity {
+            by_uuid.entry(*uuid).or_default().push(name);
+        }
+    }
+    let several = by_uuid.into_values().filter(|names| names.len() > 1);
+    several
+        .flat_map(|names| {
+            let pairs = names.iter().flat_map(|name| {
+                let others = names.iter().filter(move |other| *other != name);
+                others.map(|other| (*name, *other))
+            });
+            pairs.collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// The UUID that a definition gives its domain, if the domain is the one of its file.

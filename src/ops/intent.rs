@@ -41,6 +41,11 @@ pub(super) enum Intent {
         /// What becomes of image files.
         work: Collected,
     },
+    /// The domain gets another name: finished if it has arrived there, else undone.
+    Rename {
+        /// The new name.
+        to: String,
+    },
     /// Nothing is to be done any more but to give back space that a failed operation has taken.
     Tidy {
         /// The snapshots whose images it was about.
@@ -84,6 +89,7 @@ impl Intent {
                 "restores": record::restores(restores),
                 "work": record::collected(work),
             }),
+            Intent::Rename { to } => json!({ "rename": to }),
             Intent::Tidy { names } => json!({ "tidy": names }),
             Intent::Remove { files } => json!({ "remove": record::paths(files) }),
         }
@@ -109,6 +115,8 @@ impl Intent {
                 document,
                 found: found.collect::<Option<_>>()?,
             })
+        } else if let Some(to) = text("rename") {
+            Some(Intent::Rename { to })
         } else if let Some(name) = text("delete") {
             Some(Intent::Delete {
                 name,
@@ -235,6 +243,7 @@ mod tests {
                 restores,
                 work: work(),
             },
+            Intent::Rename { to: name() },
             Intent::Tidy {
                 names: vec![name(), "b".to_owned()],
             },

@@ -7,6 +7,7 @@ use super::change;
 use super::domain::{Domain, Hierarchy};
 use super::problem::{Problem, ProblemKind};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::snapshot::Snapshot;
 use crate::store::{Damage, Documents};
 use crate::tree::Tree;
@@ -54,6 +55,8 @@ fn read(domain: &Domain, generation: Option<u64>) -> Result<Hierarchy> {
         damaged: Vec::new(),
     };
     let mut damaged = domain.store().read_snapshots(domain.key(), &mut read)?;
+    // What was not read for want of memory is neither damaged nor gone.
+    memory::check()?;
     let Read {
         snapshots,
         active,
@@ -115,6 +118,9 @@ impl Documents for Read<'_> {
     }
 
     fn document(&mut self, name: &str, text: &str) {
+        if memory::was_refused() {
+            return;
+        }
         match parse(self.domain, name, text) {
             Ok(parsed) => {
                 let snapshot = Arc::new(parsed.snapshot);

@@ -25,6 +25,7 @@ mod problem;
 mod record;
 mod records;
 mod redefine;
+mod rename;
 mod repair;
 mod revert;
 #[cfg(test)]

@@ -27,13 +27,28 @@ impl OwnedPoint {
         OwnedPoint::with_overlays(snapshot, &[])
     }
 
-    /// As [`OwnedPoint::of`], with a document that names no parent: for who does not know it.
-    pub fn alone(snapshot: &Snapshot) -> Result<OwnedPoint> {
-        let alone = Snapshot {
-            parent: None,
-            ..snapshot.clone()
-        };
-        OwnedPoint::of(&alone)
+    /// What there is to delete. An image in a format that has no snapshots holds none, though
+    /// REDEFINE may say that it does: libvirt passes over it, too.
+    pub fn to_delete(snapshot: &Snapshot) -> Result<OwnedPoint> {
+        OwnedPoint::of_those(snapshot, |disk| {
+            let format = disk.base.local().and_then(|layer| layer.format.as_deref());
+            format.is_none_or(|format| format == QCOW2)
+        })
+    }
+
+    /// Only what has a path here: libvirt also captures disks that are elsewhere.
+    pub fn local(snapshot: &Snapshot) -> Result<OwnedPoint> {
+        OwnedPoint::of_those(snapshot, |disk| disk.base.local().is_some())
+    }
+
+    /// As [`OwnedPoint::of`], without internal data that is not to be looked for.
+    fn of_those(
+        snapshot: &Snapshot,
+        takes_part: impl Fn(&PointDisk) -> bool,
+    ) -> Result<OwnedPoint> {
+        let mut disks = disks(snapshot)?;
+        disks.retain(|disk| disk.mode != DiskMode::Internal || takes_part(disk));
+        Ok(OwnedPoint::new(snapshot, disks))
     }
 
     /// A snapshot that is to be inside of every image of a domain that can hold one.

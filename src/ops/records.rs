@@ -7,7 +7,7 @@ use super::collect::Collected;
 use super::moves::Moves;
 use crate::error::Result;
 use crate::snapshot::Snapshot;
-use crate::tree::{Filter, Plan, Scope, Tree};
+use crate::tree::{Plan, Tree};
 use crate::xml::{self, LayerRecord};
 
 /// Makes every snapshot that stays name images where they are once the work is done.
@@ -76,7 +76,7 @@ fn staying(tree: &Tree, plan: &Plan) -> Result<Vec<Arc<Snapshot>>> {
     let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
     let changed = |name: &str| plan.put.iter().find(|snapshot| *snapshot.name == *name);
     let mut staying: Vec<Arc<Snapshot>> = tree
-        .list(Scope::All, Filter::default())?
+        .all()
         .filter(|snapshot| !gone.contains(&*snapshot.name))
         .map(|snapshot| Arc::clone(changed(&snapshot.name).unwrap_or(snapshot)))
         .collect();

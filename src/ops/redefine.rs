@@ -9,6 +9,7 @@ use super::flags::CreateFlags;
 use super::stored;
 use super::uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 use crate::error::{Error, Result};
+use crate::libvirt::Driver;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::tree::Tree;
 use crate::uuid;
@@ -24,7 +25,9 @@ impl Domain {
         let parsed = xml::parse_with(xml, xml::Mode::Redefine, &self.definitions())?;
         let mut snapshot = parsed.snapshot;
         check_snapshot_name(&snapshot.name)?;
-        check_state(snapshot.state)?;
+        if self.driver() == Driver::Qemu {
+            check_state(snapshot.state)?;
+        }
         let writing = self.write()?;
         writing.check_name(&snapshot.name)?;
         if let Some(parent) = &snapshot.parent {
@@ -137,7 +140,8 @@ fn keep_definition(snapshot: &mut Snapshot, replaced: &Snapshot) {
     }
 }
 
-fn is_external(snapshot: &Snapshot) -> bool {
+/// Whether its disks need not all take part (libvirt's default mode is external then).
+pub(super) fn is_external(snapshot: &Snapshot) -> bool {
     snapshot.state == State::DiskSnapshot
         || matches!(snapshot.memory, Some(Memory::External { .. }))
         || snapshot.is_external()

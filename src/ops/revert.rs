@@ -97,7 +97,7 @@ impl Domain {
         let disks = super::point::disks(snapshot)?;
         let snapshots: Vec<Arc<Snapshot>> = {
             let tree = self.tree()?;
-            tree.list(Scope::All, Filter::default())?.cloned().collect()
+            tree.all().cloned().collect()
         };
         let now = self.host.definition()?;
         let has_layers = snapshots.iter().any(|snapshot| snapshot.is_external())

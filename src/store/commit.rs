@@ -242,18 +242,39 @@ impl<F: FileSystem + 'static> Rooms<F> {
         Ok(())
     }
 
+    /// Stages all texts, durably. After an error some may be staged.
     fn stage_texts(&self, domain: &str, texts: &[Cow<'_, [u8]>]) -> Result<()> {
+        let failed_here = self.stage.failed_here("write to");
+        let mut open = Vec::new();
         for (number, text) in texts.iter().enumerate() {
             let staged = staged_file(domain, number);
             let failed = self.stage.failed("write", &staged);
-            self.stage(&staged, text).map_err(failed)?;
+            let stage = || self.stage_unsynced(&staged, text);
+            if open.len() == limits::FILES_AT_ONCE {
+                self.sync_staged(&mut open).map_err(&failed_here)?;
+            }
+            let file = match stage() {
+                Err(Errno::MFILE | Errno::NFILE) if !open.is_empty() => {
+                    self.sync_staged(&mut open).map_err(&failed_here)?;
+                    stage()
+                }
+                answer => answer,
+            };
+            open.push(file.map_err(failed)?);
         }
+        self.sync_staged(&mut open).map_err(failed_here)?;
         if texts.is_empty() {
             return Ok(());
         }
         self.fs
             .sync_dir(&self.stage.dir)
             .map_err(self.stage.failed_here("sync directory"))
+    }
+
+    fn sync_staged(&self, open: &mut Vec<F::File>) -> Answer<()> {
+        let answer = self.fs.sync_all(open);
+        open.clear();
+        answer
     }
 
     fn put_journal(&self, domain: &str, bytes: &[u8], replaces: bool) -> Result<Decided> {

@@ -74,6 +74,9 @@ where
     fn domains(&self) -> Result<Listing> {
         self.rooms.domains()
     }
+    fn is_defined(&self, domain: &str) -> Result<bool> {
+        self.rooms.is_defined(domain)
+    }
     fn snapshots(&self, domain: &str) -> Result<Listing> {
         self.rooms.snapshots(domain)
     }

@@ -30,6 +30,11 @@ impl Disk {
         self.0.0.lock().files()
     }
 
+    /// What stands under a path.
+    pub(crate) fn file(&self, path: &str) -> Option<Vec<u8>> {
+        self.0.0.lock().file(path).map(<[u8]>::to_vec)
+    }
+
     /// Opens the state directory: a process starts.
     pub(crate) fn open(&self) -> Result<Arc<dyn Store>> {
         let directory = Directory::on(self.0.clone(), 0, Path::new("/state"))?;

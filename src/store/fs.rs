@@ -12,6 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
+use super::together;
 use crate::sys::Words;
 
 /// What a system call answers.
@@ -96,6 +97,10 @@ pub trait FileSystem: Send + Sync {
     fn write(&self, file: &Self::File, bytes: &[u8]) -> Answer<()>;
     /// Makes a file's bytes durable.
     fn sync(&self, file: &Self::File) -> Answer<()>;
+    /// Makes the bytes of all those files durable.
+    fn sync_all(&self, files: &[Self::File]) -> Answer<()> {
+        files.iter().try_for_each(|file| self.sync(file))
+    }
     /// Makes a directory's names durable.
     fn sync_dir(&self, dir: &Self::Dir) -> Answer<()>;
     /// Gives a second name to a file.
@@ -234,7 +239,10 @@ impl FileSystem for Machine {
             return Ok(Content::TooLarge);
         }
         // One byte more than is expected: a short read then says that this was the end.
-        let mut bytes = Vec::with_capacity(size + 1);
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(size + 1)
+            .map_err(|_| Errno::NOMEM)?;
         loop {
             let room = bytes.capacity() - bytes.len();
             let spare = rustix::buffer::spare_capacity(&mut bytes);
@@ -248,7 +256,7 @@ impl FileSystem for Machine {
             if count < room {
                 return Ok(Content::Bytes(bytes));
             }
-            bytes.reserve(room + 1);
+            bytes.try_reserve(room + 1).map_err(|_| Errno::NOMEM)?;
         }
     }
 
@@ -273,6 +281,10 @@ impl FileSystem for Machine {
 
     fn sync(&self, file: &OwnedFd) -> Answer<()> {
         retry_on_intr(|| rustix::fs::fsync(file))
+    }
+
+    fn sync_all(&self, files: &[OwnedFd]) -> Answer<()> {
+        together::sync(files)
     }
 
     fn sync_dir(&self, dir: &OwnedFd) -> Answer<()> {

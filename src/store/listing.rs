@@ -136,6 +136,24 @@ impl<F: FileSystem + 'static> Rooms<F> {
         Ok(found.into_listing())
     }
 
+    /// [`super::Store::is_defined`].
+    pub(super) fn is_defined(&self, domain: &str) -> Result<bool> {
+        check_domain(domain)?;
+        if let Journal::Commit(steps) = self.read_journal(domain)? {
+            for step in &steps {
+                match step {
+                    Step::Define { .. } => return Ok(true),
+                    Step::Undefine => return Ok(false),
+                    Step::Write { .. } | Step::Remove { .. } | Step::Then { .. } => {}
+                }
+            }
+        }
+        let file = document_file(domain);
+        let kind = if_there(self.fs.kind(&self.domain.dir, &file));
+        kind.map(|kind| kind.is_some())
+            .map_err(self.domain.failed("look up", &file))
+    }
+
     /// [`super::Store::snapshots`].
     pub(super) fn snapshots(self: &Arc<Self>, domain: &str) -> Result<Listing> {
         let mut listing = Listing::default();

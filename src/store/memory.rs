@@ -77,6 +77,12 @@ impl Store for Memory {
         })
     }
 
+    fn is_defined(&self, domain: &str) -> Result<bool> {
+        let domains = self.domains.lock();
+        let shelf = domains.get(domain);
+        Ok(shelf.is_some_and(|shelf| shelf.definition.is_some()))
+    }
+
     fn snapshots(&self, domain: &str) -> Result<Listing> {
         let domains = self.domains.lock();
         let documents = domains.get(domain).map(|shelf| {

@@ -39,6 +39,7 @@ pub(crate) use journal::sealed as sealed_journal;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod together;
 pub use directory::Directory;
 pub use memory::Memory;
 
@@ -49,6 +50,9 @@ pub trait Store: Send + Sync {
     /// Names and definitions of all domains, ordered by name. A definition that cannot be read
     /// stands in the report.
     fn domains(&self) -> Result<Listing>;
+
+    /// Whether the domain has a definition, readable or not. For its writer.
+    fn is_defined(&self, domain: &str) -> Result<bool>;
 
     /// The snapshot documents of one domain, ordered by name. A document that cannot be read
     /// stands in the report; the others are there. Finishes a commit that was cut off. Never waits

@@ -173,20 +173,23 @@ impl<F: FileSystem> Rooms<F> {
 
     /// Writes a file into `stage/`, durably but for its name; nothing is left of it on failure.
     pub(super) fn stage(&self, file: &str, bytes: &[u8]) -> Answer<()> {
-        let dir = &self.stage.dir;
-        let write = || {
-            let open = match self.fs.create(dir, file) {
-                // Written over, a file left from before could be one that has another name by now.
-                Err(Errno::EXIST) => {
-                    self.fs.unlink(dir, file)?;
-                    self.fs.create(dir, file)
-                }
-                answer => answer,
-            }?;
-            self.fs.write(&open, bytes)?;
-            self.fs.sync(&open)
-        };
+        let write = || self.fs.sync(&self.stage_unsynced(file, bytes)?);
         write().inspect_err(|_| self.unstage(file))
+    }
+
+    /// As [`Rooms::stage`], not durable yet. On failure something may be left.
+    pub(super) fn stage_unsynced(&self, file: &str, bytes: &[u8]) -> Answer<F::File> {
+        let dir = &self.stage.dir;
+        let open = match self.fs.create(dir, file) {
+            // Written over, a file left from before could be one that has another name by now.
+            Err(Errno::EXIST) => {
+                self.fs.unlink(dir, file)?;
+                self.fs.create(dir, file)
+            }
+            answer => answer,
+        }?;
+        self.fs.write(&open, bytes)?;
+        Ok(open)
     }
 
     /// Removes a staged file. If that fails, the next load of the domain does it.

@@ -118,14 +118,23 @@ impl World {
         files
     }
 
+    /// What stands under a path.
+    pub(super) fn file(&self, path: &str) -> Option<&[u8]> {
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        let mut parts = parts;
+        let node = parts.try_fold(0, |dir, part| self.find(dir, part).ok())?;
+        match &self.nodes[node] {
+            Node::File { bytes, .. } => Some(bytes),
+            Node::Dir => None,
+        }
+    }
+
     fn walk(&self, dir: usize, path: &str, files: &mut BTreeMap<String, Vec<u8>>) {
-        for ((parent, name), node) in &self.names {
-            if *parent == dir {
-                let path = format!("{path}/{name}");
-                match &self.nodes[*node] {
-                    Node::File { bytes, .. } => drop(files.insert(path, bytes.clone())),
-                    Node::Dir => self.walk(*node, &path, files),
-                }
+        for ((_, name), node) in self.inside(dir) {
+            let path = format!("{path}/{name}");
+            match &self.nodes[*node] {
+                Node::File { bytes, .. } => drop(files.insert(path, bytes.clone())),
+                Node::Dir => self.walk(*node, &path, files),
             }
         }
     }
@@ -275,9 +284,17 @@ impl World {
             .ok_or(Errno::NOENT)
     }
 
+    /// The names in a directory.
+    fn inside(&self, dir: usize) -> impl Iterator<Item = (&Place, &usize)> {
+        self.names
+            .range((dir, String::new())..(dir + 1, String::new()))
+    }
+
     fn change(&mut self, sets: Vec<(Place, usize)>, clears: Vec<Place>) {
         self.changes += 1;
-        self.names.retain(|place, _| !clears.contains(place));
+        for place in &clears {
+            self.names.remove(place);
+        }
         self.names.extend(sets.iter().cloned());
         self.pending.push(Rename { sets, clears });
     }
@@ -296,7 +313,9 @@ impl World {
             self.durable.extend(rename.sets.drain(..));
             let (here, elsewhere) = rename.clears.into_iter().partition(is_here);
             let here: Vec<Place> = here;
-            self.durable.retain(|place, _| !here.contains(place));
+            for place in &here {
+                self.durable.remove(place);
+            }
             rename.clears = elsewhere;
             if !rename.clears.is_empty() {
                 left.push(rename);
@@ -446,7 +465,7 @@ impl FileSystem for Simulated {
         let mut world = self.0.lock();
         world.step()?;
         let node = world.find(*parent, name)?;
-        if world.names.keys().any(|place| place.0 == node) {
+        if world.inside(node).next().is_some() {
             return Err(Errno::NOTEMPTY);
         }
         world.change(vec![], vec![(*parent, name.to_owned())]);
@@ -456,13 +475,13 @@ impl FileSystem for Simulated {
     fn is_empty(&self, dir: &usize) -> Answer<bool> {
         let mut world = self.0.lock();
         world.step()?;
-        Ok(!world.names.keys().any(|place| place.0 == *dir))
+        Ok(world.inside(*dir).next().is_none())
     }
 
     fn entries(&self, dir: &usize) -> Answer<Vec<Entry>> {
         let mut world = self.0.lock();
         world.step()?;
-        let names = world.names.iter().filter(|(place, _)| place.0 == *dir);
+        let names = world.inside(*dir);
         let entry = |((_, name), node): (&Place, &usize)| Entry {
             name: name.clone().into_bytes(),
             kind: kind(&world.nodes[*node]),

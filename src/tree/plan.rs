@@ -223,6 +223,7 @@ impl Tree {
 
     /// Carries a plan out. It must have been made from the tree as it stands.
     pub fn apply(&mut self, plan: &Plan) {
+        self.forget_order();
         for snapshot in &plan.put {
             self.put(Arc::clone(snapshot));
         }
@@ -239,7 +240,9 @@ impl Tree {
         let id = match self.names.get(&snapshot.name).copied() {
             Some(id) => {
                 self.unlink(id);
-                self.node_mut(id).snapshot = snapshot;
+                let node = self.node_mut(id);
+                node.name = Arc::clone(&snapshot.name);
+                node.snapshot = snapshot;
                 id
             }
             None => self.add_node(snapshot),

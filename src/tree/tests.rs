@@ -51,7 +51,7 @@ fn example() -> Tree {
 fn names(tree: &Tree, scope: Scope<'_>, filter: Filter) -> Vec<String> {
     tree.list(scope, filter)
         .unwrap()
-        .map(|snapshot| snapshot.name.to_string())
+        .map(ToString::to_string)
         .collect()
 }
 
@@ -90,11 +90,7 @@ fn lists_hold_parents_before_descendants_and_oldest_siblings_first() {
 
 #[test]
 fn order_does_not_depend_on_the_order_of_loading() {
-    let mut snapshots: Vec<_> = example()
-        .list(Scope::All, Filter::default())
-        .unwrap()
-        .cloned()
-        .collect();
+    let mut snapshots: Vec<_> = example().all().cloned().collect();
     snapshots.reverse();
     let reversed = Tree::load(snapshots, Some("c"));
     let forward = names(&example(), Scope::All, Filter::default());
@@ -227,7 +223,7 @@ fn impossible_parents_are_refused_and_named() {
 }
 
 #[test]
-fn deleting_one_moves_its_children_up() {
+fn d41_deleting_one_moves_its_children_up_and_writes_no_other() {
     let mut tree = example();
     let plan = tree.plan_delete("a", Deletion::One).unwrap();
     let change = tree.change(&plan);
@@ -276,7 +272,7 @@ fn deleting_the_descendants_of_a_leaf_changes_nothing() {
 }
 
 #[test]
-fn a_missing_parent_leaves_the_node_visible_and_the_current_snapshot_alone() {
+fn d55_a_missing_parent_is_an_error_and_leaves_the_node_visible() {
     let mut tree = tree(
         &[("a", None), ("lost", Some("gone")), ("leaf", Some("lost"))],
         Some("a"),
@@ -466,6 +462,10 @@ fn run(tree: &mut Tree, model: &mut Model, time: i64, step: &Step) {
 }
 
 fn assert_same(tree: &Tree, model: &Model) {
+    // Parts first, walked one by one; then the whole, which makes the order that the rest uses.
+    for name in model.parents.keys() {
+        assert_same_below(tree, model, name);
+    }
     let listed = names(tree, Scope::All, Filter::default());
     assert_eq!(listed.len(), tree.len());
     assert_eq!(
@@ -479,11 +479,26 @@ fn assert_same(tree: &Tree, model: &Model) {
         if let Some(parent) = parent {
             assert!(listed.iter().position(|other| *other == parent).unwrap() < place);
         }
-        let below: BTreeSet<_> = names(tree, Scope::Descendants(name), Filter::default())
-            .into_iter()
-            .collect();
-        assert_eq!(below, model.below(name));
+        assert_same_below(tree, model, name);
     }
+}
+
+fn assert_same_below(tree: &Tree, model: &Model, name: &str) {
+    let scope = Scope::Descendants(name);
+    let below = names(tree, scope, Filter::default());
+    let is_leaf = |name: &&String| model.below(name).is_empty();
+    let leaves: Vec<_> = below.iter().filter(is_leaf).cloned().collect();
+    let only_leaves = Filter {
+        leaves: Some(true),
+        ..Filter::default()
+    };
+    assert_eq!(names(tree, scope, only_leaves), leaves);
+    assert_eq!(tree.count(scope, only_leaves).unwrap(), leaves.len());
+    assert_eq!(tree.count(scope, Filter::default()).unwrap(), below.len());
+    assert_eq!(
+        below.into_iter().collect::<BTreeSet<_>>(),
+        model.below(name)
+    );
 }
 
 proptest! {
@@ -497,7 +512,7 @@ proptest! {
             assert_same(&tree, &model);
         }
         // What was built step by step is what loading its documents gives.
-        let documents: Vec<_> = tree.list(Scope::All, Filter::default()).unwrap().cloned().collect();
+        let documents: Vec<_> = tree.all().cloned().collect();
         let loaded = Tree::load(documents, model.current.as_deref());
         prop_assert_eq!(names(&loaded, Scope::All, Filter::default()), names(&tree, Scope::All, Filter::default()));
     }

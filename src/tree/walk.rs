@@ -2,34 +2,19 @@
 
 use super::{NodeId, Tree};
 
-/// How far a walk goes down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// The children of the top only.
-    One,
-    /// Everything below the top.
-    All,
-}
-
 /// The nodes below a top (`None`: the whole tree), a parent before its descendants.
 pub(super) struct Preorder<'a> {
     tree: &'a Tree,
-    depth: Depth,
     /// What is left to visit on each level.
     levels: Vec<std::slice::Iter<'a, NodeId>>,
 }
 
 impl<'a> Preorder<'a> {
-    pub(super) fn new(tree: &'a Tree, top: Option<NodeId>, depth: Depth) -> Preorder<'a> {
+    pub(super) fn below(tree: &'a Tree, top: Option<NodeId>) -> Preorder<'a> {
         Preorder {
             tree,
-            depth,
             levels: vec![tree.siblings(top).iter()],
         }
-    }
-
-    pub(super) fn below(tree: &'a Tree, top: Option<NodeId>) -> Preorder<'a> {
-        Preorder::new(tree, top, Depth::All)
     }
 }
 
@@ -43,7 +28,7 @@ impl Iterator for Preorder<'_> {
                 continue;
             };
             let children = &self.tree.node(id).children;
-            if self.depth == Depth::All && !children.is_empty() {
+            if !children.is_empty() {
                 self.levels.push(children.iter());
             }
             return Some(id);

@@ -228,7 +228,15 @@ fn generated(
         return Err(Error::GenerateWithoutSource { disk: name });
     }
     match domain_disk.source.as_deref() {
-        Some(source) if is_regular_file(source) => Ok(format!("{}.{snapshot}", stem(source))),
+        Some(source) if is_regular_file(source) => {
+            let path = format!("{}.{snapshot}", stem(source));
+            // A document that gives such a path is refused, also when it is loaded again.
+            if path.starts_with('/') {
+                Ok(path)
+            } else {
+                Err(Error::DiskPathRelative { path })
+            }
+        }
         _ => Err(Error::GenerateNotRegular { disk: name }),
     }
 }
@@ -482,6 +490,30 @@ mod tests {
             assert_eq!(image.path.as_deref(), Some(expected));
             assert_eq!(&*image.source_type, "file");
         }
+    }
+
+    #[test]
+    fn a_generated_name_that_could_not_be_loaded_again_is_refused() {
+        let mut snapshot = Snapshot {
+            name: "N".into(),
+            ..listing("")
+        };
+        let facts = DomainFacts {
+            disks: vec![domain_disk("vda", "there/a.qcow2", None)],
+            ..domain()
+        };
+        let answer = align(
+            &mut snapshot,
+            &facts,
+            DiskMode::External,
+            Participation::Individual,
+            &|_| true,
+        );
+        let error = answer.expect_err("relative").to_string();
+        assert_eq!(
+            error,
+            "disk snapshot image path 'there/a.N' must be absolute"
+        );
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Strict, bounded reading of any document: no DTD, no entities of its own, limited size and depth.
 
 use std::fmt::Display;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use roxmltree::{Document, Node, ParsingOptions, TextPos};
 
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::memory;
 
 /// What a document is: it decides how its errors are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,13 @@ pub(super) enum Kind {
 
 /// Columns of a source line that an error shows, as many as libxml2 does.
 const SHOWN_COLUMNS: usize = 80;
+
+/// Bytes of a document that the memory reserve has room for in any form.
+const SMALL_BYTES: usize = 64 * 1024;
+
+/// Bytes that the parser takes for a byte of text, at most: the shortest element, `<a/>`, becomes a
+/// node of some 80 bytes in an array that doubles.
+const PARSED_BYTES: usize = 48;
 
 /// Reads a document.
 ///
@@ -35,6 +45,7 @@ pub(super) fn read(text: &str, kind: Kind) -> Result<Document<'_>> {
         return Err(kind.not_well_formed("1: Document is empty\n(null)\n^"));
     }
     check_bounds(text, kind)?;
+    ensure_room(text)?;
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: limits::DOCUMENT_NODES,
@@ -57,6 +68,14 @@ pub(super) fn read(text: &str, kind: Kind) -> Result<Document<'_>> {
             refused(text, kind, at, message)
         }
     })
+}
+
+/// Fails unless there is memory for reading a document: the parser does not ask.
+pub(crate) fn ensure_room(text: &str) -> Result<()> {
+    if text.len() <= SMALL_BYTES {
+        return Ok(());
+    }
+    memory::ensure(text.len().saturating_mul(PARSED_BYTES))
 }
 
 /// The first pass.
@@ -250,7 +269,11 @@ fn refused(text: &str, kind: Kind, at: TextPos, message: impl Display) -> Error 
 
 /// Whether a text has what [`super::without_secrets`] looks for, in whatever state it is.
 pub(super) fn may_hold_secrets(text: &str) -> bool {
-    text.contains("passwd") || text.contains("cookies")
+    static WORDS: LazyLock<[Finder<'static>; 2]> =
+        LazyLock::new(|| [Finder::new("passwd"), Finder::new("cookies")]);
+    WORDS
+        .iter()
+        .any(|word| word.find(text.as_bytes()).is_some())
 }
 
 fn offset(position: u64) -> usize {

@@ -97,6 +97,9 @@ pub(super) fn facts_of(domain: Element<'_, '_>) -> Result<DomainFacts> {
     if os_type.is_none() && child(domain, "bootloader").is_none() {
         return Err(domain_xml("an os <type> must be specified"));
     }
+    if os_type.as_deref() == Some("exe") && os.is_none_or(|os| child(os, "init").is_none()) {
+        return Err(domain_xml("init binary must be specified"));
+    }
     let disks: Vec<DomainDisk> = children(domain, "devices")
         .flat_map(|devices| children(devices, "disk"))
         .map(read_disk)

@@ -25,6 +25,7 @@ mod properties;
 pub use abi::check_guest_abi;
 pub use align::{Participation, align};
 pub use definitions::Definitions;
+pub(crate) use document::ensure_room;
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use format::{Form, format};
 pub use identity::{named_and_identified, named_request};

@@ -5,6 +5,7 @@
 //! equal content, and the comparison costs 8 bytes for each L2 table instead of the disk's size.
 
 use super::{L1Table, Position, ReadAt, Result, fill};
+use crate::memory;
 
 /// The specification, L1 table entry: bits 9 to 55 are the L2 table's offset. Bit 63 only says
 /// that the refcount is exactly one, and differs between a snapshot and the active state.
@@ -46,7 +47,7 @@ pub(super) fn is_made_of<S: ReadAt + ?Sized>(
 /// The L2 offsets of `WINDOW` entries, beginning with entry `from`.
 fn window<S: ReadAt + ?Sized>(source: &S, table: L1Table, from: u32) -> Result<Vec<u64>> {
     let present = table.entries.saturating_sub(from).min(WINDOW);
-    let mut bytes = vec![0; present as usize * 8];
+    let mut bytes = memory::zeros(present as usize * 8)?;
     let mut position = Position {
         source,
         offset: table.offset + u64::from(from) * 8,

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::{Encryption, Fields, L1Table, Position, ReadAt, Result, Unreadable, fill};
 use crate::limits;
+use crate::memory;
 
 const MAGIC: u32 = 0x5146_49fb;
 const V2_BYTES: u32 = 72;
@@ -193,7 +194,7 @@ fn string<S: ReadAt + ?Sized>(
     part: &'static str,
 ) -> Result<OsString> {
     let length = usize::try_from(length).map_err(|_| Unreadable::Invalid(part))?;
-    let mut bytes = vec![0; length];
+    let mut bytes = memory::zeros(length)?;
     fill(&mut Position { source, offset }, &mut bytes, part)?;
     Ok(OsString::from_vec(bytes))
 }

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use super::header::{Header, l1_table};
 use super::{Fields, L1Table, Position, ReadAt, Result, Unreadable, fill};
 use crate::limits;
+use crate::memory;
 
 /// The part of an entry that every version has.
 const ENTRY_BYTES: usize = 40;
@@ -92,7 +93,7 @@ fn read_entry(reader: &mut impl Read, header: &Header) -> Result<(Entry, usize)>
 }
 
 fn read_bytes(reader: &mut impl Read, length: usize) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
+    let mut bytes = memory::zeros(length)?;
     fill(reader, &mut bytes, PART)?;
     Ok(bytes)
 }

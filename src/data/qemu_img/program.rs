@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
 
 use crate::limits;
+use crate::memory;
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,13 @@ pub(super) fn start<'a>(
         .stdin(stdin)
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
-        .spawn()?;
+        .spawn()
+        .inspect_err(|error| {
+            // The C library allocates for it, too.
+            if error.kind() == io::ErrorKind::OutOfMemory {
+                memory::note_refusal();
+            }
+        })?;
     let process = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
     let prefix = format!("{}: ", program.file_name().unwrap_or_default().display());
     Ok(Running {

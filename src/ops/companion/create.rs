@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::adopt;
+use super::{adopt, lend};
 use crate::data::Executor;
 use crate::error::{Error, Result};
+use crate::libvirt::Driver;
 use crate::ops::RedefineRules;
 use crate::ops::change::Writing;
 use crate::ops::create::{check_snapshot_name, now};
@@ -42,6 +43,9 @@ impl Domain {
         flags: CreateFlags,
         rules: RedefineRules,
     ) -> Result<Arc<str>> {
+        if flags.has(CreateFlags::VALIDATE) {
+            xml::validate(xml)?;
+        }
         if flags.has(CreateFlags::REDEFINE) {
             {
                 let writing = self.write()?;
@@ -49,7 +53,9 @@ impl Domain {
             }
             return self.redefine(xml, flags, rules);
         }
-        let request = requested(xml)?;
+        let offline = executor.driver() == Driver::Qemu
+            && (flags.has(CreateFlags::DISK_ONLY) || self.host.state()? == State::Shutoff);
+        let request = parsed(xml, offline)?;
         let document = xml::named_request(xml, &request.name)?;
         let writing = self.write()?;
         if flags.has(CreateFlags::NO_METADATA) {
@@ -66,7 +72,9 @@ impl Domain {
             found: Vec::new(),
         })?;
         match executor.take(&document, flags.bits()) {
-            Ok(full) => self.keep(executor, &writing, full.as_deref()),
+            Ok(full) => self
+                .keep(executor, &writing, &request.name, full.as_deref())
+                .map(|()| request.name),
             Err(cause) => Err(match writing.withdraw() {
                 Ok(()) => cause,
                 Err(undo) => cause.with_failed_undo(&undo),
@@ -98,41 +106,47 @@ impl Domain {
         self.data.check_create(&point.borrow(None))
     }
 
-    /// Stores what libvirt has taken.
+    /// Stores what libvirt has taken under that name; or libvirt drops it again.
     fn keep(
         &self,
         executor: &dyn Executor,
         writing: &Writing<'_>,
+        name: &Arc<str>,
         full: Option<&str>,
-    ) -> Result<Arc<str>> {
-        let snapshot = xml::parse(full.unwrap_or_default(), xml::Mode::Redefine)?.snapshot;
-        let name = Arc::clone(&snapshot.name);
-        let stored = OwnedPoint::of(&snapshot)
-            .and_then(|point| executor.check_taken(&point.borrow(None)))
-            .and_then(|()| self.tree()?.plan_create(snapshot))
-            .and_then(|plan| writing.commit(&plan));
-        if let Err(cause) = stored {
-            let undone = executor
-                .delete_kept(&name)
-                .and_then(|()| writing.withdraw());
+    ) -> Result<()> {
+        if let Err(cause) = self.store_taken(executor, writing, full.unwrap_or_default()) {
+            let undone = executor.delete_kept(name).and_then(|()| writing.withdraw());
             return Err(match undone {
                 Ok(()) => cause,
                 Err(undo) => cause.with_failed_undo(&undo),
             });
         }
         // The snapshot is safe. What libvirt still keeps if this fails, the next change takes away.
-        let _ = executor.forget(&name);
-        Ok(name)
+        let _ = executor.forget(name);
+        Ok(())
+    }
+
+    fn store_taken(
+        &self,
+        executor: &dyn Executor,
+        writing: &Writing<'_>,
+        full: &str,
+    ) -> Result<()> {
+        let snapshot = xml::parse(full, xml::Mode::Redefine)?.snapshot;
+        executor.check_taken(&OwnedPoint::local(&snapshot)?.borrow(None))?;
+        let plan = self.tree()?.plan_create(snapshot)?;
+        writing.commit(&plan)
     }
 }
 
-/// The snapshot that a document asks for, as far as that can be said without the domain.
+/// The snapshot that a recorded document asks for, as far as that can be said without the domain.
 pub(super) fn requested(xml: &str) -> Result<Snapshot> {
-    let mode = xml::Mode::Create {
-        now: now(),
-        offline: false,
-    };
-    xml::parse(xml, mode).map(|parsed| parsed.snapshot)
+    parsed(xml, false)
+}
+
+fn parsed(xml: &str, offline: bool) -> Result<Snapshot> {
+    let now = now();
+    xml::parse(xml, xml::Mode::Create { now, offline }).map(|parsed| parsed.snapshot)
 }
 
 fn is_external(request: &Snapshot) -> bool {
@@ -147,7 +161,7 @@ fn refusal(executor: &dyn Executor, known: &Snapshot, request: &str, flags: Crea
     let exists = Error::SnapshotExists {
         name: known.name.to_string(),
     };
-    if executor.lend(&lendable(known)).is_err() {
+    if executor.lend(&lend::document(&lend::alone(known))).is_err() {
         return exists;
     }
     let refused = executor.take(request, flags.bits());
@@ -157,13 +171,4 @@ fn refusal(executor: &dyn Executor, known: &Snapshot, request: &str, flags: Crea
         (Err(cause), Ok(())) => cause,
         (Err(cause), Err(undo)) => cause.with_failed_undo(&undo),
     }
-}
-
-/// A snapshot as libvirt is to keep it for a while: without a parent, which it does not know.
-pub(super) fn lendable(snapshot: &Snapshot) -> String {
-    let alone = Snapshot {
-        parent: None,
-        ..snapshot.clone()
-    };
-    xml::format(&alone, xml::Form::Public { secure: true })
 }

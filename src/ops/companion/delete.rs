@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::adopt;
+use super::{adopt, lend};
 use crate::data::{Executor, Secrets};
 use crate::error::{Error, Result};
 use crate::libvirt::Driver;
@@ -11,7 +11,6 @@ use crate::ops::collect::Collected;
 use crate::ops::domain::Domain;
 use crate::ops::flags::DeleteFlags;
 use crate::ops::intent::Intent;
-use crate::ops::point::OwnedPoint;
 use crate::snapshot::Snapshot;
 use crate::tree::{Deletion, Plan};
 use crate::xml;
@@ -87,7 +86,7 @@ impl Domain {
     fn delete_each(&self, writing: &Writing<'_>, plan: &Plan) -> Result<()> {
         for (place, snapshot) in plan.drop.iter().enumerate() {
             let deleted =
-                OwnedPoint::alone(snapshot).and_then(|point| self.data.delete(&point.borrow(None)));
+                lend::point(snapshot).and_then(|point| self.data.delete(&point.borrow(None)));
             if let Err(cause) = deleted {
                 let gone = plan.drop.get(..place).unwrap_or_default();
                 return Err(match self.drop_gone(writing, gone) {
@@ -119,7 +118,7 @@ impl Domain {
         lent.push(Arc::clone(&target));
         lent.extend(below.iter().cloned());
         for (place, snapshot) in lent.iter().enumerate() {
-            let document = xml::format(snapshot, xml::Form::Public { secure: true });
+            let document = lend::document(&lend::acceptable(snapshot));
             if let Err(cause) = executor.lend(&document) {
                 return Err(take_back(executor, lent.get(..place), cause));
             }

@@ -18,6 +18,7 @@ use super::uri::RedefineRules;
 mod adopt;
 mod create;
 mod delete;
+mod lend;
 mod place;
 mod revert;
 mod settings;

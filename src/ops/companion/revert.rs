@@ -1,7 +1,7 @@
 //! Reverts a domain of libvirt's: libvirt gets the snapshot for as long as it takes.
 
 use super::adopt;
-use super::create::lendable;
+use super::lend;
 use crate::data::Executor;
 use crate::error::Result;
 use crate::ops::collect::Collected;
@@ -26,8 +26,13 @@ impl Domain {
         let plan = self.tree()?.plan_current(name)?;
         let change = writing.change(&plan)?;
         if !snapshot.is_external() {
-            self.data
-                .check_revert(&OwnedPoint::of(&snapshot)?.borrow(None), &[])?;
+            // libvirt reverts a guest that is off disk by disk, and refuses those elsewhere.
+            let point = if snapshot.state.is_online() || !executor.has_data() {
+                lend::point(&snapshot)
+            } else {
+                OwnedPoint::of(&snapshot)
+            };
+            self.data.check_revert(&point?.borrow(None), &[])?;
         }
         adopt::check_free(self, executor, name)?;
         writing.intend(&Intent::Revert {
@@ -38,15 +43,15 @@ impl Domain {
             restores: Vec::new(),
             work: Collected::default(),
         })?;
-        let reverted = executor.lend(&lendable(&snapshot)).and_then(|()| {
-            match executor.revert_kept(name, flags.bits()) {
+        let reverted = executor
+            .lend(&lend::document(&lend::alone(&snapshot)))
+            .and_then(|()| match executor.revert_kept(name, flags.bits()) {
                 Ok(()) => Ok(()),
                 Err(cause) => Err(match executor.forget(name) {
                     Ok(()) => cause,
                     Err(undo) => cause.with_failed_undo(&undo),
                 }),
-            }
-        });
+            });
         if let Err(cause) = reverted {
             return Err(match writing.withdraw() {
                 Ok(()) => cause,

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::create::requested;
+use super::lend;
 use crate::data::Executor;
 use crate::error::Result;
 use crate::ops::create::is_regular_file;
 use crate::ops::domain::Domain;
 use crate::ops::intent::Intent;
-use crate::ops::point::OwnedPoint;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::tree::{Plan, Tree};
 use crate::xml::{self, Participation};
@@ -38,8 +38,8 @@ pub(in crate::ops) fn settled(
             let is_gone = plan.drop.iter().all(|snapshot| is_gone(domain, snapshot));
             Ok(if is_gone { plan } else { tree.plan_keep() })
         }
-        // libvirt leaves nothing of that kind.
-        Intent::Tidy { .. } | Intent::Remove { .. } => Ok(tree.plan_keep()),
+        // libvirt leaves nothing of that kind, and renames by itself.
+        Intent::Tidy { .. } | Intent::Remove { .. } | Intent::Rename { .. } => Ok(tree.plan_keep()),
         // Not done again: the guest may have run since.
         Intent::Revert { name, .. } => {
             if executor.kept_current()?.as_deref() == Some(name) {
@@ -67,7 +67,7 @@ fn drop_leftovers(domain: &Domain, mut request: Snapshot) -> Result<()> {
         Participation::Uniform,
         &is_regular_file,
     )?;
-    let point = OwnedPoint::alone(&request)?;
+    let point = lend::point(&request)?;
     if domain.data.count(&point.borrow(None))? == 0 {
         return Ok(());
     }
@@ -83,7 +83,7 @@ fn is_gone(domain: &Domain, snapshot: &Snapshot) -> bool {
         });
         return images.all(|path| !Path::new(path).exists());
     }
-    OwnedPoint::alone(snapshot)
+    lend::point(snapshot)
         .and_then(|point| domain.data.delete(&point.borrow(None)))
         .is_ok()
 }

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Model {
     pub is_defined: bool,
+    /// It has the second of its two names.
+    pub is_renamed: bool,
     /// Each snapshot and its parent.
     pub parents: BTreeMap<String, Option<String>>,
     pub current: Option<String>,
@@ -36,6 +38,8 @@ pub(super) enum Operation {
     },
     Revert(String),
     Define,
+    /// From one of its names to the other.
+    Rename,
     Undefine,
 }
 
@@ -55,9 +59,13 @@ impl Model {
             return None;
         }
         match operation {
+            // The definition has the first name.
+            Operation::Define if self.is_renamed => return None,
             Operation::Define => after.is_defined = true,
+            Operation::Rename => after.is_renamed = !self.is_renamed,
             Operation::Undefine => {
                 after.is_defined = false;
+                after.is_renamed = false;
                 after.parents.clear();
                 after.current = None;
             }

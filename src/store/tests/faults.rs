@@ -353,7 +353,7 @@ fn when_every_call_fails_from_then_on_the_answer_is_still_true() {
 }
 
 #[test]
-fn a_killed_process_leaves_before_or_after() {
+fn d30_a_killed_process_leaves_before_or_after() {
     for (name, (world, start), calls) in histories() {
         let views = views(&start, &calls);
         for at in 0..length(&world, &calls) {
@@ -367,7 +367,7 @@ fn a_killed_process_leaves_before_or_after() {
 }
 
 #[test]
-fn a_power_cut_leaves_what_was_reported_done() {
+fn d32_a_power_cut_leaves_what_was_reported_done() {
     let mut count = 0;
     for (name, (world, start), calls) in histories() {
         let views = views(&start, &calls);

@@ -1,0 +1,474 @@
+/* Memory runs out: the n-th allocation of a call is refused, for every n, once or from then on. The
+ * call then fails with VIR_ERR_NO_MEMORY or succeeds; nothing is torn, and a plain retry works.
+ *
+ *   allocations [STEP]   for every STEP-th n only */
+#include "harness.h"
+#include "images.h"
+#include "refusal.h"
+#include "snapshots.h"
+
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GUEST "guest"
+#define RENAMED "renamed"
+
+static size_t step = 1;
+
+/* Of the last error: handles are given back after a failure, which clears the thread's own. */
+static int raised_code;
+
+static void note_error(void *user_data, virErrorPtr error)
+{
+    (void)user_data;
+    raised_code = error->code;
+}
+
+/* An operation as a program writes it: 0, or -1 where a call has failed. */
+typedef int operation(const struct fixture *fixture);
+
+static int finish_snapshot(virDomainPtr domain, virDomainSnapshotPtr snapshot)
+{
+    if (snapshot)
+        virDomainSnapshotFree(snapshot);
+    virDomainFree(domain);
+    return snapshot ? 0 : -1;
+}
+
+static virDomainPtr guest(const struct fixture *fixture)
+{
+    return virDomainLookupByName(fixture->connection, GUEST);
+}
+
+static int create(const struct fixture *fixture)
+{
+    virDomainPtr domain = guest(fixture);
+
+    if (!domain)
+        return -1;
+    return finish_snapshot(domain, virDomainSnapshotCreateXML(
+        domain, "<domainsnapshot><name>new</name></domainsnapshot>", 0));
+}
+
+/* What is taken in; made while memory is there. */
+static char *imported;
+
+static int import(const struct fixture *fixture)
+{
+    virDomainPtr domain = guest(fixture);
+
+    if (!domain)
+        return -1;
+    return finish_snapshot(domain, virDomainSnapshotCreateXML(
+        domain, imported, VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT));
+}
+
+/* A document with many elements, and with long texts. */
+static int import_large(const struct fixture *fixture)
+{
+    return import(fixture);
+}
+
+/* Looks a snapshot up and does something to it. */
+static int with(const struct fixture *fixture, const char *name, unsigned int flags,
+                int (*act)(virDomainSnapshotPtr, unsigned int))
+{
+    virDomainPtr domain = guest(fixture);
+    virDomainSnapshotPtr snapshot = domain ? virDomainSnapshotLookupByName(domain, name, 0) : NULL;
+    int answer = snapshot ? act(snapshot, flags) : -1;
+
+    if (snapshot)
+        virDomainSnapshotFree(snapshot);
+    if (domain)
+        virDomainFree(domain);
+    return answer;
+}
+
+static int delete_node(const struct fixture *fixture)
+{
+    return with(fixture, "a", 0, virDomainSnapshotDelete);
+}
+
+static int delete_subtree(const struct fixture *fixture)
+{
+    return with(fixture, "a", VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, virDomainSnapshotDelete);
+}
+
+static int delete_metadata(const struct fixture *fixture)
+{
+    return with(fixture, "r", VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY, virDomainSnapshotDelete);
+}
+
+static int revert(const struct fixture *fixture)
+{
+    return with(fixture, "a", 0, virDomainRevertToSnapshot);
+}
+
+static int redefine_domain(const struct fixture *fixture)
+{
+    virDomainPtr domain = guest(fixture);
+    char *xml = domain ? virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE) : NULL;
+    virDomainPtr again = xml ? virDomainDefineXML(fixture->connection, xml) : NULL;
+
+    if (again)
+        virDomainFree(again);
+    free(xml);
+    if (domain)
+        virDomainFree(domain);
+    return again ? 0 : -1;
+}
+
+static int undefine(const struct fixture *fixture)
+{
+    virDomainPtr domain = guest(fixture);
+    int answer = -1;
+
+    if (domain) {
+        answer = virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA);
+        virDomainFree(domain);
+    }
+    return answer;
+}
+
+static int rename_domain(const struct fixture *fixture)
+{
+    virDomainPtr domain = guest(fixture);
+    int answer = -1;
+
+    if (domain) {
+        answer = virDomainRename(domain, RENAMED, 0);
+        virDomainFree(domain);
+    }
+    return answer;
+}
+
+/* All that only reads, on a connection of its own. */
+static int list(const struct fixture *fixture)
+{
+    virConnectPtr connection = virConnectOpen(fixture->uri);
+    virDomainPtr domain = connection ? virDomainLookupByName(connection, GUEST) : NULL;
+    virDomainSnapshotPtr *snapshots = NULL;
+    int count = domain ? virDomainListAllSnapshots(domain, &snapshots, 0) : -1;
+    int answer = count < 0 ? -1 : 0;
+
+    for (int i = 0; i < count; i++) {
+        char *xml = answer == 0 ? virDomainSnapshotGetXMLDesc(snapshots[i], 0) : NULL;
+
+        if (!xml)
+            answer = -1;
+        free(xml);
+    }
+    for (int i = 0; i < count; i++)
+        virDomainSnapshotFree(snapshots[i]);
+    free(snapshots);
+    if (domain)
+        virDomainFree(domain);
+    if (connection)
+        virConnectClose(connection);
+    return answer;
+}
+
+/* FNV-1a, 64 bits, over all files but those that are made anew whenever somebody looks. */
+static uint64_t sum;
+static size_t root_length;
+
+static void add(const void *bytes, size_t length)
+{
+    const unsigned char *byte = bytes;
+
+    for (size_t i = 0; i < length; i++)
+        sum = (sum ^ byte[i]) * UINT64_C(0x100000001b3);
+}
+
+static int add_file(const char *path, const struct stat *status, int kind, struct FTW *position)
+{
+    const char *relative = path + root_length;
+    char bytes[65536];
+    size_t length;
+    FILE *file;
+
+    (void)status;
+    (void)position;
+    if (kind != FTW_F || strstr(relative, "/lock/") || strstr(relative, "/stage/.reserve"))
+        return 0;
+    add(relative, strlen(relative));
+    file = fopen(path, "rb");
+    if (!file)
+        return -1;
+    while ((length = fread(bytes, 1, sizeof(bytes), file)) > 0)
+        add(bytes, length);
+    fclose(file);
+    return 0;
+}
+
+static uint64_t files(const struct fixture *fixture)
+{
+    sum = UINT64_C(0xcbf29ce484222325);
+    root_length = strlen(fixture->root);
+    assert_int_equal(nftw(fixture->root, add_file, 8, FTW_PHYS), 0);
+    return sum;
+}
+
+static void run_shell(const char *form, const char *root)
+{
+    char command[2 * PATH_SIZE];
+
+    snprintf(command, sizeof(command), form, root, root);
+    assert_int_equal(system(command), 0);
+}
+
+static void open_connection(struct fixture *fixture)
+{
+    fixture->connection = virConnectOpen(fixture->uri);
+    assert_non_null(fixture->connection);
+}
+
+static void close_connection(struct fixture *fixture)
+{
+    assert_int_equal(virConnectClose(fixture->connection), 0);
+    fixture->connection = NULL;
+}
+
+/* Puts everything back as it was prepared. */
+static void restore(struct fixture *fixture)
+{
+    run_shell("cd '%s' && rm -rf state *.qcow2 && cp -a '%s'.prepared/. .", fixture->root);
+}
+
+/* The domains with their snapshots, as this connection shows them. */
+static char *shown(const struct fixture *fixture)
+{
+    static const char *const names[] = {GUEST, RENAMED};
+    char *text = format("%s", "");
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        virDomainPtr domain = virDomainLookupByName(fixture->connection, names[i]);
+        char *tree = domain ? tree_text(domain) : NULL;
+        char *longer = tree ? format("%s[%s: %s]", text, names[i], tree) : NULL;
+
+        if (longer) {
+            free(text);
+            text = longer;
+        }
+        free(tree);
+        if (domain)
+            virDomainFree(domain);
+    }
+    return text;
+}
+
+/* As shown, and what is in the image, by a connection that knows nothing yet. */
+static char *stored(struct fixture *fixture)
+{
+    char *image = fixture_path(fixture, GUEST "-vda.qcow2");
+    char *tree, *data, *both;
+
+    close_connection(fixture);
+    open_connection(fixture);
+    tree = shown(fixture);
+    data = image_snapshots(image);
+    both = format("%s | %s", tree, data);
+    free(data);
+    free(tree);
+    free(image);
+    return both;
+}
+
+struct state {
+    uint64_t files;
+    char *tree;
+    char *all;
+};
+
+static struct state state_now(struct fixture *fixture)
+{
+    struct state now;
+
+    now.all = stored(fixture);
+    now.tree = shown(fixture);
+    now.files = files(fixture);
+    return now;
+}
+
+static void forget(struct state state)
+{
+    free(state.all);
+    free(state.tree);
+}
+
+/* A trial that may have changed something: it is before or after, and once more ends in after. */
+static void check_changed(struct fixture *fixture, operation *operate, size_t number, int answer,
+                          const struct state *before, const struct state *after)
+{
+    char *now = stored(fixture);
+    bool is_after = strcmp(now, after->all) == 0;
+
+    if (!is_after && (answer == 0 || strcmp(now, before->all) != 0))
+        fail_msg("allocation %zu: answered %d, is '%s', was '%s'", number, answer, now,
+                 before->all);
+    free(now);
+    if (!is_after) {
+        if (operate(fixture) != 0)
+            fail_msg("allocation %zu: the retry failed: %s", number,
+                     virGetLastErrorMessage());
+        assert_text(stored(fixture), after->all);
+    }
+    close_connection(fixture);
+    restore(fixture);
+    open_connection(fixture);
+}
+
+static void refuse_each(struct fixture *fixture, operation *operate, bool from_then_on,
+                        const struct state *before, const struct state *after)
+{
+    /* With a step, each of the two finds other numbers. */
+    size_t first = from_then_on ? step / 2 : 0;
+
+    for (size_t number = 1 + first; ; number += step) {
+        int answer;
+        char *tree;
+
+        refuse(number, from_then_on);
+        answer = operate(fixture);
+        if (!refuse_no_more()) {
+            assert_int_equal(answer, 0);
+            print_message("refused %s: all before allocation %zu\n",
+                          from_then_on ? "from then on" : "once", number);
+            return;
+        }
+        if (answer != 0 && raised_code != VIR_ERR_NO_MEMORY)
+            fail_msg("allocation %zu: error %d", number, raised_code);
+        tree = shown(fixture);
+        if (strcmp(tree, before->tree) != 0 && strcmp(tree, after->tree) != 0)
+            fail_msg("allocation %zu: shows '%s'", number, tree);
+        free(tree);
+        if (files(fixture) != before->files || answer == 0)
+            check_changed(fixture, operate, number, answer, before, after);
+        else {
+            /* Nothing is known any more to the next trial: it loads, too. */
+            close_connection(fixture);
+            open_connection(fixture);
+        }
+    }
+}
+
+/* Elements that a definition may have any number of. */
+static char *elements(size_t count)
+{
+    static const char element[] = "<a b='c'/>";
+    char *text = calloc(count + 1, sizeof(element));
+
+    assert_non_null(text);
+    for (size_t i = 0; i < count; i++)
+        strcat(text + i * (sizeof(element) - 1), element);
+    return text;
+}
+
+/* A definition with that many elements more. Frees its argument; freed by the caller. */
+static char *enlarged(char *definition, size_t count)
+{
+    char *rest = strstr(definition, "<memory");
+    char *more = elements(count);
+    char *larger;
+
+    assert_non_null(rest);
+    larger = format("%.*s<metadata><x:m xmlns:x='urn:x'>%s</x:m></metadata>%s",
+                    (int)(rest - definition), definition, more, rest);
+    free(more);
+    free(definition);
+    return larger;
+}
+
+/* Before each operation: r has the children a and b, a the current c; all but b have data. */
+static void prepare(struct fixture *fixture, size_t more)
+{
+    virDomainPtr domain = fixture_domain(fixture, GUEST, 1);
+    char *definition;
+
+    virDomainSnapshotFree(snapshot_create(domain, "r", 0));
+    virDomainSnapshotFree(snapshot_create(domain, "a", 0));
+    virDomainSnapshotFree(snapshot_redefine(domain, "b", "r", 0));
+    virDomainSnapshotFree(snapshot_create(domain, "c", 0));
+    definition = domain_definition(domain);
+    if (more > 0)
+        definition = enlarged(definition, more);
+    imported = document_xml((struct document){
+        .name = "new",
+        .state = "shutoff",
+        .parent = "b",
+        .created = "1000000000",
+        .domain = definition,
+    });
+    free(definition);
+    virDomainFree(domain);
+    close_connection(fixture);
+    run_shell("cp -a '%s' '%s.prepared'", fixture->root);
+    open_connection(fixture);
+}
+
+static void refuse_everywhere(struct fixture *fixture, operation *operate)
+{
+    struct state before, after;
+
+    virSetErrorFunc(NULL, note_error);
+    prepare(fixture, operate == import_large ? 10000 : 0);
+    before = state_now(fixture);
+    /* Once untouched: it shows what comes after, and has done what a thread does once. */
+    assert_int_equal(operate(fixture), 0);
+    after = state_now(fixture);
+    for (int from_then_on = 0; from_then_on < 2; from_then_on++) {
+        close_connection(fixture);
+        restore(fixture);
+        open_connection(fixture);
+        refuse_each(fixture, operate, from_then_on, &before, &after);
+    }
+    forget(after);
+    forget(before);
+    free(imported);
+    run_shell("rm -rf '%s.prepared'", fixture->root);
+}
+
+#define refused_test(operation)                       \
+    static void operation##_without_memory(void **state) \
+    {                                                 \
+        refuse_everywhere(*state, operation);         \
+    }
+
+refused_test(create)
+refused_test(import)
+refused_test(import_large)
+refused_test(delete_node)
+refused_test(delete_subtree)
+refused_test(delete_metadata)
+refused_test(revert)
+refused_test(redefine_domain)
+refused_test(undefine)
+refused_test(rename_domain)
+refused_test(list)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        fixture_test(list_without_memory),
+        fixture_test(import_without_memory),
+        fixture_test(import_large_without_memory),
+        fixture_test(delete_metadata_without_memory),
+        fixture_test(redefine_domain_without_memory),
+        fixture_test(undefine_without_memory),
+        fixture_test(rename_domain_without_memory),
+        fixture_test(create_without_memory),
+        fixture_test(delete_node_without_memory),
+        fixture_test(delete_subtree_without_memory),
+        fixture_test(revert_without_memory),
+    };
+
+    if (argc > 1)
+        step = strtoul(argv[1], NULL, 10);
+    if (step == 0)
+        return 2;
+    return run_family("allocations", tests);
+}
