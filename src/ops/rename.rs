@@ -11,6 +11,7 @@ use super::driver::Driver;
 use super::intent::Intent;
 use super::stored;
 use crate::error::{Error, Result};
+use crate::snapshot::State;
 use crate::store::{Change, DefinitionChange, Lock, MigrationChange, Store, check_name};
 use crate::{limits, xml};
 
@@ -32,8 +33,13 @@ impl Driver {
         Ok(())
     }
 
-    /// libvirt's order: the name itself, then who has it.
+    /// libvirt's order: its state, the name itself, then who has it.
     fn check_renaming(&self, domain: &Domain, name: &str) -> Result<()> {
+        if domain.state()? != State::Shutoff {
+            return Err(Error::GuestState {
+                detail: "cannot rename active domain".to_owned(),
+            });
+        }
         if **domain.name() == *name {
             return Err(Error::RenamedToItself);
         }
