@@ -132,9 +132,11 @@ class Runner:
     """Runs the C program."""
 
     def __init__(self, arguments, directory):
-        self.program = arguments.program
-        self.preloaded = arguments.preloaded
-        self.libraries = {"libvirt": arguments.libvirt, "virsnap": arguments.virsnap}
+        # Each process is started in another directory than this one.
+        self.program = Path(arguments.program).absolute()
+        self.preloaded = Path(arguments.preloaded).absolute()
+        libraries = {"libvirt": arguments.libvirt, "virsnap": arguments.virsnap}
+        self.libraries = {name: Path(library).absolute() for name, library in libraries.items()}
         self.directory = Path(directory)
         self.numbers = itertools.count(1)
 
@@ -149,7 +151,7 @@ class Runner:
         """Starts the program: BEFORE, URI, ROOT, AFTER are its arguments."""
         program = self.preloaded if side.is_preloaded else self.program
         words = [program, *before, side.uri.format(root=root), root, *after]
-        library = {"LD_PRELOAD" if side.is_preloaded else "VIRSNAP_TEST_LIBRARY": self.libraries[side.library]}
+        library = {"LD_PRELOAD" if side.is_preloaded else "VIRSNAP_TEST_LIBRARY": str(self.libraries[side.library])}
         environment = dict(
             os.environ, LC_ALL="C.UTF-8", VIRSNAP_STATE_DIR=str(root / "companion"), VIRSNAP_REDEFINE_CHECK="trust",
             **library,

@@ -145,6 +145,6 @@ def shows_secrets(line):
 
 
 def told(definition):
-    """What a definition says, however it is indented; a revert gives it the domain's name."""
-    text = re.sub(r"<name>(d\d+)x?</name>", r"<name>\1</name>", PASSWORD.sub("", definition))
+    """What a definition says, however it is indented; a rename or a revert gives it the domain's name."""
+    text = re.sub("<name>[^<]*</name>", "<name/>", PASSWORD.sub("", definition), count=1)
     return tuple(line.strip() for line in text.splitlines())

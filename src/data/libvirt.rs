@@ -82,7 +82,7 @@ impl Data for Libvirt {
     }
 
     fn check_revert(&self, point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
-        for image in &point.reachable_images() {
+        for image in &point.internal_images()? {
             let Some(facts) = self.facts(image) else {
                 continue;
             };

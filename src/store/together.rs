@@ -30,13 +30,14 @@ pub(super) fn sync(files: &[OwnedFd]) -> Answer<()> {
             }
         }
     };
+    // Where memory is short already, a new thread may end the process: glibc does, if there is none
+    // for the thread's destructors.
+    if files.len() < MANY || memory::was_refused() {
+        work();
+        return answer.into_inner();
+    }
     std::thread::scope(|scope| {
-        // Where memory is short already, a new thread may end the process: glibc does, if there is
-        // none for the thread's destructors.
-        let threads = match files.len() >= MANY && !memory::was_refused() {
-            true => start(scope, &work),
-            false => Vec::new(),
-        };
+        let threads = start(scope, &work);
         work();
         // The scope waits until their work is done, not until they are gone.
         for thread in threads {
