@@ -40,6 +40,12 @@
     CALL(virDomainGetUUIDString, DOMAIN, 0, -1, (handle, uuid_text)) \
     CALL(virDomainIsActive, DOMAIN, 0, -1, (handle)) \
     CALL(virDomainIsPersistent, DOMAIN, 0, -1, (handle)) \
+    CALL(virDomainMigrate, DOMAIN, 0, NULL, (handle, NULL, 0, NULL, NULL, 0)) \
+    CALL(virDomainMigrate2, DOMAIN, 0, NULL, (handle, NULL, NULL, 0, NULL, NULL, 0)) \
+    CALL(virDomainMigrate3, DOMAIN, 0, NULL, (handle, NULL, NULL, 0, 0)) \
+    CALL(virDomainMigrateToURI, DOMAIN, 0, -1, (handle, NULL, 0, NULL, 0)) \
+    CALL(virDomainMigrateToURI2, DOMAIN, 0, -1, (handle, NULL, NULL, NULL, 0, NULL, 0)) \
+    CALL(virDomainMigrateToURI3, DOMAIN, 0, -1, (handle, NULL, NULL, 0, 0)) \
     CALL(virDomainRef, DOMAIN, 0, -1, (handle)) \
     CALL(virDomainUndefine, DOMAIN, 0, -1, (handle)) \
     FLAGGED(virDomainGetState, DOMAIN, 0, -1, 0, (handle, &number, NULL, flags)) \
