@@ -4,10 +4,11 @@
 //!
 //! * `capi`: the C ABI. Exports, handles, strings, the thread's last error. Only here do raw
 //!   pointers live.
-//! * [`ops`]: what an operation means: create, redefine, delete, revert, list. The rules of the API.
+//! * [`ops`]: what an operation means: create, redefine, delete, revert, list, rename, migrate. The
+//!   rules of the API.
 //! * [`snapshot`], [`tree`]: one snapshot, and the hierarchy of one domain. Pure data, no I/O.
 //! * [`xml`]: `<domainsnapshot>` in and out, and the few facts read from `<domain>`.
-//! * [`host`]: who the domain is and what state it is in.
+//! * [`host`]: who the domain is and what state it is in; a running guest's monitor and hooks.
 //! * [`data`]: how the guest's state is captured, restored and dropped.
 //! * [`libvirt`]: the real libvirt, where it is in the process.
 //! * [`store`]: where the metadata lives and how a change becomes durable.

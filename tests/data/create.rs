@@ -18,7 +18,7 @@ fn left_out(target: &str) -> String {
 }
 
 #[test]
-fn the_guest_goes_on_in_an_overlay() {
+fn d23_the_guest_goes_on_in_an_overlay() {
     let guest = Guest::new(&[("vda", "qcow2"), ("vdb", "raw")]);
     guest.write("vda", 1, 3);
     guest.write("vdb", 2, 3);
@@ -56,7 +56,7 @@ fn the_guest_goes_on_in_an_overlay() {
 }
 
 #[test]
-fn modes_are_mixed_as_the_caller_says() {
+fn d79_modes_are_mixed_as_the_caller_says() {
     let guest = Guest::new(&[
         ("vda", "qcow2"),
         ("vdb", "raw"),

@@ -26,7 +26,7 @@ fn delete(guest: &Guest, name: &str, flags: u32) {
 }
 
 #[test]
-fn any_node_of_a_chain_goes() {
+fn d70_any_node_of_a_chain_goes() {
     for format in ["qcow2", "raw"] {
         for name in ["s1", "s2", "s3"] {
             let guest = chain(&["s1", "s2", "s3"], format);
@@ -44,7 +44,7 @@ fn any_node_of_a_chain_goes() {
 }
 
 #[test]
-fn a_node_with_several_children_goes() {
+fn d73_a_node_with_several_children_goes() {
     let guest = chain(&["s1", "s2", "s3"], "qcow2");
     for (name, pattern) in [("t1", 11), ("t2", 12), ("t3", 13)] {
         guest.revert("s2").unwrap();
@@ -63,7 +63,7 @@ fn a_node_with_several_children_goes() {
 }
 
 #[test]
-fn subtrees_go() {
+fn d73_subtrees_go() {
     let grown = || {
         let guest = chain(&["s1", "s2", "s3"], "qcow2");
         guest.revert("s2").unwrap();
@@ -88,7 +88,7 @@ fn subtrees_go() {
 }
 
 #[test]
-fn internal_below_external_goes() {
+fn d74_internal_below_external_goes() {
     let guest = Guest::new(&[("vda", "qcow2")]);
     guest.write("vda", 1, 3);
     guest.create("i1", "", 0).unwrap();
@@ -111,7 +111,7 @@ fn internal_below_external_goes() {
 
 // docs/differences.md, D17: libvirt rewrites paths as if the images had been merged.
 #[test]
-fn metadata_only_touches_neither_images_nor_paths() {
+fn d17_metadata_only_touches_neither_images_nor_paths() {
     let guest = chain(&["s1", "s2", "s3"], "qcow2");
     let (files, s2, s3) = (guest.files(), guest.xml("s2"), guest.xml("s3"));
     let definition = guest.domain.definition(true).unwrap();
@@ -125,7 +125,7 @@ fn metadata_only_touches_neither_images_nor_paths() {
 }
 
 #[test]
-fn files_of_another_domain_are_not_touched() {
+fn d14_files_of_another_domain_are_not_touched() {
     let guest = chain(&["s1", "s2"], "qcow2");
     // A linked clone of the guest's first image.
     let clone = guest.path("clone.qcow2");

@@ -233,7 +233,7 @@ fn reverting_is_done_or_not_done() {
 }
 
 #[test]
-fn deleting_is_done_or_not_done() {
+fn d39_deleting_is_done_or_not_done() {
     sweep("delete");
     sweep("delete the current");
 }

@@ -26,7 +26,7 @@ fn data_that_is_there_is_taken() {
 }
 
 #[test]
-fn an_image_that_lacks_the_snapshot_is_named_and_nothing_is_defined() {
+fn d24_an_image_that_lacks_the_snapshot_is_named_and_nothing_is_defined() {
     let (guest, document) = with_document();
     qemu_img(&["snapshot", "-d", "s", &guest.path("vdb.img")]);
     let error = guest.create_xml(&document, REDEFINE).unwrap_err();

@@ -16,7 +16,7 @@ fn chain() -> Guest {
 }
 
 #[test]
-fn the_snapshot_and_its_siblings_stay() {
+fn d71_the_snapshot_and_its_siblings_stay() {
     let guest = chain();
     let before = everything(&guest, &["vda"]);
     guest.revert("s1").unwrap();
@@ -59,7 +59,7 @@ fn a_leaf_gets_a_new_overlay_of_its_own() {
 
 // docs/differences.md, D13: libvirt rewrites the image below.
 #[test]
-fn internal_below_external_goes_to_a_copy() {
+fn d13_d14_internal_below_external_goes_to_a_copy() {
     let guest = Guest::new(&[("vda", "qcow2")]);
     guest.write("vda", 1, 3);
     guest.create("inner", "", 0).unwrap();
@@ -145,9 +145,9 @@ fn a_missing_layer_is_found_before_anything_changes() {
     assert_eq!(guest.domain.current().unwrap().as_deref(), Some("s3"));
 }
 
-// docs/differences.md, D72.
+// docs/differences.md, external-revert (D72).
 #[test]
-fn disks_of_an_active_guest_are_reverted_to() {
+fn d72_disks_of_an_active_guest_are_reverted_to() {
     let guest = chain();
     let document = guest.xml("s2").replace("shutoff", "disk-snapshot");
     guest.delete("s2", crate::guest::METADATA_ONLY).unwrap();

@@ -149,7 +149,7 @@ fn memory_and_disks_come_back() {
 }
 
 #[test]
-fn names_that_a_monitor_line_would_twist_are_kept() {
+fn d12_names_that_a_monitor_line_would_twist_are_kept() {
     let guest = Guest::new(1);
     for name in ["a\"b", "c\\d", "e f", "1", "ü'`$(x)"] {
         internal::capture(&*guest.monitor, name, &guest.images, &Unwatched).unwrap();
@@ -214,7 +214,7 @@ fn a_failed_restore_leaves_memory_disks_and_state_as_they_were() {
 }
 
 #[test]
-fn an_image_that_lacks_the_snapshot_stops_a_restore_before_anything() {
+fn d18_an_image_that_lacks_the_snapshot_stops_a_restore_before_anything() {
     let guest = Guest::new(2);
     guest.monitor.execute("cont", Value::Null).unwrap();
     internal::capture(&*guest.monitor, "s", &guest.images[..1], &Unwatched).unwrap();
@@ -307,7 +307,7 @@ fn a_lost_answer_to_the_transaction_is_found_out() {
 }
 
 #[test]
-fn files_that_hold_something_are_never_overwritten() {
+fn d15_files_that_hold_something_are_never_overwritten() {
     let guest = Guest::new(1);
     std::fs::write(guest.path("a.s"), "precious").unwrap();
     let mut wanted = disks_only(vec![overlay(&guest, 0, "a.s")]);
