@@ -393,6 +393,56 @@ static void what_comes_in_is_checked_against_the_data(void **state)
     free(cookie);
 }
 
+/* Another name changes nothing about what has been: both ends may ask, and repeat. */
+static void a_phase_is_repeated_after_a_rename(void **state)
+{
+    struct fixture *fixture = *state;
+    virConnectPtr there = open_there(fixture);
+    virDomainPtr domain = fixture_domain(fixture, "guest", 1);
+    virDomainPtr arrived = define_there(there, domain);
+    virDomainPtr renamed;
+    struct buffer *buffer = new_buffer();
+    char *cookie;
+    char *ids[2];
+
+    tree_redefine(domain, hierarchy);
+    cookie = begin(domain);
+    export(domain, buffer);
+    assert_int_equal(import(arrived, buffer), 0);
+    assert_int_equal(virSnapDomainMigrateFinish(arrived, cookie, 0), 0);
+    assert_int_equal(virSnapDomainMigrateConfirm(domain, cookie, 0, 0), 0);
+    assert_int_equal(virSnapDomainMigrateGetState(arrived, &ids[0], 0),
+                     VIR_SNAP_MIGRATE_STATE_FINISHED);
+
+    assert_int_equal(virDomainRename(arrived, "renamed", 0), 0);
+    assert_int_equal(virDomainRename(domain, "gone", 0), 0);
+    virDomainFree(arrived);
+    virConnectClose(there);
+    there = open_there(fixture);
+    renamed = virDomainLookupByName(there, "renamed");
+    assert_non_null(renamed);
+    assert_int_equal(virSnapDomainMigrateGetState(renamed, &ids[1], 0),
+                     VIR_SNAP_MIGRATE_STATE_FINISHED);
+    assert_string_equal(ids[0], ids[1]);
+    assert_int_equal(virSnapDomainMigrateFinish(renamed, cookie, 0), 0);
+    assert_int_equal(virSnapDomainMigrateCancel(renamed, 0), -1);
+    assert_error(VIR_ERR_OPERATION_INVALID, VIR_FROM_QEMU, NULL);
+    assert_int_equal(virSnapDomainMigrateConfirm(domain, cookie, 0, 0), 0);
+    assert_text(tree_text(renamed), hierarchy);
+    /* A domain that gets the old name has not migrated. */
+    assert_int_equal(virDomainUndefineFlags(renamed, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA), 0);
+    virDomainFree(renamed);
+    renamed = define_there(there, domain);
+    assert_int_equal(migration_state(renamed), VIR_SNAP_MIGRATE_STATE_NONE);
+    virDomainFree(renamed);
+    virDomainFree(domain);
+    virConnectClose(there);
+    free(buffer);
+    free(cookie);
+    free(ids[0]);
+    free(ids[1]);
+}
+
 static void assert_frozen(virDomainPtr domain, const char *reason)
 {
     static const char xml[] = "<domainsnapshot><name>new</name></domainsnapshot>";
@@ -714,6 +764,7 @@ int main(void)
         fixture_test(a_process_at_each_end),
         fixture_test(the_data_goes_with_it),
         fixture_test(what_comes_in_is_checked_against_the_data),
+        fixture_test(a_phase_is_repeated_after_a_rename),
         fixture_test(both_ends_stay_frozen_when_the_manager_dies),
         fixture_test(a_cancelled_one_leaves_nothing),
         fixture_test(bytes_come_and_go_in_any_pieces),
