@@ -62,6 +62,24 @@ fn a_rename_that_is_refused_a_call_keeps_a_finished_migration() {
     }
 }
 
+/// A transaction that can neither be proven durable nor be taken back needs more than one.
+#[test]
+fn a_rename_that_is_refused_several_calls_does_not_leave_two_domains() {
+    for (call, count) in (0..100).flat_map(|call| (2..6).map(move |count| (call, count))) {
+        let mut machine = arrived();
+        let before = machine.observe().unwrap();
+        let after = before.after(&Operation::Rename).unwrap();
+        machine.disk.fail_several(call, count, Errno::IO);
+        let expected: &[&Model] = match machine.perform(&Operation::Rename) {
+            Ok(()) => &[&after],
+            Err(_) => &[&before, &after],
+        };
+        machine.disk.restart();
+        let when = format!("refused {count} from {call} on");
+        assert_finished(&mut machine, expected, &when);
+    }
+}
+
 #[test]
 fn a_rename_that_dies_anywhere_keeps_a_finished_migration() {
     let stops: [fn(&mut Disk); 3] = [
