@@ -62,15 +62,21 @@ static int give(char *bytes, unsigned int length, void *opaque)
     return (int)count;
 }
 
-/* The other host: a state directory of its own. */
-static virConnectPtr open_there(const struct fixture *fixture)
+/* Another host: a state directory of its own, and what the connection says about REDEFINE. */
+static virConnectPtr open_host(const struct fixture *fixture, const char *directory)
 {
-    char *uri = format("virsnap://%s/there", fixture->root);
+    char *uri = format("virsnap://%s/%s", fixture->root, directory);
     virConnectPtr connection = virConnectOpen(uri);
 
     assert_non_null(connection);
     free(uri);
     return connection;
+}
+
+/* One that takes snapshots without data, as the fixture's connection does. */
+static virConnectPtr open_there(const struct fixture *fixture)
+{
+    return open_host(fixture, "there?redefine_check=trust");
 }
 
 /* The same domain, as the other host defines it. */
@@ -235,7 +241,7 @@ static void a_process_at_each_end(void **state)
 static void the_data_goes_with_it(void **state)
 {
     struct fixture *fixture = *state;
-    virConnectPtr there = open_there(fixture);
+    virConnectPtr there = open_host(fixture, "there");
     virDomainPtr domain = fixture_domain(fixture, "guest", 1);
     virDomainPtr arrived;
     char *image = fixture_path(fixture, "guest-vda.qcow2");
@@ -294,6 +300,147 @@ static void the_data_goes_with_it(void **state)
     free(image);
     free(directory);
     free(moved);
+}
+
+/* Takes a stream in from a descriptor. */
+static int import_fd(virDomainPtr domain, const struct buffer *buffer, unsigned int flags)
+{
+    FILE *file = tmpfile();
+    int answer;
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(buffer->bytes, 1, buffer->length, file), buffer->length);
+    rewind(file);
+    answer = virSnapDomainMigrateImportFD(domain, fileno(file), NULL, 0, flags);
+    fclose(file);
+    return answer;
+}
+
+/* The snapshots come in on that host. */
+static void assert_arrives(const struct fixture *fixture, const char *directory,
+                           virDomainPtr domain, const struct buffer *buffer, const char *cookie,
+                           unsigned int flags)
+{
+    virConnectPtr there = open_host(fixture, directory);
+    virDomainPtr arriving = define_there(there, domain);
+
+    assert_int_equal(import_fd(arriving, buffer, flags), 0);
+    assert_int_equal(virSnapDomainMigrateFinish(arriving, cookie, 0), 0);
+    assert_int_equal(virSnapDomainMigrateFinish(arriving, cookie, 0), 0);
+    assert_text(tree_text(arriving), "a *b<a");
+    virDomainFree(arriving);
+    virConnectClose(there);
+}
+
+static void what_comes_in_is_checked_against_the_data(void **state)
+{
+    static const unsigned int unchecked = VIR_SNAP_MIGRATE_IMPORT_UNCHECKED;
+    struct fixture *fixture = *state;
+    virConnectPtr there = open_host(fixture, "there");
+    virDomainPtr domain = fixture_domain(fixture, "guest", 1);
+    virDomainPtr arriving = define_there(there, domain);
+    struct buffer *buffer = new_buffer();
+    char *image = fixture_path(fixture, "guest-vda.qcow2");
+    char *missing = fixture_path(fixture, "missing.qcow2");
+    char *unreachable = fixture_path(fixture, "nowhere/guest-vda.qcow2");
+    const virSnapMigratePath to_missing = {image, missing};
+    const virSnapMigratePath to_unreachable = {image, unreachable};
+    char *expected;
+    char *cookie;
+
+    virDomainSnapshotFree(snapshot_create(domain, "a", 0));
+    virDomainSnapshotFree(snapshot_create(domain, "b", 0));
+    cookie = begin(domain);
+    export(domain, buffer);
+    image_snapshot_delete(image, "b");
+    expected = format("unsupported configuration: snapshot 'b' of domain 'guest' does not agree with "
+                      "its data: disk 'vda', image '%s': it holds no snapshot named 'b'", image);
+    assert_int_equal(import(arriving, buffer), -1);
+    assert_error(VIR_ERR_CONFIG_UNSUPPORTED, VIR_FROM_QEMU, expected);
+    assert_int_equal(import_fd(arriving, buffer, 0), -1);
+    assert_error(VIR_ERR_CONFIG_UNSUPPORTED, VIR_FROM_QEMU, expected);
+    buffer->at = 0;
+    assert_int_equal(virSnapDomainMigrateImport(arriving, give, buffer, &to_missing, 1, 0), -1);
+    assert_non_null(strstr(virGetLastErrorMessage(), missing));
+    assert_error(VIR_ERR_CONFIG_UNSUPPORTED, VIR_FROM_QEMU, NULL);
+    assert_int_equal(migration_state(arriving), VIR_SNAP_MIGRATE_STATE_NONE);
+    assert_int_equal(virDomainSnapshotNum(arriving, 0), 0);
+
+    assert_arrives(fixture, "warning?redefine_check=warn", domain, buffer, cookie, 0);
+    assert_arrives(fixture, "trusting?redefine_check=trust", domain, buffer, cookie, 0);
+    assert_arrives(fixture, "early?redefine_check=strict", domain, buffer, cookie, unchecked);
+    buffer->at = 0;
+    assert_int_equal(virSnapDomainMigrateImport(arriving, give, buffer, &to_missing, 1, unchecked),
+                     0);
+    buffer->at = 0;
+    assert_int_equal(virSnapDomainMigrateImport(arriving, give, buffer, &to_unreachable, 1, 0), 0);
+    /* A refused one leaves what came in before. */
+    assert_int_equal(import(arriving, buffer), -1);
+    assert_error(VIR_ERR_CONFIG_UNSUPPORTED, VIR_FROM_QEMU, expected);
+    assert_int_equal(migration_state(arriving), VIR_SNAP_MIGRATE_STATE_INCOMING);
+    image_snapshot_create(image, "b");
+    assert_int_equal(import(arriving, buffer), 0);
+    assert_int_equal(virSnapDomainMigrateFinish(arriving, cookie, 0), 0);
+    assert_text(tree_text(arriving), "a *b<a");
+    virDomainFree(arriving);
+    virDomainFree(domain);
+    virConnectClose(there);
+    free(buffer);
+    free(image);
+    free(missing);
+    free(unreachable);
+    free(expected);
+    free(cookie);
+}
+
+/* Another name changes nothing about what has been: both ends may ask, and repeat. */
+static void a_phase_is_repeated_after_a_rename(void **state)
+{
+    struct fixture *fixture = *state;
+    virConnectPtr there = open_there(fixture);
+    virDomainPtr domain = fixture_domain(fixture, "guest", 1);
+    virDomainPtr arrived = define_there(there, domain);
+    virDomainPtr renamed;
+    struct buffer *buffer = new_buffer();
+    char *cookie;
+    char *ids[2];
+
+    tree_redefine(domain, hierarchy);
+    cookie = begin(domain);
+    export(domain, buffer);
+    assert_int_equal(import(arrived, buffer), 0);
+    assert_int_equal(virSnapDomainMigrateFinish(arrived, cookie, 0), 0);
+    assert_int_equal(virSnapDomainMigrateConfirm(domain, cookie, 0, 0), 0);
+    assert_int_equal(virSnapDomainMigrateGetState(arrived, &ids[0], 0),
+                     VIR_SNAP_MIGRATE_STATE_FINISHED);
+
+    assert_int_equal(virDomainRename(arrived, "renamed", 0), 0);
+    assert_int_equal(virDomainRename(domain, "gone", 0), 0);
+    virDomainFree(arrived);
+    virConnectClose(there);
+    there = open_there(fixture);
+    renamed = virDomainLookupByName(there, "renamed");
+    assert_non_null(renamed);
+    assert_int_equal(virSnapDomainMigrateGetState(renamed, &ids[1], 0),
+                     VIR_SNAP_MIGRATE_STATE_FINISHED);
+    assert_string_equal(ids[0], ids[1]);
+    assert_int_equal(virSnapDomainMigrateFinish(renamed, cookie, 0), 0);
+    assert_int_equal(virSnapDomainMigrateCancel(renamed, 0), -1);
+    assert_error(VIR_ERR_OPERATION_INVALID, VIR_FROM_QEMU, NULL);
+    assert_int_equal(virSnapDomainMigrateConfirm(domain, cookie, 0, 0), 0);
+    assert_text(tree_text(renamed), hierarchy);
+    /* A domain that gets the old name has not migrated. */
+    assert_int_equal(virDomainUndefineFlags(renamed, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA), 0);
+    virDomainFree(renamed);
+    renamed = define_there(there, domain);
+    assert_int_equal(migration_state(renamed), VIR_SNAP_MIGRATE_STATE_NONE);
+    virDomainFree(renamed);
+    virDomainFree(domain);
+    virConnectClose(there);
+    free(buffer);
+    free(cookie);
+    free(ids[0]);
+    free(ids[1]);
 }
 
 static void assert_frozen(virDomainPtr domain, const char *reason)
@@ -616,6 +763,8 @@ int main(void)
         fixture_test(without_metadata_there_may_be_no_snapshots),
         fixture_test(a_process_at_each_end),
         fixture_test(the_data_goes_with_it),
+        fixture_test(what_comes_in_is_checked_against_the_data),
+        fixture_test(a_phase_is_repeated_after_a_rename),
         fixture_test(both_ends_stay_frozen_when_the_manager_dies),
         fixture_test(a_cancelled_one_leaves_nothing),
         fixture_test(bytes_come_and_go_in_any_pieces),

@@ -1189,6 +1189,16 @@ enum virSnapMigrateAdoptFlags {
 };
 
 /**
+ * Flags of virSnapDomainMigrateImport() and virSnapDomainMigrateImportFD().
+ */
+enum virSnapMigrateImportFlags {
+    /**
+     * The storage is not there yet: the data is not looked at.
+     */
+    VIR_SNAP_MIGRATE_IMPORT_UNCHECKED = 1,
+};
+
+/**
  * How the start callback is to start a guest. Its CPUs are stopped in any case (QEMU's `-S`).
  */
 enum virSnapStartFlags {
@@ -2824,15 +2834,18 @@ int virSnapDomainMigrateExportFD(virDomainPtr domain, int fd, unsigned int flags
  * @paths: directories and files that have other paths on this host; NULL if there are none. The
  * longest one that fits counts
  * @npaths: how many; at most 1024
- * @flags: not used; 0
+ * @flags: bitwise-OR of virSnapMigrateImportFlags
  *
- * Every document is checked when it comes. A snapshot that is there already must be equal. Repeated,
- * it takes the place of what came before.
+ * Every document is checked when it comes, and with the connection's redefine_check=strict, the
+ * default, also against its data on this host, as REDEFINE does it: what can be reached must be as
+ * the document says. VIR_SNAP_MIGRATE_IMPORT_UNCHECKED leaves that out, where the storage comes later.
+ * A snapshot that is there already must be equal. Repeated, it takes the place of what came before.
  *
  * Returns 0, or -1 in case of error; then nothing has changed.
  *
  * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
- * VIR_ERR_INVALID_ARG (a flag, NULL, a path that is not absolute, a snapshot of another domain),
+ * VIR_ERR_INVALID_ARG (unknown flag, NULL, a path that is not absolute, a snapshot of another domain),
+ * VIR_ERR_CONFIG_UNSUPPORTED (the data differs, or is not there),
  * VIR_ERR_OPERATION_FAILED (the stream is damaged, not complete, of another domain; another
  * snapshot of a name is there; the function failed), VIR_ERR_OPERATION_INVALID (the domain is being
  * migrated away; this migration is over), VIR_ERR_XML_ERROR and others of a document,
@@ -2856,7 +2869,7 @@ int virSnapDomainMigrateImport(virDomainPtr domain,
  * @fd: a descriptor that blocks: a pipe, a socket, a file
  * @paths: directories and files that have other paths on this host; NULL if there are none
  * @npaths: how many; at most 1024
- * @flags: not used; 0
+ * @flags: bitwise-OR of virSnapMigrateImportFlags
  *
  * Returns 0, or -1 in case of error; then nothing has changed.
  *

@@ -15,7 +15,7 @@ use crate::error::{Error, Family, Result};
 use crate::libvirt;
 use crate::limits;
 use crate::ops::companion::{self, Original};
-use crate::ops::{Carry, Outcome, Phase};
+use crate::ops::{Carry, Outcome, Phase, RedefineCheck};
 use crate::xml::Mapping;
 
 /// Flags of virSnapDomainMigrateCheck() and virSnapDomainMigrateBegin().
@@ -23,6 +23,13 @@ use crate::xml::Mapping;
 pub enum virSnapMigrateFlags {
     /// The domain's snapshots go with it. Without this flag there may be none.
     VIR_SNAP_MIGRATE_METADATA = 1,
+}
+
+/// Flags of virSnapDomainMigrateImport() and virSnapDomainMigrateImportFD().
+#[repr(C)]
+pub enum virSnapMigrateImportFlags {
+    /// The storage is not there yet: the data is not looked at.
+    VIR_SNAP_MIGRATE_IMPORT_UNCHECKED = 1,
 }
 
 /// Flags of virSnapDomainMigrateAdopt().
@@ -246,15 +253,18 @@ pub extern "C" fn virSnapDomainMigrateExportFD(
 /// @paths: directories and files that have other paths on this host; NULL if there are none. The
 /// longest one that fits counts
 /// @npaths: how many; at most 1024
-/// @flags: not used; 0
+/// @flags: bitwise-OR of virSnapMigrateImportFlags
 ///
-/// Every document is checked when it comes. A snapshot that is there already must be equal. Repeated,
-/// it takes the place of what came before.
+/// Every document is checked when it comes, and with the connection's redefine_check=strict, the
+/// default, also against its data on this host, as REDEFINE does it: what can be reached must be as
+/// the document says. VIR_SNAP_MIGRATE_IMPORT_UNCHECKED leaves that out, where the storage comes later.
+/// A snapshot that is there already must be equal. Repeated, it takes the place of what came before.
 ///
 /// Returns 0, or -1 in case of error; then nothing has changed.
 ///
 /// Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
-/// VIR_ERR_INVALID_ARG (a flag, NULL, a path that is not absolute, a snapshot of another domain),
+/// VIR_ERR_INVALID_ARG (unknown flag, NULL, a path that is not absolute, a snapshot of another domain),
+/// VIR_ERR_CONFIG_UNSUPPORTED (the data differs, or is not there),
 /// VIR_ERR_OPERATION_FAILED (the stream is damaged, not complete, of another domain; another
 /// snapshot of a name is there; the function failed), VIR_ERR_OPERATION_INVALID (the domain is being
 /// migrated away; this migration is over), VIR_ERR_XML_ERROR and others of a document,
@@ -277,7 +287,7 @@ pub unsafe extern "C" fn virSnapDomainMigrateImport(
     const FUNCTION: &str = "virSnapDomainMigrateImport";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         let domain = changing(call, domain)?;
-        call.known_flags(flags, 0)?;
+        let check = import_check(call, &domain, flags)?;
         let func = func.ok_or_else(|| null(call, "func"))?;
         // SAFETY: by this function's contract.
         let mapping = unsafe { mapping(call, paths, npaths) }?;
@@ -290,7 +300,7 @@ pub unsafe extern "C" fn virSnapDomainMigrateImport(
             taken(answer, bytes.len())
                 .ok_or_else(|| failed(&domain, "the function that gives it ended it"))
         };
-        domain.migrate_import(&mut receive, mapping)?;
+        domain.migrate_import(&mut receive, mapping, check)?;
         Ok(0)
     })
 }
@@ -301,7 +311,7 @@ pub unsafe extern "C" fn virSnapDomainMigrateImport(
 /// @fd: a descriptor that blocks: a pipe, a socket, a file
 /// @paths: directories and files that have other paths on this host; NULL if there are none
 /// @npaths: how many; at most 1024
-/// @flags: not used; 0
+/// @flags: bitwise-OR of virSnapMigrateImportFlags
 ///
 /// Returns 0, or -1 in case of error; then nothing has changed.
 ///
@@ -323,7 +333,7 @@ pub unsafe extern "C" fn virSnapDomainMigrateImportFD(
     const FUNCTION: &str = "virSnapDomainMigrateImportFD";
     boundary::enter(FUNCTION, Family::Domain, -1, |call| {
         let domain = changing(call, domain)?;
-        call.known_flags(flags, 0)?;
+        let check = import_check(call, &domain, flags)?;
         let fd = descriptor(call, fd)?;
         // SAFETY: by this function's contract.
         let mapping = unsafe { mapping(call, paths, npaths) }?;
@@ -331,7 +341,9 @@ pub unsafe extern "C" fn virSnapDomainMigrateImportFD(
             retry_on_intr(|| rustix::io::read(fd, &mut *bytes))
                 .map_err(|errno| stream_error("read", errno))
         };
-        domain.to_change()?.migrate_import(&mut receive, mapping)?;
+        domain
+            .to_change()?
+            .migrate_import(&mut receive, mapping, check)?;
         Ok(0)
     })
 }
@@ -593,6 +605,16 @@ fn carry(call: &Call, flags: c_uint) -> Result<Carry> {
     } else {
         Carry::Metadata
     })
+}
+
+/// What Import asks of the data.
+fn import_check(call: &Call, domain: &SnapshotDomain, flags: c_uint) -> Result<RedefineCheck> {
+    let unchecked = virSnapMigrateImportFlags::VIR_SNAP_MIGRATE_IMPORT_UNCHECKED as c_uint;
+    call.known_flags(flags, unchecked)?;
+    if flags & unchecked != 0 {
+        return Ok(RedefineCheck::Trust);
+    }
+    Ok(domain.redefine_rules()?.check)
 }
 
 fn null(call: &Call, argument: &'static str) -> Error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::state::{UUID, definition, domain, split};
 use crate::error::Result;
 use crate::ops::fuzzing::Sum;
-use crate::ops::{CreateFlags, Domain, ListFlags, Phase, RedefineRules};
+use crate::ops::{CreateFlags, Domain, ListFlags, Phase, RedefineCheck, RedefineRules};
 use crate::store::disk::Disk;
 use crate::xml::Mapping;
 
@@ -56,7 +56,7 @@ fn take(stream: &[u8]) {
         Ok(count)
     };
     let mapping = Mapping::new(vec![("/a".to_owned(), "/b".to_owned())]);
-    let taken = domain.migrate_import(&mut receive, mapping);
+    let taken = domain.migrate_import(&mut receive, mapping, RedefineCheck::Trust);
     assert_eq!(
         contents(&domain),
         before,

@@ -14,7 +14,7 @@ use crate::xml;
 
 impl Domain {
     /// Refuses a snapshot whose data can be reached and is not as it says.
-    pub(super) fn check_data(&self, snapshot: &Snapshot) -> Result<()> {
+    pub(in crate::ops) fn check_data(&self, snapshot: &Snapshot) -> Result<()> {
         let differences = self.differences_of(snapshot)?;
         let mut differing = differences
             .into_iter()

@@ -5,6 +5,8 @@
 //! is under the old name. An intent whose new name is defined with the same UUID means: renamed.
 //! One whose new name is not means: nothing has happened.
 
+use std::io::Read;
+
 use super::change::Writing;
 use super::domain::Domain;
 use super::driver::Driver;
@@ -96,15 +98,22 @@ fn move_documents(domain: &Domain, writing: &Writing<'_>, name: &str) -> Result<
     let arrival = Change {
         write: all_documents(store, domain.key())?,
         definition: DefinitionChange::Write(stored::definition(&definition)?),
+        migration: finished_migration(store, domain.key())?,
         ..Change::default()
     };
     writing.intend(&Intent::Rename {
         to: name.to_owned(),
     })?;
     if let Err(cause) = store.commit(name, &arrival) {
-        return match writing.withdraw() {
-            Ok(()) => Err(cause),
-            Err(undo) => Err(cause.with_failed_undo(&undo)),
+        return match has_arrived(store, name, domain.uuid()) {
+            // Not proven durable, so what is under the old name is kept for now.
+            Ok(true) => Ok(()),
+            // Nobody can tell: the intent lets the next one find out.
+            Err(_) => Err(cause),
+            Ok(false) => match writing.withdraw() {
+                Ok(()) => Err(cause),
+                Err(undo) => Err(cause.with_failed_undo(&undo)),
+            },
         };
     }
     // The domain has its new name for every reader; what stays here is removed by the next one.
@@ -119,6 +128,19 @@ fn all_documents(store: &dyn Store, name: &str) -> Result<Vec<(String, String)>>
         None => Ok(listing.documents),
         Some(damage) => Err(damage.cause),
     }
+}
+
+/// What is kept about a migration that is over: each of its phases may be repeated under the new name.
+fn finished_migration(store: &dyn Store, name: &str) -> Result<MigrationChange> {
+    let Some(kept) = store.migration(name)? else {
+        return Ok(MigrationChange::Keep);
+    };
+    let limit = u64::try_from(limits::STATE_FILE_BYTES).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    kept.take(limit)
+        .read_to_string(&mut text)
+        .map_err(|cause| Error::io("read", store.migration_path(name), cause))?;
+    Ok(MigrationChange::Write(text))
 }
 
 /// Removes what is under the old name of a domain that has been renamed, and closes the intent.

@@ -20,6 +20,7 @@ use crate::store::disk::Disk;
 
 mod images;
 mod model;
+mod rename;
 
 const DOMAIN: &str = "d";
 /// Its other name.

@@ -56,6 +56,12 @@ impl Disk {
         self.0.0.lock().set_fault(Fault::Once(call, errno));
     }
 
+    /// So many calls fail one after the other, from the one with that number on.
+    pub(crate) fn fail_several(&self, call: usize, count: usize, errno: Errno) {
+        let fault = Fault::Several(call, count, errno);
+        self.0.0.lock().set_fault(fault);
+    }
+
     /// A call that changes something beside the state directory: an image.
     pub(crate) fn call(&self) -> Result<()> {
         let failed = |errno| Error::io("write", "/image", errno);

@@ -24,6 +24,8 @@ type Place = (usize, String);
 pub(super) enum Fault {
     /// The call with this number fails, and no other.
     Once(usize, Errno),
+    /// That call fails and so many in all, one after the other.
+    Several(usize, usize, Errno),
     /// That call fails and each after it.
     From(usize, Errno),
 }
@@ -273,6 +275,9 @@ impl World {
         self.calls += 1;
         match self.fault {
             Some(Fault::Once(at, errno)) if at == number => Err(errno),
+            Some(Fault::Several(at, count, errno)) if (at..at + count).contains(&number) => {
+                Err(errno)
+            }
             Some(Fault::From(at, errno)) if at <= number => Err(errno),
             _ => Ok(()),
         }

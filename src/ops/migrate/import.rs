@@ -11,6 +11,7 @@ use crate::ops::change::Writing;
 use crate::ops::create::check_snapshot_name;
 use crate::ops::domain::Domain;
 use crate::ops::stored;
+use crate::ops::uri::RedefineCheck;
 use crate::snapshot::Snapshot;
 use crate::store::Fill;
 use crate::tree::Plan;
@@ -18,9 +19,14 @@ use crate::uuid;
 use crate::xml::{self, Cookie, Mapping};
 
 impl Domain {
-    /// Takes a stream in, whole or not at all. It is checked while it is read. Repeated, it takes the
-    /// place of what came before.
-    pub fn migrate_import(&self, receive: Receive<'_>, mapping: Mapping) -> Result<()> {
+    /// Takes a stream in, whole or not at all. It is checked while it is read, against the data as
+    /// `check` says. Repeated, it takes the place of what came before.
+    pub fn migrate_import(
+        &self,
+        receive: Receive<'_>,
+        mapping: Mapping,
+        check: RedefineCheck,
+    ) -> Result<()> {
         let writing = self.write_migrating()?;
         let kept = self.kept()?;
         if kept.phase == Phase::Outgoing {
@@ -34,6 +40,7 @@ impl Domain {
             domain: self,
             writing: &writing,
             mapping,
+            check,
             names: HashSet::new(),
         };
         let fill: &mut Fill<'_> = &mut |out| incoming.take_in(&mut reader, out);
@@ -168,6 +175,7 @@ struct Incoming<'a> {
     domain: &'a Domain,
     writing: &'a Writing<'a>,
     mapping: Mapping,
+    check: RedefineCheck,
     names: HashSet<Arc<str>>,
 }
 
@@ -213,7 +221,11 @@ impl Incoming<'_> {
         let snapshot = self.mapping.snapshot(snapshot)?;
         let text = stored::document(&snapshot, false, &self.domain.definitions())?;
         // As it is loaded again: with its definition in its place.
-        self.domain.is_new(&self.domain.parse_incoming(&text)?)?;
+        let snapshot = self.domain.parse_incoming(&text)?;
+        self.domain.is_new(&snapshot)?;
+        if self.check == RedefineCheck::Strict {
+            self.domain.check_data(&snapshot)?;
+        }
         Ok(text)
     }
 }

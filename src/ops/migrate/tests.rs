@@ -95,7 +95,7 @@ fn import_mapped(domain: &Domain, stream: &[u8], mapping: Mapping) -> Result<()>
         rest = later;
         Ok(count)
     };
-    domain.migrate_import(&mut receive, mapping)
+    domain.migrate_import(&mut receive, mapping, RedefineCheck::Trust)
 }
 
 fn import(domain: &Domain, stream: &[u8]) -> Result<()> {
