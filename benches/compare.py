@@ -250,7 +250,8 @@ def main():
     options = parser.parse_args()
     if options.report:
         lines = Path(options.report).read_text().splitlines()
-        return report.write(medians(map(json.loads, lines)), Path(options.output), options.remark)
+        how = "`benches/compare.py --report`, from results kept before,"
+        return report.write(medians(map(json.loads, lines)), Path(options.output), how, options.remark)
     if not options.libvirt:
         parser.error("a program and two libraries are needed")
     bench = Bench(options)
@@ -260,7 +261,8 @@ def main():
     ):
         measure(bench, memory, disk, [int(size) for size in options.sizes.split(",")])
     if options.output:
-        report.write(medians(bench.lines), Path(options.output), options.remark)
+        how = f"`make bench BENCH_FLAGS='--rounds {options.rounds} --sizes {options.sizes}'`, in one run,"
+        report.write(medians(bench.lines), Path(options.output), how, options.remark)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import plot
 
 HEADER = """# Benchmarks
 
-Made by `make bench` on {date}: this library beside the real libvirt {libvirt} and the machine itself, in one run, A B A B.
+Made by {how} on {date}: this library beside the real libvirt {libvirt} and the machine itself, A B A B.
 {machine}. Other programs may have used the machine at the same time; ratios of one run bear that, single figures less.
 {remark}
 
@@ -213,11 +213,12 @@ def series(figures, library, shape, phase, figure, factor):
     return sorted(points)
 
 
-def write(figures, directory, remark=""):
+def write(figures, directory, how, remark=""):
+    """Writes the page; `how` names what has made the figures."""
     machine = f"{os.cpu_count()} processors, {platform.system()} {platform.release()}"
     document = figures[("memory", "machine", "random", 500, "document")]["bytes"]
     text = HEADER.format(
-        date=datetime.date.today(),
+        how=how, date=datetime.date.today(),
         libvirt=libvirt_version(), machine=machine, document=document,
         remark=remark)
     text += cpu_table(figures) + instructions_table(figures) + disk_table(figures) + limits_table(figures)
