@@ -57,16 +57,8 @@ impl Libvirt {
 impl Data for Libvirt {
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
         for image in &point.reachable_images() {
-            let count = self
-                .facts(image)
-                .map_or(0, |facts| facts.named(point.name).count());
-            if count > 0 {
-                return Err(Error::ImageHoldsName {
-                    snapshot: point.name.to_owned(),
-                    disk: image.disk.clone(),
-                    image: image.path.clone(),
-                    count,
-                });
+            if let Some(facts) = self.facts(image) {
+                image.check_free(point.name, &facts)?;
             }
         }
         Ok(())
@@ -254,9 +246,5 @@ fn check_holds(point: &Point<'_>, image: &Image, facts: &Facts) -> Result<()> {
     if facts.named(point.name).next().is_some() {
         return Ok(());
     }
-    Err(Error::ImageLacksSnapshot {
-        snapshot: point.name.to_owned(),
-        disk: image.disk.clone(),
-        image: image.path.clone(),
-    })
+    Err(image.lacks(point.name))
 }

@@ -23,6 +23,10 @@ pub use point::{Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
 pub use work::{Merge, Restore};
 
+/// The internal snapshot that holds the guest's former state while a revert is under way. A dot cannot
+/// begin the name of a domain's own.
+const BEFORE: &str = ".virsnap-before-revert";
+
 /// Captures, restores and drops a snapshot's data.
 ///
 /// Create and revert are all or nothing: after an error the guest is as before, or the error names

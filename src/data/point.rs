@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::qcow2::Facts;
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
 
@@ -13,6 +14,30 @@ pub struct Image {
     pub disk: String,
     /// Absolute path.
     pub path: PathBuf,
+}
+
+impl Image {
+    /// Refuses a name of which the image, with these facts, holds snapshots already.
+    pub(super) fn check_free(&self, name: &str, facts: &Facts) -> Result<()> {
+        match facts.named(name).count() {
+            0 => Ok(()),
+            count => Err(Error::ImageHoldsName {
+                snapshot: name.to_owned(),
+                disk: self.disk.clone(),
+                image: self.path.clone(),
+                count,
+            }),
+        }
+    }
+
+    /// That it holds no snapshot of this name.
+    pub(super) fn lacks(&self, name: &str) -> Error {
+        Error::ImageLacksSnapshot {
+            snapshot: name.to_owned(),
+            disk: self.disk.clone(),
+            image: self.path.clone(),
+        }
+    }
 }
 
 /// A file or block device, and how its content is to be read.

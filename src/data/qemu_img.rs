@@ -11,7 +11,7 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use super::{Data, Image, Merge, Merged, Point, Restore};
+use super::{BEFORE, Data, Image, Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -24,7 +24,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use revert::BEFORE;
 use step::{Attempt, Step};
 use target::{Target, only};
 
@@ -244,7 +243,7 @@ fn check_name(name: &str) -> Result<()> {
         "is too long"
     } else if name.contains('\0') {
         "must not contain NUL"
-    } else if name == revert::BEFORE {
+    } else if name == BEFORE {
         "is what a revert uses itself"
     } else {
         return Ok(());
@@ -257,18 +256,9 @@ fn check_name(name: &str) -> Result<()> {
 
 /// Refuses a name that an image holds already, and images that cannot take a snapshot.
 fn check_free(name: &str, targets: &[Target<'_>]) -> Result<()> {
-    for target in targets {
-        let count = target.writable_facts()?.named(name).count();
-        if count > 0 {
-            return Err(Error::ImageHoldsName {
-                snapshot: name.to_owned(),
-                disk: target.image.disk.clone(),
-                image: target.image.path.clone(),
-                count,
-            });
-        }
-    }
-    Ok(())
+    targets
+        .iter()
+        .try_for_each(|target| target.image.check_free(name, &target.writable_facts()?))
 }
 
 /// Refuses to work with an image that lacks the snapshot, or in which the name is ambiguous.
@@ -282,11 +272,7 @@ fn check_holds_once(
         return Ok(());
     }
     match facts.named(name).count() {
-        0 => Err(Error::ImageLacksSnapshot {
-            snapshot: name.to_owned(),
-            disk: target.image.disk.clone(),
-            image: target.image.path.clone(),
-        }),
+        0 => Err(target.image.lacks(name)),
         count => {
             let reason = format!("the image holds {count} snapshots of that name");
             Err(failure(action, name, target, reason, Vec::new()))

@@ -77,10 +77,7 @@ impl Domain {
 
     /// What becomes of image files when the snapshots of a plan are no more.
     fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
-        let snapshots: Vec<Arc<Snapshot>> = {
-            let tree = self.tree()?;
-            tree.all().cloned().collect()
-        };
+        let snapshots = self.everything()?;
         let layered = |snapshot: &Arc<Snapshot>| snapshot.is_external() || has_records(snapshot);
         if !snapshots.iter().any(layered) || self.has_own_data() {
             return Ok(Collected::default());

@@ -50,10 +50,7 @@ impl Domain {
 
     /// What the data of the stored snapshots has different from their metadata, parents first.
     pub fn differences(&self) -> Result<Vec<NamedDifference>> {
-        let snapshots: Vec<Arc<Snapshot>> = {
-            let tree = self.tree()?;
-            tree.all().cloned().collect()
-        };
+        let snapshots = self.everything()?;
         let mut all = Vec::new();
         for snapshot in snapshots {
             all.extend(named(&snapshot.name, self.differences_of(&snapshot)?));

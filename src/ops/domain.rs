@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::host::{Attachment, Host};
 use crate::libvirt::Driver;
 use crate::memory;
-use crate::snapshot::State;
+use crate::snapshot::{Snapshot, State};
 use crate::store::Store;
 use crate::tree::{Scope, Tree};
 use crate::xml;
@@ -224,6 +224,11 @@ impl Domain {
     pub(super) fn tree(&self) -> Result<Reading<'_, Tree>> {
         self.hierarchy()
             .map(|hierarchy| Reading::map(hierarchy, |hierarchy| &hierarchy.tree))
+    }
+
+    /// All snapshots as they are now, parents before their children.
+    pub(super) fn everything(&self) -> Result<Vec<Arc<Snapshot>>> {
+        Ok(self.tree()?.all().cloned().collect())
     }
 
     /// Changes the tree as the store was just changed. Only the domain's writer may: as long as it

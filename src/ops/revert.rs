@@ -95,10 +95,7 @@ impl Domain {
             return Ok(Prepared::inside(&[], kept));
         }
         let disks = super::point::disks(snapshot)?;
-        let snapshots: Vec<Arc<Snapshot>> = {
-            let tree = self.tree()?;
-            tree.all().cloned().collect()
-        };
+        let snapshots = self.everything()?;
         let now = self.host.definition()?;
         let has_layers = snapshots.iter().any(|snapshot| snapshot.is_external())
             || snapshots.iter().any(|other| !other.revert_disks.is_empty());

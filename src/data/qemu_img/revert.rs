@@ -13,11 +13,9 @@
 use super::step::Step;
 use super::target::{Target, only};
 use super::{Work, check_holds_once, failure, failures, undo_notes};
+use crate::data::BEFORE;
 use crate::data::qcow2::Facts;
 use crate::error::Result;
-
-/// The snapshot that holds the content before the revert.
-pub(super) const BEFORE: &str = ".virsnap-before-revert";
 
 /// Bytes that a disk writes whole or not at all: one sector.
 const SECTOR_BYTES: u64 = 512;

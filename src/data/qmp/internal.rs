@@ -10,14 +10,10 @@ use serde_json::{Value, json};
 use super::nodes::{self, Node};
 use super::status::{self, Status};
 use super::{Commands, job};
-use crate::data::Image;
 use crate::data::progress::{Progress, Unwatched};
 use crate::data::qcow2::{Facts, ImageFile};
+use crate::data::{BEFORE, Image};
 use crate::error::{Error, Result};
-
-/// The guest's former state while a revert is under way. The same name and meaning as offline
-/// (`qemu_img`): a dot cannot begin the name of a domain's snapshot.
-const BEFORE: &str = ".virsnap-before-revert";
 
 /// An image of the running guest.
 struct Target<'a> {
@@ -35,18 +31,10 @@ struct Targets<'a> {
 /// Whether the images can take the snapshot. Nothing is touched.
 pub fn check_capture(monitor: &dyn Commands, name: &str, images: &[Image]) -> Result<()> {
     Status::of(monitor)?.check_has_images()?;
-    for target in &Targets::find(monitor, images)?.list {
-        let count = target.facts()?.named(name).count();
-        if count > 0 {
-            return Err(Error::ImageHoldsName {
-                snapshot: name.to_owned(),
-                disk: target.image.disk.clone(),
-                image: target.image.path.clone(),
-                count,
-            });
-        }
-    }
-    Ok(())
+    let targets = Targets::find(monitor, images)?.list;
+    targets
+        .iter()
+        .try_for_each(|target| target.image.check_free(name, &target.facts()?))
 }
 
 /// Captures memory and disks. The guest goes on afterwards as it was before.
@@ -216,13 +204,7 @@ impl<'a> Targets<'a> {
             let facts = target.facts()?;
             let held: Vec<_> = facts.named(name).collect();
             match held.as_slice() {
-                [] => {
-                    return Err(Error::ImageLacksSnapshot {
-                        snapshot: name.to_owned(),
-                        disk: target.image.disk.clone(),
-                        image: target.image.path.clone(),
-                    });
-                }
+                [] => return Err(target.image.lacks(name)),
                 [entry] if place > 0 || entry.vm_state_size > 0 => {}
                 [_] => {
                     let reason = "the image holds the snapshot without the guest's memory";

@@ -240,11 +240,6 @@ impl Domain {
         }
     }
 
-    /// All snapshots, parents before their children.
-    fn everything(&self) -> Result<Vec<Arc<Snapshot>>> {
-        Ok(self.tree()?.all().cloned().collect())
-    }
-
     fn read_cookie(&self, text: Option<&str>) -> Result<Option<Cookie>> {
         let refused = |reason| self.refused_cookie(reason);
         let Some(text) = text else {
