@@ -11,6 +11,7 @@
 mod create;
 mod delete;
 mod faults;
+mod firmware;
 mod guest;
 mod redefine;
 mod revert;
