@@ -12,6 +12,7 @@ mod create;
 mod delete;
 mod faults;
 mod firmware;
+mod firmware_live;
 mod guest;
 mod redefine;
 mod revert;

@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use super::files;
+
 /// Bytes of a header, and what content is filled up to.
 const BLOCK: u64 = 512;
 /// Bytes of the longest name, NUL included.
@@ -39,7 +41,7 @@ pub fn fits(name: &str) -> bool {
 /// Writes a file into an archive. An error if it has not just that many bytes.
 pub fn append(archive: &mut File, name: &str, size: u64, content: impl Read) -> io::Result<()> {
     archive.write_all(&header(name, size))?;
-    let copied = io::copy(&mut content.take(size.saturating_add(1)), archive)?;
+    let copied = files::copy(&mut content.take(size.saturating_add(1)), archive)?;
     if copied != size {
         return Err(io::Error::other("changed while it was read"));
     }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ pub(super) fn stage(path: &Path, mut content: impl Read) -> Attempt<()> {
     let new = staged(path);
     remove(&new)?;
     let written = create(&new).and_then(|mut file| {
-        io::copy(&mut content, &mut file)?;
+        copy(&mut content, &mut file)?;
         take_after(path, &file)?;
         file.sync_all()
     });
@@ -135,6 +135,26 @@ pub(super) fn stage(path: &Path, mut content: impl Read) -> Attempt<()> {
         let _ = std::fs::remove_file(&new);
         format!("cannot be written anew: {error}")
     })
+}
+
+/// Bytes that are copied at a time.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Copies by writing. What the kernel copies by itself may share blocks with the original, which then
+/// needs space when its owner writes to it.
+pub(super) fn copy(from: &mut impl Read, to: &mut File) -> io::Result<u64> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut copied = 0_u64;
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(copied),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        to.write_all(buffer.get(..count).unwrap_or_default())?;
+        copied = copied.saturating_add(count as u64);
+    }
 }
 
 /// A new file, its owner's alone.
