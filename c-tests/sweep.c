@@ -30,6 +30,8 @@ enum { MOST_DISKS = 2 };
 #define REDEFINE VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
 
 static const char *directory;
+/* The guest to be defined has variables of firmware and an emulated TPM. */
+static bool has_firmware;
 static char state_directory[PATH_SIZE];
 static virConnectPtr connection;
 
@@ -89,14 +91,19 @@ static virDomainPtr guest(void)
 static int define(const char *name, const char *title, int disks)
 {
     char xml[XML_SIZE];
-    int length = snprintf(xml, sizeof(xml),
-                          "<domain type='qemu'><name>%s</name>"
-                          "<uuid>%s</uuid><title>%s</title><memory>16384</memory>"
-                          "<os><type arch='x86_64'>hvm</type></os><devices>",
-                          name, strcmp(name, GUEST) == 0 ? "5aa0f4c7-0dc4-4d4f-8d62-6dbb1ba0a1c0"
-                                                         : "5aa0f4c7-0dc4-4d4f-8d62-6dbb1ba0a1c1",
-                          title);
+    char nvram[2 * PATH_SIZE];
+    char tpm[2 * PATH_SIZE];
+    int length;
     virDomainPtr domain;
+
+    firmware_elements(directory, nvram, tpm);
+    length = snprintf(xml, sizeof(xml),
+                      "<domain type='qemu'><name>%s</name>"
+                      "<uuid>%s</uuid><title>%s</title><memory>16384</memory>"
+                      "<os><type arch='x86_64'>hvm</type>%s</os><devices>%s",
+                      name, strcmp(name, GUEST) == 0 ? "5aa0f4c7-0dc4-4d4f-8d62-6dbb1ba0a1c0"
+                                                     : "5aa0f4c7-0dc4-4d4f-8d62-6dbb1ba0a1c1",
+                      title, has_firmware ? nvram : "", has_firmware ? tpm : "");
 
     for (int disk = 0; disk < disks; disk++) {
         char path[PATH_SIZE];
@@ -204,6 +211,8 @@ static void make_tree(int disks)
                      "qemu-io -f qcow2 -c 'write -q -P %d %zuk 64k' '%%s'", (int)i + 1, i * 64);
             must_run(command, path);
         }
+        if (has_firmware)
+            write_firmware(directory, (int)i + 1);
         if (strcmp(names[i], "s4") == 0 && revert("s2") != 0)
             die("revert");
         if (create(names[i], 0) != 0)
@@ -232,6 +241,13 @@ static void one_disk(void)
 static void two_disks(void)
 {
     prepare(2);
+}
+
+static void with_firmware(void)
+{
+    has_firmware = true;
+    prepare(1);
+    write_firmware(directory, 9);
 }
 
 static void write_to_guest(int disks, int pattern)
@@ -599,6 +615,9 @@ static const struct operation {
     {"external-delete-mixed", mixed_layers, delete_node},
     {"external-revert", layers, revert_one},
     {"external-revert-mixed", mixed_layers, revert_one},
+    {"create-nvram", with_firmware, create_one},
+    {"revert-nvram", with_firmware, revert_one},
+    {"delete-nvram", with_firmware, delete_node},
     {"undefine", one_disk, undefine},
     {"migrate-begin", one_disk, migrate_begin},
     {"migrate-import", sent_here, migrate_import},
@@ -831,6 +850,7 @@ static int dump(void)
         print_image(disk);
         print_content(disk);
     }
+    print_firmware(directory);
     return nftw(state_directory, visit, 8, FTW_PHYS) == 0 ? 0 : BROKEN;
 }
 

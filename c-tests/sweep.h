@@ -27,4 +27,13 @@ void source_path(const char *definition, char letter, char *path);
  * files that nothing accounts for. */
 void print_layers(virDomainPtr domain, const char *directory);
 
+/* The elements of a definition with variables of firmware and an emulated TPM; each of twice PATH_SIZE. */
+void firmware_elements(const char *directory, char *nvram, char *tpm);
+
+/* Gives both that content. */
+void write_firmware(const char *directory, int byte);
+
+/* Prints what both hold, and the copies that snapshots have of them. */
+void print_firmware(const char *directory);
+
 #endif

@@ -489,13 +489,12 @@ pub enum Error {
         count: usize,
     },
     /// A redefined snapshot's data is not what its document says.
-    #[error("snapshot '{snapshot}' of domain '{domain}' does not agree with its data: {}: {found}{}", place(disk, image), more_note(*more))]
+    #[error("snapshot '{snapshot}' of domain '{domain}' does not agree with its data: {place}: {found}{}", more_note(*more))]
     DataDiffers {
         domain: String,
         snapshot: String,
-        /// `None` for the guest's memory.
-        disk: Option<String>,
-        image: PathBuf,
+        /// Which image or file.
+        place: String,
         found: String,
         /// Differences besides this one.
         more: usize,
@@ -557,6 +556,16 @@ pub enum Error {
     /// The memory file is none, or cannot be made.
     #[error("memory file '{}' {reason}", file.display())]
     MemoryFile { file: PathBuf, reason: String },
+    /// What firmware or a TPM remember cannot be kept or brought back.
+    #[error("state of the firmware for snapshot '{snapshot}': '{}' {reason}", file.display())]
+    FirmwareState {
+        snapshot: String,
+        file: PathBuf,
+        reason: String,
+    },
+    /// Variables that are to be made anew, and nothing says of what.
+    #[error("NVRAM '{}' cannot be reset: its definition names no template", path.display())]
+    NvramWithoutTemplate { path: PathBuf },
     /// A callback of the program failed.
     #[error("callback '{callback}' failed: {reason}")]
     CallbackFailed {
@@ -843,6 +852,8 @@ impl Error {
             E::MonitorLost { .. }
             | E::JobFailed { .. }
             | E::MemoryFile { .. }
+            | E::FirmwareState { .. }
+            | E::NvramWithoutTemplate { .. }
             | E::CallbackFailed { .. } => Number::OperationFailed,
             E::CallbacksSize { .. } => Number::InvalidArg,
             E::MonitorSlow { .. } => Number::OperationTimeout,
@@ -947,6 +958,8 @@ impl Error {
             | E::AgentRefused { .. }
             | E::ImageNotInGuest { .. }
             | E::MemoryFile { .. }
+            | E::FirmwareState { .. }
+            | E::NvramWithoutTemplate { .. }
             | E::CallbackFailed { .. }
             | E::CallbacksSize { .. }
             | E::GuestState { .. }
@@ -1066,14 +1079,6 @@ impl Error {
             path: path.into(),
             source: source.into(),
         }
-    }
-}
-
-/// Where a difference is.
-fn place(disk: &Option<String>, image: &std::path::Path) -> String {
-    match disk {
-        Some(disk) => format!("disk '{disk}', image '{}'", image.display()),
-        None => format!("memory file '{}'", image.display()),
     }
 }
 

@@ -36,6 +36,9 @@ pub const DOCUMENT_NAMESPACES: usize = 256;
 /// that file, and a real libvirt must be able to take the directory over.
 pub const SNAPSHOT_NAME_BYTES: usize = 247;
 
+/// Bytes of a file's name. Source: Linux's NAME_MAX.
+pub const FILE_NAME_BYTES: usize = 255;
+
 /// Bytes of a domain name: `NAME.xml.new` must fit NAME_MAX (255).
 pub const DOMAIN_NAME_BYTES: usize = 247;
 
@@ -69,6 +72,13 @@ pub const JOURNAL_RESERVE_BYTES: usize = 16 * 1024;
 /// of a domain with a few disks takes some 100 KiB from there; a document of the largest size is
 /// copied a few times. Not more, because a program that locks its memory (mlockall) has all of it.
 pub const MEMORY_RESERVE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of a firmware's variables, or of one file of an emulated TPM. Source: QEMU's largest flash, 64
+/// MiB on Arm's `virt` machine; a TPM's state is some 100 KiB.
+pub const FIRMWARE_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Files in the directory of an emulated TPM: swtpm has four at most.
+pub const FIRMWARE_FILES: usize = 64;
 
 /// How long a writer waits for another. Source: libvirt 9.0's QEMU driver waits 30 seconds for a
 /// domain's job.

@@ -34,7 +34,7 @@ const UNCHECKED: c_uint =
 /// Images are read themselves, without a program and without a lock, so a guest may have them open.
 /// An internal snapshot must stand once in the table of each image; of an external one the image
 /// must be there and readable down to the end of its chain, and its overlay must name it, in its
-/// format; a memory file must be there. A text names snapshot, disk, image and what was found.
+/// format; a memory file, and the copy of firmware and TPM, must be there. A text names snapshot, disk, image and what was found.
 ///
 /// Returns the number of differences, or -1 in case of error. The array has a NULL behind the last.
 ///
@@ -94,14 +94,11 @@ fn is_asked_for(found: &NamedDifference, flags: c_uint) -> bool {
 
 fn text(found: &NamedDifference) -> String {
     let difference = &found.difference;
-    let image = difference.image.display();
-    let place = match &difference.disk {
-        Some(disk) => format!("disk '{disk}', image '{image}'"),
-        None => format!("memory file '{image}'"),
-    };
     format!(
-        "snapshot '{}', {place}: {}",
-        found.snapshot, difference.found
+        "snapshot '{}', {}: {}",
+        found.snapshot,
+        difference.place(),
+        difference.found
     )
 }
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::chain::{self, Broken, Cause, Link, QCOW2};
-use super::{Layer, Place, Point, PointDisk};
+use super::{Layer, Place, Point, PointDisk, firmware};
 use crate::snapshot::DiskMode;
 
 /// What kind of statement a [`Difference`] is.
@@ -22,12 +22,35 @@ pub enum Verdict {
 pub struct Difference {
     /// What kind of statement it is.
     pub verdict: Verdict,
-    /// The disk's target; `None` for the guest's memory.
-    pub disk: Option<String>,
+    /// Of what.
+    pub part: Part,
     /// The image or file.
     pub image: PathBuf,
     /// What was found.
     pub found: String,
+}
+
+/// A part of a snapshot's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The disk with that target.
+    Disk(String),
+    /// The guest's memory.
+    Memory,
+    /// What its firmware and an emulated TPM remember.
+    Firmware,
+}
+
+impl Difference {
+    /// Where it is, for messages.
+    pub fn place(&self) -> String {
+        let image = self.image.display();
+        match &self.part {
+            Part::Disk(disk) => format!("disk '{disk}', image '{image}'"),
+            Part::Memory => format!("memory file '{image}'"),
+            Part::Firmware => format!("copy of the firmware's state '{image}'"),
+        }
+    }
 }
 
 /// Every difference between a snapshot and its data, disk by disk.
@@ -47,6 +70,7 @@ pub fn differences(point: &Point<'_>) -> Vec<Difference> {
     if let Some(file) = point.memory {
         findings.extend(memory(file));
     }
+    findings.extend(firmware::difference(point));
     findings
 }
 
@@ -57,7 +81,7 @@ pub fn unchecked(point: &Point<'_>, why: &str) -> Vec<Difference> {
     disks
         .map(|disk| Difference {
             verdict: Verdict::Unchecked,
-            disk: Some(disk.target.clone()),
+            part: Part::Disk(disk.target.clone()),
             image: disk
                 .base
                 .local()
@@ -78,7 +102,7 @@ impl OfDisk<'_> {
     fn add(&mut self, verdict: Verdict, image: &Path, found: impl Into<String>) {
         self.findings.push(Difference {
             verdict,
-            disk: Some(self.disk.target.clone()),
+            part: Part::Disk(self.disk.target.clone()),
             image: image.to_owned(),
             found: found.into(),
         });
@@ -227,7 +251,7 @@ fn memory(file: &Path) -> Option<Difference> {
     };
     Some(Difference {
         verdict,
-        disk: None,
+        part: Part::Memory,
         image: file.to_owned(),
         found,
     })

@@ -9,9 +9,11 @@ use super::chain::QCOW2;
 use super::progress::Progress;
 use super::qmp::{
     Afterwards, AgentCommands, Commands, External, KeptMemory, Meanwhile, MemoryWanted, NewOverlay,
-    Origin, external, internal, layers,
+    Origin, external, internal, layers, status,
 };
-use super::{Data, Difference, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore};
+use super::{
+    Data, Difference, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore, firmware,
+};
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
 
@@ -53,6 +55,28 @@ impl Live {
 }
 
 impl Live {
+    /// What firmware and TPM remember is copied while the guest waits, at the instant of the rest.
+    fn create_of_guest(&self, monitor: &dyn Commands, point: &Point<'_>, flags: u32) -> Result<()> {
+        let progress = self.access.progress();
+        let copy = || firmware::capture(point);
+        let beside: Option<&status::Beside<'_>> = match point.firmware.copy {
+            Some(_) => Some(&copy),
+            None => None,
+        };
+        if !point.is_external() {
+            let images = point.internal_images()?;
+            return status::waiting_for(monitor, beside, || {
+                internal::capture(monitor, point.name, &images, progress)
+            });
+        }
+        let agent = match flags & QUIESCE {
+            0 => None,
+            _ => Some(self.access.agent().ok_or(Error::AgentMissing)?),
+        };
+        let wanted = wanted(point, flags)?;
+        external::capture(monitor, agent.as_deref(), &wanted, beside, progress)
+    }
+
     /// A running guest may have only some of the images by now: disks come and go.
     fn delete_from_guest(&self, monitor: &dyn Commands, point: &Point<'_>) -> Result<()> {
         let (in_use, _) = internal::in_use(monitor, &point.internal_images()?)?;
@@ -104,15 +128,15 @@ impl Data for Live {
         if self.access.has_own_data() {
             return Ok(());
         }
-        match self.access.commands()? {
-            Some(monitor) if point.is_external() => {
-                external::check_capture(&*monitor, &wanted(point, 0)?)
-            }
-            Some(monitor) => {
-                internal::check_capture(&*monitor, point.name, &point.internal_images()?)
-            }
-            None => self.offline.check_create(point),
+        let Some(monitor) = self.access.commands()? else {
+            return self.offline.check_create(point);
+        };
+        if point.is_external() {
+            external::check_capture(&*monitor, &wanted(point, 0)?)?;
+        } else {
+            internal::check_capture(&*monitor, point.name, &point.internal_images()?)?;
         }
+        firmware::check_capture(point)
     }
 
     fn create(&self, point: &Point<'_>, flags: u32) -> Result<()> {
@@ -122,21 +146,11 @@ impl Data for Live {
         let Some(monitor) = self.access.commands()? else {
             return self.offline.create(point, flags);
         };
-        let progress = self.access.progress();
-        if !point.is_external() {
-            let images = point.internal_images()?;
-            return internal::capture(&*monitor, point.name, &images, progress);
-        }
-        let agent = match flags & QUIESCE {
-            0 => None,
-            _ => Some(self.access.agent().ok_or(Error::AgentMissing)?),
-        };
-        external::capture(
-            &*monitor,
-            agent.as_deref(),
-            &wanted(point, flags)?,
-            progress,
-        )
+        let captured = self.create_of_guest(&*monitor, point, flags);
+        captured.map_err(|cause| match firmware::take_back(point) {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        })
     }
 
     fn take_back(&self, point: &Point<'_>) -> Result<()> {
@@ -145,12 +159,15 @@ impl Data for Live {
         }
         match self.access.commands()? {
             Some(monitor) if point.is_external() => {
-                external::discard(&*monitor, &wanted(point, 0)?)
+                external::discard(&*monitor, &wanted(point, 0)?)?;
             }
-            Some(monitor) => self.delete_from_guest(&*monitor, point),
-            None if point.is_of_guest && point.is_external() => self.take_back_without_guest(point),
-            None => self.offline.take_back(point),
+            Some(monitor) => self.delete_from_guest(&*monitor, point)?,
+            None if point.is_of_guest && point.is_external() => {
+                self.take_back_without_guest(point)?;
+            }
+            None => return self.offline.take_back(point),
         }
+        firmware::take_back(point)
     }
 
     fn check_revert(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
@@ -173,6 +190,15 @@ impl Data for Live {
         };
         let images = point.internal_images()?;
         internal::restore(&*monitor, point.name, &images, self.access.progress())
+    }
+
+    /// A guest that is on has got both with its memory: QEMU writes the variables to their file, and
+    /// swtpm its state.
+    fn replace_firmware(&self, point: &Point<'_>) -> Result<()> {
+        match self.access.commands()? {
+            Some(_) => Ok(()),
+            None => self.offline.replace_firmware(point),
+        }
     }
 
     fn load_memory(&self, file: &Path) -> Result<()> {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 pub mod chain;
 pub mod check;
 mod executor;
+pub mod firmware;
 mod libvirt;
 pub mod live;
 mod point;
@@ -16,8 +17,9 @@ pub mod qcow2;
 mod qemu_img;
 pub mod qmp;
 mod work;
-pub use check::{Difference, Verdict};
+pub use check::{Difference, Part, Verdict};
 pub use executor::{Executor, Secrets};
+pub use firmware::{Firmware, Nvram, Tpm};
 pub use libvirt::Libvirt;
 pub use point::{Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
@@ -38,7 +40,7 @@ pub trait Data: Send + Sync {
     fn check_create(&self, point: &Point<'_>) -> Result<()>;
 
     /// Captures the guest's state, after the same checks: internal data in its images, external data
-    /// by new overlays on them.
+    /// by new overlays on them, what firmware and TPM remember by a copy.
     fn create(&self, point: &Point<'_>, flags: u32) -> Result<()>;
 
     /// Takes back what a [`Data::create`] left that was cut off or must not stand.
@@ -48,8 +50,14 @@ pub trait Data: Send + Sync {
     fn check_revert(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()>;
 
     /// Makes the captured state the guest's again, disk by disk as `restores` says, after the same
-    /// check; disks that it does not name stay.
+    /// check; disks that it does not name stay. What firmware and TPM remember is prepared.
     fn revert(&self, point: &Point<'_>, restores: &[Restore], flags: u32) -> Result<()>;
+
+    /// Puts what [`Data::revert`] has prepared of firmware and TPM in its place. What fails half-way can
+    /// only be finished: by another revert, and this again.
+    fn replace_firmware(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
+    }
 
     /// Removes the new files of a revert that did not happen, or not to its end.
     fn discard(&self, restores: &[Restore]) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::firmware::Firmware;
 use super::qcow2::Facts;
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
@@ -112,6 +113,8 @@ pub struct Point<'a> {
     pub disks: &'a [PointDisk],
     /// The file of external memory.
     pub memory: Option<&'a Path>,
+    /// What it has besides disks and memory.
+    pub firmware: &'a Firmware,
     /// It is of a guest that was on, which may have written to its overlays since.
     pub is_of_guest: bool,
     /// What programs inherit that work on it, so that the domain stays locked as long as they live.

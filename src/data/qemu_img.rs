@@ -11,7 +11,7 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use super::{BEFORE, Data, Image, Merge, Merged, Point, Restore};
+use super::{BEFORE, Data, Image, Merge, Merged, Point, Restore, firmware};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -94,16 +94,19 @@ impl Work<'_> {
 impl Data for QemuImg {
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
         check_name(point.name)?;
-        check_free(point.name, &target::open_all(&point.internal_images()?)?)
+        check_free(point.name, &target::open_all(&point.internal_images()?)?)?;
+        firmware::check_capture(point)
     }
 
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
         let images = point.internal_images()?;
         let work = self.work(point.lock);
-        // Overlays first: until something else is done they can be taken back without a trace.
-        work.make_overlays(point)?;
-        let captured = work.capture(point.name, &images);
-        captured.map_err(|cause| match overlay::take_back(point) {
+        // New files first: until something else is done they can be taken back without a trace.
+        firmware::capture(point)?;
+        let captured = work
+            .make_overlays(point)
+            .and_then(|()| work.capture(point.name, &images));
+        captured.map_err(|cause| match take_back_files(point) {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
         })
@@ -111,12 +114,13 @@ impl Data for QemuImg {
 
     fn take_back(&self, point: &Point<'_>) -> Result<()> {
         self.delete(point)?;
-        overlay::take_back(point)
+        take_back_files(point)
     }
 
     fn check_revert(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
         check_name(point.name)?;
         overlay::check_restored(point.name, restores)?;
+        firmware::check_restore(point)?;
         let images = applied(point, restores)?;
         let targets = target::open_all(&images)?;
         let targets: Vec<&Target<'_>> = targets.iter().collect();
@@ -126,12 +130,19 @@ impl Data for QemuImg {
     fn revert(&self, point: &Point<'_>, restores: &[Restore], _flags: u32) -> Result<()> {
         let images = applied(point, restores)?;
         let work = self.work(point.lock);
-        work.make_restored(point.name, restores)?;
-        let restored = work.restore(point.name, &images);
-        restored.map_err(|cause| match self.discard(restores) {
-            Ok(()) => cause,
-            Err(undo) => cause.with_failed_undo(&undo),
-        })
+        firmware::stage(point)?;
+        let restored = work.make_restored(point.name, restores).and_then(|()| {
+            let restored = work.restore(point.name, &images);
+            restored.map_err(|cause| match self.discard(restores) {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            })
+        });
+        restored.inspect_err(|_| firmware::unstage(point))
+    }
+
+    fn replace_firmware(&self, point: &Point<'_>) -> Result<()> {
+        firmware::replace(point)
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {
@@ -172,6 +183,12 @@ impl Data for QemuImg {
     fn count(&self, point: &Point<'_>) -> Result<usize> {
         count(point.name, &point.internal_images()?)
     }
+}
+
+/// Takes back the new files of a snapshot that was not finished.
+fn take_back_files(point: &Point<'_>) -> Result<()> {
+    overlay::take_back(point)?;
+    firmware::take_back(point)
 }
 
 /// The images in which a revert makes the snapshot what they show.

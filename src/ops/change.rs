@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::companion;
 use super::domain::{Domain, Hierarchy};
+use super::flags::RevertFlags;
 use super::intent::{Intent, Leftovers};
 use super::point::OwnedPoint;
 use super::problem::{Problem, ProblemKind};
@@ -405,11 +406,12 @@ impl Resolved {
                 restores,
                 work,
             } => {
-                let point = OwnedPoint::of(tree.get(&name)?)?;
+                let point = OwnedPoint::to_revert(tree.get(&name)?, RevertFlags::recorded(flags))?;
                 let point = point.borrow(lock.descriptor());
                 // The names are of this revert alone, so what stands there is not finished.
                 domain.data.discard(&restores)?;
                 domain.data.revert(&point, &restores, flags)?;
+                domain.data.replace_firmware(&point)?;
                 domain.data.tidy(&point)?;
                 let plan = revert::rewritten(tree, &name, &restores, &work)?;
                 let leftovers = Leftovers::files(&work.removals);

@@ -9,14 +9,14 @@ use super::flags::CreateFlags;
 use super::intent::{Intent, Leftovers};
 use super::point::OwnedPoint;
 use super::uri::RedefineRules;
-use super::{overlays, records, stored};
+use super::{firmware, overlays, records, stored};
 use crate::data::OverlayFile;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::store::check_name;
 use crate::tree::Plan;
-use crate::xml::{self, DomainDisk, DomainFacts, Participation};
+use crate::xml::{self, DomainDisk, DomainFacts, FirmwareRecord, Participation};
 
 impl Domain {
     /// Creates a snapshot, or with REDEFINE takes its metadata in; answers its name.
@@ -103,6 +103,11 @@ impl Domain {
         )?;
         check_internal_disks(&snapshot, &facts)?;
         let found = overlays::check(&mut snapshot, &facts, flags)?;
+        if self.has_own_data() {
+            xml::set_firmware_record(&mut snapshot.other, &FirmwareRecord::default());
+        } else {
+            firmware::choose(&mut snapshot, &facts, flags);
+        }
         check_as_a_whole(&snapshot, &facts, flags)?;
         stored::check_room(&snapshot)?;
         let switched = overlays::switched(&definition, &snapshot)?;
@@ -216,7 +221,8 @@ fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags
     if !flags.has(CreateFlags::DISK_ONLY) && leaves_a_writable_disk_out(snapshot, facts) {
         return Err(Error::DisksLeftOut);
     }
-    if facts.pflash {
+    // Such a guest would go back to its disks and not boot from them.
+    if facts.pflash && !firmware::keeps_variables(snapshot, facts) {
         return Err(Error::InternalWithPflash);
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
+use super::firmware;
 use super::flags::DeleteFlags;
 use super::intent::{Intent, Leftovers};
 use super::layers::{FileId, Roles, Survey, sources};
@@ -80,10 +81,17 @@ impl Domain {
     fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
         let snapshots = self.everything()?;
         let layered = |snapshot: &Arc<Snapshot>| snapshot.is_external() || has_records(snapshot);
-        if !snapshots.iter().any(layered) || self.has_own_data() {
+        if self.has_own_data() {
             return Ok(Collected::default());
         }
-        let memory = memory_files(&snapshots, plan);
+        let mut files = firmware::useless_copies(&snapshots, plan);
+        if !snapshots.iter().any(layered) {
+            return Ok(Collected {
+                removals: files,
+                ..Collected::default()
+            });
+        }
+        files.extend(memory_files(&snapshots, plan));
         // A snapshot that cannot be read may need any image.
         writing.check_whole()?;
         let definition = self.host.definition()?;
@@ -106,7 +114,7 @@ impl Domain {
         let foreign = self.foreign_files()?;
         let collector = Collector::new(&survey.layers, roles, &foreign, &dropped);
         let mut collected = collector.run(Effort::Merge, &after);
-        collected.removals.extend(memory);
+        collected.removals.extend(files);
         Ok(collected)
     }
 }

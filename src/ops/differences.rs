@@ -25,8 +25,7 @@ impl Domain {
         Err(Error::DataDiffers {
             domain: self.name().to_string(),
             snapshot: snapshot.name.to_string(),
-            disk: first.disk,
-            image: first.image,
+            place: first.place(),
             found: first.found,
             more: differing.count(),
         })

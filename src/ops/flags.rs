@@ -108,8 +108,15 @@ impl RevertFlags {
     pub const RUNNING: Flag = (1, "VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING");
     /// Leave the guest paused afterwards.
     pub const PAUSED: Flag = (2, "VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED");
+    /// The firmware's variables are made anew from their template.
+    pub const RESET_NVRAM: Flag = (8, "VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM");
     const MASK: u32 = 0xf;
     const TEST_MASK: u32 = 0x7;
+
+    /// The word of a request that was recorded.
+    pub(super) fn recorded(bits: u32) -> RevertFlags {
+        RevertFlags { bits, function: "" }
+    }
 
     /// A flag word of C, after the checks of libvirt's public function.
     pub fn new(bits: u32, function: &'static str) -> Result<RevertFlags> {

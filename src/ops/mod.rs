@@ -13,6 +13,7 @@ mod delete;
 mod differences;
 mod domain;
 mod driver;
+mod firmware;
 mod flags;
 mod intent;
 mod layers;

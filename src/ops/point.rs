@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::firmware;
+use super::flags::RevertFlags;
 use crate::data::chain::QCOW2;
-use crate::data::{Layer, OverlayFile, Place, Point, PointDisk};
+use crate::data::{Firmware, Layer, OverlayFile, Place, Point, PointDisk};
 use crate::error::Result;
 use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot, State};
-use crate::xml::{self, DomainDisk};
+use crate::xml::{self, DomainDisk, DomainFacts};
 
 /// A [`Point`] with what it borrows.
 pub(super) struct OwnedPoint {
@@ -18,6 +20,8 @@ pub(super) struct OwnedPoint {
     /// Its disks.
     pub disks: Vec<PointDisk>,
     memory: Option<PathBuf>,
+    /// What it has besides disks and memory.
+    pub firmware: Firmware,
     is_of_guest: bool,
 }
 
@@ -25,6 +29,13 @@ impl OwnedPoint {
     /// The images are those of the snapshot's own definition: the domain's may have changed since.
     pub fn of(snapshot: &Snapshot) -> Result<OwnedPoint> {
         OwnedPoint::with_overlays(snapshot, &[])
+    }
+
+    /// As [`OwnedPoint::of`], for going back to it with the flags of the request.
+    pub fn to_revert(snapshot: &Snapshot, flags: RevertFlags) -> Result<OwnedPoint> {
+        let mut point = OwnedPoint::of(snapshot)?;
+        point.firmware.is_reset = flags.has(RevertFlags::RESET_NVRAM);
+        Ok(point)
     }
 
     /// What there is to delete. An image in a format that has no snapshots holds none, though
@@ -46,9 +57,9 @@ impl OwnedPoint {
         snapshot: &Snapshot,
         takes_part: impl Fn(&PointDisk) -> bool,
     ) -> Result<OwnedPoint> {
-        let mut disks = disks(snapshot)?;
+        let (mut disks, firmware) = parts(snapshot)?;
         disks.retain(|disk| disk.mode != DiskMode::Internal || takes_part(disk));
-        Ok(OwnedPoint::new(snapshot, disks))
+        Ok(OwnedPoint::new(snapshot, disks, firmware))
     }
 
     /// A snapshot that is to be inside of every image of a domain that can hold one.
@@ -65,14 +76,15 @@ impl OwnedPoint {
             reverted: Place::Nowhere,
             overlay_file: OverlayFile::New,
         });
-        OwnedPoint::new(snapshot, disks.collect())
+        OwnedPoint::new(snapshot, disks.collect(), Firmware::default())
     }
 
-    fn new(snapshot: &Snapshot, disks: Vec<PointDisk>) -> OwnedPoint {
+    fn new(snapshot: &Snapshot, disks: Vec<PointDisk>, firmware: Firmware) -> OwnedPoint {
         OwnedPoint {
             name: snapshot.name.to_string(),
             document: xml::format(snapshot, xml::Form::Public { secure: true }),
             disks,
+            firmware,
             is_of_guest: snapshot.state != State::Shutoff,
             memory: match &snapshot.memory {
                 Some(Memory::External { file }) => Some(Path::new(&**file).to_owned()),
@@ -86,13 +98,13 @@ impl OwnedPoint {
         snapshot: &Snapshot,
         found: &[(String, OverlayFile)],
     ) -> Result<OwnedPoint> {
-        let mut disks = disks(snapshot)?;
+        let (mut disks, firmware) = parts(snapshot)?;
         for disk in &mut disks {
             if let Some((_, file)) = found.iter().find(|(target, _)| *target == disk.target) {
                 disk.overlay_file = *file;
             }
         }
-        Ok(OwnedPoint::new(snapshot, disks))
+        Ok(OwnedPoint::new(snapshot, disks, firmware))
     }
 
     /// With the lock that programs inherit which work on it.
@@ -103,17 +115,31 @@ impl OwnedPoint {
             document: &self.document,
             disks: &self.disks,
             memory: self.memory.as_deref(),
+            firmware: &self.firmware,
             is_of_guest: self.is_of_guest,
         }
     }
 }
 
-/// The disks of a snapshot, in the order of its definition.
+/// The disks of a snapshot, in the order of its definition. Variables that are a snapshot inside of
+/// their own image are one more.
 pub(super) fn disks(snapshot: &Snapshot) -> Result<Vec<PointDisk>> {
+    parts(snapshot).map(|(disks, _)| disks)
+}
+
+/// The disks of a snapshot, and what it has of firmware and TPM.
+fn parts(snapshot: &Snapshot) -> Result<(Vec<PointDisk>, Firmware)> {
     let Some(definition) = &snapshot.domain else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Firmware::default()));
     };
     let facts = xml::domain_facts(definition)?;
+    let mut disks = disks_of(snapshot, &facts);
+    let (inside, firmware) = firmware::of(snapshot, &facts);
+    disks.extend(inside);
+    Ok((disks, firmware))
+}
+
+fn disks_of(snapshot: &Snapshot, facts: &DomainFacts) -> Vec<PointDisk> {
     let of_target = |disks: &'_ [Disk]| -> HashMap<String, usize> {
         let names = disks.iter().enumerate();
         names
@@ -124,7 +150,7 @@ pub(super) fn disks(snapshot: &Snapshot) -> Result<Vec<PointDisk>> {
         of_target(&snapshot.disks),
         of_target(&snapshot.revert_disks),
     );
-    Ok(facts
+    facts
         .disks
         .iter()
         .map(|domain_disk| {
@@ -152,7 +178,7 @@ pub(super) fn disks(snapshot: &Snapshot) -> Result<Vec<PointDisk>> {
                 overlay_file: OverlayFile::New,
             }
         })
-        .collect())
+        .collect()
 }
 
 /// libvirt leaves floppies and CD-ROMs out of internal snapshots whatever their mode says.

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
+use super::firmware;
 use super::flags::RevertFlags;
 use super::intent::{Intent, Leftovers};
 use super::layers::{FileId, Roles, Survey, Surveyed, sources};
@@ -37,9 +38,10 @@ impl Domain {
             restores,
             work,
         } = self.prepared_revert(&writing, &snapshot, &kept)?;
+        firmware::check_reset(&snapshot, &definition, flags)?;
         let way = self.way(&snapshot, &definition, &restores, flags)?;
         let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
-        let point = OwnedPoint::of(&snapshot)?;
+        let point = OwnedPoint::to_revert(&snapshot, flags)?;
         let mut leftovers = Leftovers::files(&work.removals);
         let mut change = writing.change_with(&plan, Some(&definition), &leftovers)?;
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
@@ -69,9 +71,11 @@ impl Domain {
             change.then = leftovers.intent();
         }
         let is_new = |restore: &Restore| restore.new_file().is_some();
-        match writing.commit_and_tidy(&plan, &change, &leftovers) {
+        let is_replaced = point.firmware.is_replaced();
+        let replaced = self.data.replace_firmware(&writing.point(&point));
+        match replaced.and_then(|()| writing.commit_and_tidy(&plan, &change, &leftovers)) {
             // Nothing was written to: then it can still be undone.
-            Err(cause) if !restores.is_empty() && restores.iter().all(is_new) => {
+            Err(cause) if !is_replaced && !restores.is_empty() && restores.iter().all(is_new) => {
                 writing.give_up_revert(point, &restores, cause)
             }
             done => writing.finish(done),

@@ -295,6 +295,8 @@ mod tests {
             uuid: None,
             disks,
             pflash: false,
+            nvram: None,
+            tpm: None,
         }
     }
 

@@ -340,6 +340,15 @@ pub(super) fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
         .map(|attribute| attribute.value())
 }
 
+/// Whether an element of a snapshot's is the one of that name in a namespace of our own.
+pub(super) fn is_own(element: &str, namespace: &str, name: &str) -> bool {
+    element.contains(namespace)
+        && read(element, Kind::Snapshot).is_ok_and(|document| {
+            let found = document.root_element().tag_name();
+            found.namespace() == Some(namespace) && found.name() == name
+        })
+}
+
 /// All text in an element, as XPath's `string()`: not trimmed, its descendants' included.
 pub(super) fn string(node: Node<'_, '_>) -> String {
     node.descendants()

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::definitions::Definitions;
 use super::document::Kind;
 use super::element::{self, Element, attribute, child, children, scalar};
+use super::firmware::{self, Nvram, TpmState};
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
 
@@ -19,6 +20,10 @@ pub struct DomainFacts {
     pub disks: Vec<DomainDisk>,
     /// The firmware keeps its variables in flash (`<os><loader type='pflash'>` or `firmware='efi'`).
     pub pflash: bool,
+    /// Where they are, if that is a file of this machine.
+    pub nvram: Option<Nvram>,
+    /// Where an emulated TPM has its state, if the definition says so.
+    pub tpm: Option<TpmState>,
 }
 
 /// One `<disk>` of a domain.
@@ -110,6 +115,8 @@ pub(super) fn facts_of(domain: Element<'_, '_>) -> Result<DomainFacts> {
         uuid,
         disks,
         pflash: os.is_some_and(is_pflash),
+        nvram: os.and_then(firmware::nvram),
+        tpm: firmware::tpm(domain),
     })
 }
 

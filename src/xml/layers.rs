@@ -60,11 +60,7 @@ pub fn set_layer_records(elements: &mut Vec<Box<str>>, records: &[LayerRecord]) 
 }
 
 fn is_record(element: &str) -> bool {
-    element.contains(NAMESPACE)
-        && document::read(element, Kind::Snapshot).is_ok_and(|document| {
-            let name = document.root_element().tag_name();
-            name.namespace() == Some(NAMESPACE) && name.name() == "layers"
-        })
+    document::is_own(element, NAMESPACE, "layers")
 }
 
 #[cfg(test)]

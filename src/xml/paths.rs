@@ -7,6 +7,7 @@ use roxmltree::Node;
 
 use super::document::{self, Kind};
 use super::escape::Escape;
+use super::firmware::{firmware_record, set_firmware_record};
 use super::verbatim::{Edit, edited};
 use crate::error::Result;
 use crate::snapshot::{Disk, ExternalImage, Memory, Snapshot};
@@ -52,6 +53,11 @@ impl Mapping {
         for disk in snapshot.disks.iter_mut().chain(&mut snapshot.revert_disks) {
             self.disk(disk)?;
         }
+        let mut record = firmware_record(&snapshot.other);
+        if let Some(copy) = &mut record.copy {
+            *copy = self.path(copy).into_owned();
+            set_firmware_record(&mut snapshot.other, &record);
+        }
         for definition in [&mut snapshot.domain, &mut snapshot.inactive_domain] {
             if let Some(text) = definition.take() {
                 *definition = Some(self.definition(text)?);
@@ -85,7 +91,7 @@ impl Mapping {
         Ok(mapped)
     }
 
-    /// An element with the paths of this host: of sources of disks and of variable stores.
+    /// An element with the paths of this host: of sources of disks, variable stores and TPMs.
     fn text(&self, text: &str) -> Result<String> {
         let document = document::read(text, Kind::Domain)?;
         let mut edits: Vec<Edit<'_>> = Vec::new();
@@ -93,7 +99,7 @@ impl Mapping {
             match element.tag_name().name() {
                 "source" if is_of_image(element) => {
                     for attribute in element.attributes() {
-                        if matches!(attribute.name(), "file" | "dev" | "dir") {
+                        if matches!(attribute.name(), "file" | "dev" | "dir" | "path") {
                             self.edit(attribute.range_value(), attribute.value(), &mut edits);
                         }
                     }
@@ -119,15 +125,15 @@ impl Mapping {
     }
 }
 
-/// Whether a `<source>` is that of a disk, at whatever depth of its backing chain, or of a variable
-/// store; one that stands alone is an external image's.
+/// Whether a `<source>` is that of a disk, at whatever depth of its backing chain, of a variable store
+/// or of a TPM; one that stands alone is an external image's.
 fn is_of_image(source: Node<'_, '_>) -> bool {
     let Some(parent) = source.parent().filter(Node::is_element) else {
         return true;
     };
     parent
         .ancestors()
-        .any(|above| matches!(above.tag_name().name(), "disk" | "nvram"))
+        .any(|above| matches!(above.tag_name().name(), "disk" | "nvram" | "tpm"))
 }
 
 #[cfg(test)]
@@ -169,13 +175,18 @@ mod tests {
             <os><type>hvm</type><nvram>/a/vars</nvram></os>\
             <devices><disk type='file'><source file='/a/0 &amp; 1'/><target dev='vda'/>\
             <backingStore type='file'><source file='/a/base'/></backingStore></disk>\
-            <filesystem><source dir='/a/share'/></filesystem></devices></domain></domainsnapshot>";
+            <tpm><backend type='emulator'><source type='dir' path='/a/tpm'/></backend></tpm>\
+            <filesystem><source dir='/a/share'/></filesystem></devices></domain>\
+            <firmware xmlns='https://virsnap.org/xmlns/firmware/1' copy='/a/vars.s'/>\
+            </domainsnapshot>";
         let snapshot = xml::parse(document, xml::Mode::Redefine).unwrap().snapshot;
         let expected = document
             .replace("'/a/m'", "'/&apos;x/m'")
             .replace("'/a/1'", "'/&apos;x/1'")
             .replace("'/a/2'", "'/&apos;x/2'")
             .replace(">/a/vars<", ">/&apos;x/vars<")
+            .replace("'/a/vars.s'", "'/&apos;x/vars.s'")
+            .replace("'/a/tpm'", "'/&apos;x/tpm'")
             .replace("'/a/0 &amp; 1'", "'/&apos;x/0 &amp; 1'")
             .replace("'/a/base'", "'/&apos;x/base'");
         let expected = xml::parse(&expected, xml::Mode::Redefine).unwrap().snapshot;

@@ -44,8 +44,12 @@ struct View {
     names: Vec<String>,
     current: Option<String>,
     contents: BTreeMap<(String, String), Vec<u8>>,
+<<<<<<< HEAD
     /// How many internal snapshots each of the guest's images holds.
     tables: Vec<usize>,
+=======
+    remembered: u8,
+>>>>>>> nvram
     files: usize,
     differences: Vec<String>,
 }
@@ -56,11 +60,16 @@ impl View {
             names: guest.names(),
             current: guest.domain.current().unwrap().map(|name| name.to_string()),
             contents: everything(guest, &TARGETS).into_iter().collect(),
+<<<<<<< HEAD
             tables: TARGETS
                 .iter()
                 .map(|target| held(&guest.active(target)))
                 .collect(),
             files: guest.files().len(),
+=======
+            remembered: guest.remembered(),
+            files: guest.files().len() + fs::read_dir(guest.path("tpm")).unwrap().count(),
+>>>>>>> nvram
             differences: guest.differences(None),
         }
     }
@@ -127,18 +136,27 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+<<<<<<< HEAD
 /// s1 (internal on vda, external on vdb), s2 and s3 (external), and a guest that went on.
 fn layered() -> Arc<TempDir> {
     let guest = Guest::new(&[("vda", "qcow2"), ("vdb", "raw")]);
+=======
+/// s1 (internal on vda, external on vdb), s2 and s3 (external), and a guest that went on. Each has its
+/// firmware's variables and its TPM's state.
+fn furnished() -> Arc<TempDir> {
+    let guest = Guest::with_firmware(&[("vda", "qcow2"), ("vdb", "raw")], "");
+>>>>>>> nvram
     let mixed = "<disk name='vda' snapshot='internal'/><disk name='vdb' snapshot='external'/>";
     for (name, disks, pattern) in [("s1", mixed, 1), ("s2", "", 2), ("s3", "", 3)] {
         for target in TARGETS {
             guest.write(target, pattern, 3);
         }
+        guest.remember(pattern);
         guest.create(name, disks, DISK_ONLY).unwrap();
     }
     guest.write("vda", 4, 2);
     guest.write("vdb", 4, 1);
+    guest.remember(4);
     Arc::clone(&guest.directory)
 }
 

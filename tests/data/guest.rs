@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use virsnap::data::Part;
 use virsnap::error::{Error, Result};
 use virsnap::ops::{Access, Connection, CreateFlags, DeleteFlags, Domain, ListFlags, RevertFlags};
 
@@ -48,6 +49,48 @@ impl Guest {
     /// A guest with empty disks of 8 MiB in `TARGET.img`.
     pub fn new(disks: &[DiskKind<'_>]) -> Guest {
         let directory = TempDir::new().unwrap();
+        let devices = Guest::disks(&directory, disks);
+        Guest::with_devices(directory, &devices)
+    }
+
+    /// The same with UEFI firmware, whose variables are in `vars.fd` and can be made of `template.fd`,
+    /// and an emulated TPM in `tpm`. `nvram` has further attributes.
+    pub fn with_firmware(disks: &[DiskKind<'_>], nvram: &str) -> Guest {
+        let directory = TempDir::new().unwrap();
+        let mut devices = Guest::disks(&directory, disks);
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("tpm")).unwrap();
+        devices += &format!(
+            "<tpm model='tpm-crb'><backend type='emulator' version='2.0'>\
+             <source type='dir' path='{}'/></backend></tpm>",
+            path("tpm").display()
+        );
+        let os = format!(
+            "<loader readonly='yes' type='pflash'>/firmware.fd</loader><nvram {nvram}>{}</nvram>",
+            path("vars.fd").display()
+        );
+        let guest = Guest::defined(directory, &os, &devices);
+        guest.remember(0);
+        guest
+    }
+
+    /// Writes variables and a TPM's state, of that byte.
+    pub fn remember(&self, byte: u8) {
+        fs::write(self.path("vars.fd"), vec![byte; 4000]).unwrap();
+        fs::write(self.path("tpm/tpm2-00.permall"), vec![byte; 700]).unwrap();
+    }
+
+    /// The byte of variables and TPM, checked to be one.
+    pub fn remembered(&self) -> u8 {
+        let read = |name: &str| fs::read(self.path(name)).unwrap();
+        let (vars, tpm) = (read("vars.fd"), read("tpm/tpm2-00.permall"));
+        let byte = vars[0];
+        assert!(vars.iter().chain(&tpm).all(|each| *each == byte));
+        assert_eq!((vars.len(), tpm.len()), (4000, 700));
+        byte
+    }
+
+    fn disks(directory: &TempDir, disks: &[DiskKind<'_>]) -> String {
         let mut devices = String::new();
         for (target, format) in disks {
             let path = directory.path().join(format!("{target}.img"));
@@ -58,14 +101,18 @@ impl Guest {
                 path.display()
             );
         }
-        Guest::with_devices(directory, &devices)
+        devices
     }
 
     /// A guest with that content of `<devices>`.
     pub fn with_devices(directory: TempDir, devices: &str) -> Guest {
+        Guest::defined(directory, "", devices)
+    }
+
+    fn defined(directory: TempDir, os: &str, devices: &str) -> Guest {
         let connection = open(directory.path(), "");
         let definition = format!(
-            "<domain type='qemu'>\n  <name>guest</name>\n  <os>\n    <type>hvm</type>\n  </os>\n  \
+            "<domain type='qemu'>\n  <name>guest</name>\n  <os>\n    <type>hvm</type>{os}\n  </os>\n  \
              <devices>{devices}</devices>\n</domain>"
         );
         let domain = connection.define(&definition).unwrap();
@@ -204,7 +251,11 @@ impl Guest {
                 "{} {:?} {:?} {}: {}",
                 found.snapshot,
                 of.verdict,
-                of.disk.as_deref().unwrap_or("memory"),
+                match &of.part {
+                    Part::Disk(disk) => disk,
+                    Part::Memory => "memory",
+                    Part::Firmware => "firmware",
+                },
                 of.image.file_name().unwrap_or_default().display(),
                 of.found
                     .replace(self.directory.path().to_str().unwrap(), "")

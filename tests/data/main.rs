@@ -11,6 +11,8 @@
 mod create;
 mod delete;
 mod faults;
+mod firmware;
+mod firmware_live;
 mod guest;
 mod redefine;
 mod revert;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::agent::{self, AgentCommands, Frozen};
 use super::memory::NewMemory;
 use super::overlay::{self, NewOverlay, Origin, Overlays};
-use super::status::{self, Status};
+use super::status::{self, Beside, Status};
 use super::{Commands, memory, merge, nodes};
 use crate::data::progress::{Progress, Unwatched};
 use crate::data::qcow2::{ImageFile, Unreadable};
@@ -82,12 +82,13 @@ fn is_free(path: &Path) -> bool {
     }
 }
 
-/// Captures. The guest goes on afterwards as it was before, and so it does after a failure, which
-/// leaves no file and no node behind.
+/// Captures, with what `beside` captures at the same instant. The guest goes on afterwards as it was
+/// before, and so it does after a failure, which leaves no file and no node behind.
 pub fn capture(
     monitor: &dyn Commands,
     agent: Option<&dyn AgentCommands>,
     wanted: &External,
+    beside: Option<&Beside<'_>>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let was_running = Status::of(monitor)?.is_running();
@@ -95,8 +96,8 @@ pub fn capture(
         status::pause(monitor)?;
     }
     let captured = match &wanted.memory {
-        Some(memory) => capture_with_memory(monitor, wanted, memory, was_running, progress),
-        None => switch_disks(monitor, agent, &wanted.overlays),
+        Some(memory) => capture_with_memory(monitor, wanted, memory, was_running, beside, progress),
+        None => switch_disks(monitor, agent, &wanted.overlays, beside),
     };
     if captured.is_err() && wanted.afterwards == Afterwards::Paused {
         let resumed = resume(monitor, was_running);
@@ -113,13 +114,14 @@ fn capture_with_memory(
     wanted: &External,
     memory: &MemoryWanted,
     was_running: bool,
+    beside: Option<&Beside<'_>>,
     progress: &dyn Progress,
 ) -> Result<()> {
     let new = NewMemory::create(&memory.file, &memory.definition, was_running)?;
     let captured = pause_for(monitor, memory.guest, was_running)
         .and_then(|()| new.fill(monitor, progress))
         .and_then(|()| new.complete())
-        .and_then(|()| switch_disks(monitor, None, &wanted.overlays));
+        .and_then(|()| switch_disks(monitor, None, &wanted.overlays, beside));
     if captured.is_ok() && wanted.afterwards == Afterwards::Paused {
         return Ok(());
     }
@@ -254,9 +256,10 @@ fn switch_disks(
     monitor: &dyn Commands,
     agent: Option<&dyn AgentCommands>,
     wanted: &[NewOverlay],
+    beside: Option<&Beside<'_>>,
 ) -> Result<()> {
     if wanted.is_empty() {
-        return Ok(());
+        return status::wait(monitor, beside)?.release();
     }
     // Before the freeze, which should be short.
     let overlays = Overlays::prepare(monitor, wanted)?;
@@ -264,9 +267,20 @@ fn switch_disks(
         Ok(frozen) => frozen,
         Err(cause) => return Err(overlays.take_back(cause)),
     };
+    let held = match status::wait(monitor, beside) {
+        Ok(held) => held,
+        Err(cause) => {
+            let cause = overlays.take_back(cause);
+            return Err(match frozen.map_or(Ok(()), Frozen::thaw) {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            });
+        }
+    };
     let switched = overlays.switch();
+    let released = held.release();
     let thawed = frozen.map_or(Ok(()), Frozen::thaw);
-    match (switched, thawed) {
+    match (switched, released.and(thawed)) {
         (Ok(()), Ok(())) => Ok(()),
         (Ok(()), Err(cause)) => Err(undo_switch(monitor, wanted, cause)),
         (Err(cause), Ok(())) => Err(cause),

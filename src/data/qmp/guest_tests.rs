@@ -230,7 +230,7 @@ fn all_disks_get_their_overlay_at_one_instant() {
     guest.write(0, 0x11);
     guest.write(1, 0x22);
     let wanted = disks_only(vec![overlay(&guest, 0, "a.s"), overlay(&guest, 1, "b.s")]);
-    external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap();
+    external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap();
     for (place, name) in [(0, "a.s"), (1, "b.s")] {
         let facts = ImageFile::open(&guest.path(name)).unwrap().facts().unwrap();
         assert_eq!(facts.backing_file.unwrap(), guest.images[place].path);
@@ -268,7 +268,7 @@ fn a_failed_switch_leaves_no_file_and_no_node() {
     let commands = sabotage_each(
         &guest,
         Sabotage::Refuse,
-        |monitor| external::capture(monitor, None, &wanted, &Unwatched),
+        |monitor| external::capture(monitor, None, &wanted, None, &Unwatched),
         gone,
         || {
             external::discard(&*guest.monitor, &wanted).unwrap();
@@ -290,7 +290,7 @@ fn a_lost_answer_to_the_transaction_is_found_out() {
             count: AtomicUsize::new(0),
             how: Sabotage::LoseAnswer,
         };
-        external::capture(&monitor, None, &wanted, &Unwatched)
+        external::capture(&monitor, None, &wanted, None, &Unwatched)
     };
     let mut survived = 0;
     for at in 0..12 {
@@ -311,14 +311,14 @@ fn d15_files_that_hold_something_are_never_overwritten() {
     let guest = Guest::new(1);
     std::fs::write(guest.path("a.s"), "precious").unwrap();
     let mut wanted = disks_only(vec![overlay(&guest, 0, "a.s")]);
-    external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap_err();
+    external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap_err();
     wanted.overlays.clear();
     wanted.memory = Some(MemoryWanted {
         file: guest.path("a.s"),
         definition: "<domain/>".to_owned(),
         guest: Meanwhile::Paused,
     });
-    external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap_err();
+    external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap_err();
     assert_eq!(std::fs::read(guest.path("a.s")).unwrap(), b"precious");
 }
 
@@ -342,7 +342,7 @@ fn memory_in_a_file_and_disks_are_of_one_instant() {
         guest.write(0, 0x11);
         guest.monitor.execute("cont", Value::Null).unwrap();
         let wanted = with_memory(&guest, meanwhile);
-        external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap();
+        external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap();
         assert_eq!(guest.status(), "running");
 
         let Guest {
@@ -368,7 +368,7 @@ fn a_paused_guest_has_the_same_memory_in_the_file() {
     guest.run_for(Duration::from_millis(500));
     let memory = guest.memory();
     let wanted = with_memory(&guest, Meanwhile::Paused);
-    external::capture(&*guest.monitor, None, &wanted, &Unwatched).unwrap();
+    external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap();
     let (directory, images) = (Arc::clone(&guest.directory), guest.images.clone());
     drop(guest);
     let again = Guest::start(directory, images, Start::Incoming);
@@ -397,7 +397,7 @@ fn a_failed_memory_save_leaves_no_file_and_a_running_guest() {
     sabotage_each(
         &guest,
         Sabotage::Refuse,
-        |monitor| external::capture(monitor, None, &wanted, &Unwatched),
+        |monitor| external::capture(monitor, None, &wanted, None, &Unwatched),
         gone,
         || external::discard(&*guest.monitor, &wanted).unwrap(),
     );
@@ -416,7 +416,7 @@ fn a_cancelled_memory_save_is_taken_back() {
     let guest = Guest::new(1);
     guest.monitor.execute("cont", Value::Null).unwrap();
     let wanted = with_memory(&guest, Meanwhile::Runs);
-    match external::capture(&*guest.monitor, None, &wanted, &StopAtOnce) {
+    match external::capture(&*guest.monitor, None, &wanted, None, &StopAtOnce) {
         Err(Error::Cancelled { .. }) => {
             assert!(!guest.path("a.s").exists() && !guest.path("memory.s").exists());
         }
@@ -437,6 +437,7 @@ fn commit_and_stream_keep_what_the_guest_sees() {
             &*guest.monitor,
             None,
             &disks_only(vec![overlay]),
+            None,
             &Unwatched,
         )
         .unwrap();

@@ -13,6 +13,8 @@ use crate::uuid;
 pub mod agent;
 #[cfg(test)]
 mod agent_tests;
+#[cfg(test)]
+mod beside_tests;
 pub mod external;
 #[cfg(test)]
 mod guest;

@@ -67,3 +67,62 @@ pub fn pause(monitor: &dyn Commands) -> Result<()> {
 pub fn resume(monitor: &dyn Commands) -> Result<()> {
     monitor.execute("cont", Value::Null).map(drop)
 }
+
+/// What is captured while a guest waits.
+pub type Beside<'a> = dyn Fn() -> Result<()> + 'a;
+
+/// A guest that waits, if it has to.
+pub struct Waiting<'a> {
+    monitor: &'a dyn Commands,
+    was_running: bool,
+}
+
+/// Makes the guest wait and captures what there is to capture beside it. Without that it goes on, and
+/// after a failure, too.
+pub fn wait<'a>(monitor: &'a dyn Commands, beside: Option<&Beside<'_>>) -> Result<Waiting<'a>> {
+    let Some(beside) = beside else {
+        return Ok(Waiting {
+            monitor,
+            was_running: false,
+        });
+    };
+    let was_running = Status::of(monitor)?.is_running();
+    if was_running {
+        pause(monitor)?;
+    }
+    let waiting = Waiting {
+        monitor,
+        was_running,
+    };
+    match beside() {
+        Ok(()) => Ok(waiting),
+        Err(cause) => Err(match waiting.release() {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        }),
+    }
+}
+
+/// Does something while the guest waits, if there is anything to capture beside it.
+pub fn waiting_for(
+    monitor: &dyn Commands,
+    beside: Option<&Beside<'_>>,
+    then: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let waiting = wait(monitor, beside)?;
+    let done = then();
+    match (done, waiting.release()) {
+        (Err(cause), Err(undo)) => Err(cause.with_failed_undo(&undo)),
+        (done, released) => done.and(released),
+    }
+}
+
+impl Waiting<'_> {
+    /// A guest that ran goes on.
+    pub fn release(self) -> Result<()> {
+        if self.was_running {
+            return resume(self.monitor).or_else(|_| resume(self.monitor));
+        }
+        Ok(())
+    }
+}
