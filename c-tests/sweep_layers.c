@@ -60,7 +60,7 @@ static void print_shown(const char *whose, char letter, const char *path, const 
     if (!bytes || descriptor < 0)
         die(raw_path);
     close(descriptor);
-    snprintf(command, sizeof(command), "qemu-img convert -f qcow2 -O raw %s%s '%%s' %s 2>/dev/null",
+    snprintf(command, sizeof(command), "qemu-img convert -U -f qcow2 -O raw %s%s '%%s' %s 2>/dev/null",
              name ? "-l snapshot.name=" : "", name ? name : "", raw_path);
     if (run(NULL, 0, command, path) == 0 && (raw = fopen(raw_path, "rb"))) {
         size_t length = fread(bytes, 1, RAW_SIZE, raw);
@@ -108,7 +108,7 @@ static void list_files(const char *directory, struct files *files)
     if (!open)
         die(directory);
     while ((entry = readdir(open)) && files->count < MOST_FILES)
-        if (strncmp(entry->d_name, "vd", 2) == 0)
+        if (strncmp(entry->d_name, "vd", 2) == 0 || strncmp(entry->d_name, "memory", 6) == 0)
             snprintf(files->names[files->count++], 256, "%s", entry->d_name);
     closedir(open);
 }
@@ -128,7 +128,7 @@ static void know(struct files *files, const char *directory, const char *texts)
         if (!at || at[strlen(path)] == '.')
             continue;
         files->known[i] = true;
-        if (run(output, sizeof(output), "qemu-img info --backing-chain '%s' 2>/dev/null", path) == 0)
+        if (run(output, sizeof(output), "qemu-img info -U --backing-chain '%s' 2>/dev/null", path) == 0)
             know(files, directory, output);
     }
 }
