@@ -9,7 +9,7 @@ use super::chain::QCOW2;
 use super::progress::Progress;
 use super::qmp::{
     Afterwards, AgentCommands, Commands, External, KeptMemory, Meanwhile, MemoryWanted, NewOverlay,
-    Origin, external, internal, layers,
+    Origin, end_orphans, external, internal, layers,
 };
 use super::{Data, Difference, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore};
 use crate::error::{Error, Result};
@@ -53,6 +53,16 @@ impl Live {
 }
 
 impl Live {
+    /// Where commands of a change go. What an operation that was cut off has begun in the guest is
+    /// ended before.
+    fn commands_of_change(&self) -> Result<Option<Arc<dyn Commands>>> {
+        let commands = self.access.commands()?;
+        if let Some(monitor) = &commands {
+            end_orphans(&**monitor)?;
+        }
+        Ok(commands)
+    }
+
     /// A running guest may have only some of the images by now: disks come and go.
     fn delete_from_guest(&self, monitor: &dyn Commands, point: &Point<'_>) -> Result<()> {
         let (in_use, _) = internal::in_use(monitor, &point.internal_images()?)?;
@@ -143,9 +153,9 @@ impl Data for Live {
         if let Some(done) = self.access.delete_data(point.document) {
             return done;
         }
-        match self.access.commands()? {
+        match self.commands_of_change()? {
             Some(monitor) if point.is_external() => {
-                external::discard(&*monitor, &wanted(point, 0)?)
+                external::discard(&*monitor, &wanted(point, 0)?, point.guest)
             }
             Some(monitor) => self.delete_from_guest(&*monitor, point),
             None if point.is_of_guest && point.is_external() => self.take_back_without_guest(point),
@@ -168,7 +178,7 @@ impl Data for Live {
         if let Some(done) = self.access.revert_data(point.document, flags) {
             return done;
         }
-        let Some(monitor) = self.access.commands()? else {
+        let Some(monitor) = self.commands_of_change()? else {
             return self.offline.revert(point, restores, flags);
         };
         let images = point.internal_images()?;
@@ -186,7 +196,7 @@ impl Data for Live {
         if let Some(done) = self.access.delete_data(point.document) {
             return done;
         }
-        match self.access.commands()? {
+        match self.commands_of_change()? {
             Some(monitor) => self.delete_from_guest(&*monitor, point),
             None => self.offline.delete(point),
         }
@@ -207,7 +217,7 @@ impl Data for Live {
         if steps.is_empty() {
             return Ok(());
         }
-        match self.access.commands().map_err(Merged::Untouched)? {
+        match self.commands_of_change().map_err(Merged::Untouched)? {
             Some(monitor) => {
                 let progress = self.access.progress();
                 layers::merge(&*monitor, steps, progress, |step| {

@@ -19,7 +19,7 @@ mod work;
 pub use check::{Difference, Verdict};
 pub use executor::{Executor, Secrets};
 pub use libvirt::Libvirt;
-pub use point::{Image, Layer, OverlayFile, Place, Point, PointDisk};
+pub use point::{Guest, Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
 pub use work::{Merge, Restore};
 

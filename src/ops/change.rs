@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::companion;
 use super::domain::{Domain, Hierarchy};
+use super::flags::RevertFlags;
 use super::intent::Intent;
 use super::point::OwnedPoint;
 use super::problem::{Problem, ProblemKind};
@@ -351,9 +352,13 @@ impl Resolved {
             return Ok(Resolved { plan, change });
         }
         match intent {
-            Intent::Create { document, found } => {
+            Intent::Create {
+                document,
+                found,
+                guest,
+            } => {
                 let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
-                let point = OwnedPoint::with_overlays(&snapshot, &found)?;
+                let point = OwnedPoint::with_overlays(&snapshot, &found)?.taken_of(guest);
                 let point = point.borrow(lock.descriptor());
                 domain.data.take_back(&point)?;
                 domain.data.tidy(&point)?;
@@ -413,11 +418,15 @@ impl Resolved {
                 restores,
                 work,
             } => {
-                let point = OwnedPoint::of(tree.get(&name)?)?;
+                let snapshot = tree.get(&name)?;
+                let point = OwnedPoint::of(snapshot)?;
                 let point = point.borrow(lock.descriptor());
-                // The names are of this revert alone, so what stands there is not finished.
-                domain.data.discard(&restores)?;
-                domain.data.revert(&point, &restores, flags)?;
+                let asked = RevertFlags::new(flags, "virDomainRevertToSnapshot")?;
+                domain.revert_again(snapshot, &definition, asked, || {
+                    // The names are of this revert alone, so what stands there is not finished.
+                    domain.data.discard(&restores)?;
+                    domain.data.revert(&point, &restores, flags)
+                })?;
                 domain.data.tidy(&point)?;
                 let plan = revert::rewritten(tree, &name, &restores, &work)?;
                 Resolved::done(domain, tree, plan, Some(definition), &work.removals)

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use crate::data::chain::QCOW2;
-use crate::data::{Layer, OverlayFile, Place, Point, PointDisk};
+use crate::data::{Guest, Layer, OverlayFile, Place, Point, PointDisk};
 use crate::error::Result;
 use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot, State};
 use crate::xml::{self, DomainDisk};
@@ -19,6 +19,7 @@ pub(super) struct OwnedPoint {
     pub disks: Vec<PointDisk>,
     memory: Option<PathBuf>,
     is_of_guest: bool,
+    guest: Guest,
 }
 
 impl OwnedPoint {
@@ -74,6 +75,7 @@ impl OwnedPoint {
             document: xml::format(snapshot, xml::Form::Public { secure: true }),
             disks,
             is_of_guest: snapshot.state != State::Shutoff,
+            guest: Guest::Waiting,
             memory: match &snapshot.memory {
                 Some(Memory::External { file }) => Some(Path::new(&**file).to_owned()),
                 _ => None,
@@ -95,6 +97,11 @@ impl OwnedPoint {
         Ok(OwnedPoint::new(snapshot, disks))
     }
 
+    /// Of a guest that did that when it was taken.
+    pub fn taken_of(self, guest: Guest) -> OwnedPoint {
+        OwnedPoint { guest, ..self }
+    }
+
     /// With the lock that programs inherit which work on it.
     pub fn borrow<'a>(&'a self, lock: Option<BorrowedFd<'a>>) -> Point<'a> {
         Point {
@@ -104,6 +111,7 @@ impl OwnedPoint {
             disks: &self.disks,
             memory: self.memory.as_deref(),
             is_of_guest: self.is_of_guest,
+            guest: self.guest,
         }
     }
 }

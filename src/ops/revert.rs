@@ -59,6 +59,7 @@ impl Domain {
             // All or nothing: the images are as before.
             return writing.give_up_revert(point, &restores, cause);
         }
+        let gone_on = self.go_on_in_place(way);
         let is_new = |restore: &Restore| restore.new_file().is_some();
         match writing.commit_and_remove(&plan, &change, &work.removals) {
             // Nothing was written to: then it can still be undone.
@@ -67,6 +68,7 @@ impl Domain {
             }
             done => writing.finish(done),
         }?;
+        gone_on?;
         self.after_data(way, &definition)
     }
 

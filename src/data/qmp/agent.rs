@@ -18,10 +18,15 @@ use crate::{limits, uuid};
 /// its parser forget what came before. It is in no valid UTF-8 text.
 const SENTINEL: u8 = 0xff;
 
+const THAW: &str = "guest-fsfreeze-thaw";
+
 /// Something that guest agent commands can be given to.
 pub trait AgentCommands: Send + Sync {
     /// Gives a command without arguments and answers its value, within that time.
     fn command(&self, command: &str, time: Duration) -> Result<Value>;
+
+    /// Leaves a command for an agent that does not answer now, and may later.
+    fn leave(&self, _command: &str) {}
 }
 
 /// A guest agent's socket.
@@ -87,6 +92,14 @@ impl AgentCommands for Agent {
         let reason = answer.pointer("/error/desc").and_then(Value::as_str);
         Err(refused(command, reason.unwrap_or("no reason given")))
     }
+
+    fn leave(&self, command: &str) {
+        let deadline = Instant::now() + limits::AGENT_REPLY;
+        let line = format!("{}\n", json!({ "execute": command }));
+        // What was sent stays readable for the agent when this end is closed.
+        let _ = Wire::connect(&self.socket, deadline)
+            .and_then(|mut wire| wire.send(line.as_bytes(), None, deadline));
+    }
 }
 
 /// A number that no earlier client has used. JSON numbers are exact up to 2^53.
@@ -145,8 +158,7 @@ impl Frozen<'_> {
     }
 
     fn thaw_once(&mut self) -> Result<()> {
-        self.agent
-            .command("guest-fsfreeze-thaw", limits::AGENT_FREEZE)?;
+        self.agent.command(THAW, limits::AGENT_FREEZE)?;
         self.is_thawed = true;
         Ok(())
     }
@@ -163,7 +175,9 @@ impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         if !self.is_thawed {
             // The operation has an error of its own to tell.
-            let _ = self.thaw_once();
+            if let Err(Error::AgentLost { .. }) = self.thaw_once() {
+                self.agent.leave(THAW);
+            }
         }
     }
 }
