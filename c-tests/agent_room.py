@@ -117,7 +117,8 @@ def main(image):
         os.kill(agent, signal.SIGKILL)
         os.waitpid(agent, 0)
         thaw()
-        call("umount", libc.umount2(b"/fs", 0))
+        # Detached: somebody may still be about to close a file in it.
+        call("umount", libc.umount2(b"/fs", MNT_DETACH))
 
 
 if __name__ == "__main__":

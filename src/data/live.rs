@@ -178,7 +178,9 @@ impl Data for Live {
         if let Some(done) = self.access.revert_data(point.document, flags) {
             return done;
         }
-        let Some(monitor) = self.commands_of_change()? else {
+        let is_beside = restores.iter().all(Restore::is_beside_the_guest);
+        let guest = self.commands_of_change()?.filter(|_| !is_beside);
+        let Some(monitor) = guest else {
             return self.offline.revert(point, restores, flags);
         };
         let images = point.internal_images()?;

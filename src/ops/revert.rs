@@ -51,10 +51,16 @@ impl Domain {
             restores: restores.clone(),
             work: work.clone(),
         })?;
-        let reverted = self.before_data(way, &definition).and_then(|()| {
+        let data = || {
             let point = writing.point(&point);
             self.data.revert(&point, &restores, flags.bits())
-        });
+        };
+        // What can be done beside a running guest is done before it is stopped.
+        let reverted = if restores.iter().all(Restore::is_beside_the_guest) {
+            data().and_then(|()| self.before_data(way, &definition))
+        } else {
+            self.before_data(way, &definition).and_then(|()| data())
+        };
         if let Err(cause) = reverted {
             // All or nothing: the images are as before.
             return writing.give_up_revert(point, &restores, cause);

@@ -24,9 +24,6 @@ const THAW: &str = "guest-fsfreeze-thaw";
 pub trait AgentCommands: Send + Sync {
     /// Gives a command without arguments and answers its value, within that time.
     fn command(&self, command: &str, time: Duration) -> Result<Value>;
-
-    /// Leaves a command for an agent that does not answer now, and may later.
-    fn leave(&self, _command: &str) {}
 }
 
 /// A guest agent's socket.
@@ -46,8 +43,9 @@ impl Agent {
         &self.socket
     }
 
-    /// A connection on which the next line is the answer to the next request.
-    fn synchronized(&self) -> Result<Wire> {
+    /// A connection on which the next line is the answer to the next request, which may be sent
+    /// along.
+    fn synchronized(&self, along: &str) -> Result<Wire> {
         let deadline = Instant::now() + limits::AGENT_REPLY;
         let lost = |fault: Fault| self.lost("guest-sync-delimited", &fault);
         let mut wire = Wire::connect(&self.socket, deadline).map_err(lost)?;
@@ -56,6 +54,7 @@ impl Agent {
         let mut bytes = vec![SENTINEL];
         bytes.extend_from_slice(request.to_string().as_bytes());
         bytes.push(b'\n');
+        bytes.extend_from_slice(along.as_bytes());
         wire.send(&bytes, None, deadline).map_err(lost)?;
         loop {
             // Whatever stands before the sentinel is older.
@@ -80,10 +79,16 @@ impl Agent {
 
 impl AgentCommands for Agent {
     fn command(&self, command: &str, time: Duration) -> Result<Value> {
-        let mut wire = self.synchronized()?;
+        let line = format!("{}\n", json!({ "execute": command }));
+        // An agent that hangs may wake when nobody waits any more: it finds the thaw then. No other
+        // command may come too late.
+        let (along, line) = match command {
+            THAW => (&*line, ""),
+            _ => ("", &*line),
+        };
+        let mut wire = self.synchronized(along)?;
         let deadline = Instant::now() + time;
         let lost = |fault: Fault| self.lost(command, &fault);
-        let line = format!("{}\n", json!({ "execute": command }));
         wire.send(line.as_bytes(), None, deadline).map_err(lost)?;
         let mut answer = wire.object(deadline).map_err(lost)?;
         if let Some(value) = answer.get_mut("return") {
@@ -91,14 +96,6 @@ impl AgentCommands for Agent {
         }
         let reason = answer.pointer("/error/desc").and_then(Value::as_str);
         Err(refused(command, reason.unwrap_or("no reason given")))
-    }
-
-    fn leave(&self, command: &str) {
-        let deadline = Instant::now() + limits::AGENT_REPLY;
-        let line = format!("{}\n", json!({ "execute": command }));
-        // What was sent stays readable for the agent when this end is closed.
-        let _ = Wire::connect(&self.socket, deadline)
-            .and_then(|mut wire| wire.send(line.as_bytes(), None, deadline));
     }
 }
 
@@ -175,9 +172,7 @@ impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         if !self.is_thawed {
             // The operation has an error of its own to tell.
-            if let Err(Error::AgentLost { .. }) = self.thaw_once() {
-                self.agent.leave(THAW);
-            }
+            let _ = self.thaw_once();
         }
     }
 }
