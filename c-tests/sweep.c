@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "qemu.h"
 #include "sweep.h"
 
 enum { MOST_DISKS = 2 };

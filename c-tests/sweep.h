@@ -20,24 +20,12 @@ uint64_t hash(const char *bytes, size_t length);
 /* Of a text in which the time in names of new images is masked: it is another in each trial. */
 uint64_t hash_of_text(const char *text);
 
-/* The image of disk `vd<letter>` in a definition; nothing if there is none. */
-void source_path(const char *definition, char letter, char *path);
-
 /* What snapshots and guest show of a domain that has image files besides its first ones, and the
  * files that nothing accounts for. */
 void print_layers(virDomainPtr domain, const char *directory);
 
-/* Starts QEMU for a definition, with that number in its memory, and lets it run. */
-void begin_guest(const char *directory, const char *definition, int word);
-
-/* Kills it, if there is one. */
-void end_guest(const char *directory);
-
 /* Gives the library the guest's monitor, if there is a guest. */
 void attach_guest(virDomainPtr domain, const char *directory);
-
-/* Writes 64 KiB of a pattern to each disk, as the guest's device, and flushes. */
-void write_in_guest(const char *directory, int disks, int pattern);
 
 /* What the guest does, and what its memory and disks hold. */
 void print_guest(virDomainPtr domain, const char *directory);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "qemu.h"
 #include "sweep.h"
 
 enum { MOST_FILES = 64, TEXTS_SIZE = 1 << 18, RAW_SIZE = 1 << 20 };
@@ -30,22 +31,6 @@ uint64_t hash_of_text(const char *text)
     sum = hash(masked, (size_t)(end - masked));
     free(masked);
     return sum;
-}
-
-void source_path(const char *definition, char letter, char *path)
-{
-    static const char mark[] = "<source file='";
-    char target[64];
-    const char *end;
-    const char *source = NULL;
-
-    path[0] = '\0';
-    snprintf(target, sizeof(target), "<target dev='vd%c'", letter);
-    end = strstr(definition, target);
-    for (const char *at = definition; end && (at = strstr(at, mark)) && at < end; at++)
-        source = at + sizeof(mark) - 1;
-    if (source)
-        snprintf(path, PATH_SIZE, "%.*s", (int)strcspn(source, "'"), source);
 }
 
 /* Prints what `qemu-img convert` makes of an image; `name` is an internal snapshot in it, or NULL. */

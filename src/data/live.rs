@@ -129,7 +129,7 @@ impl Data for Live {
         if let Some(done) = self.access.create_data(point.document, flags) {
             return done;
         }
-        let Some(monitor) = self.access.commands()? else {
+        let Some(monitor) = self.commands_of_change()? else {
             return self.offline.create(point, flags);
         };
         let progress = self.access.progress();
@@ -205,6 +205,9 @@ impl Data for Live {
     }
 
     fn check_merge(&self, steps: &[Merge]) -> Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         match self.access.commands()? {
             Some(monitor) => layers::check(&*monitor, steps),
             None => Ok(()),
@@ -231,6 +234,9 @@ impl Data for Live {
     }
 
     fn remove(&self, files: &[PathBuf]) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
         if let Some(monitor) = self.access.commands()? {
             layers::forget(&*monitor, files)?;
         }
@@ -238,6 +244,9 @@ impl Data for Live {
     }
 
     fn tidy(&self, point: &Point<'_>) -> Result<()> {
+        if self.access.has_own_data() {
+            return Ok(());
+        }
         match self.access.commands()? {
             // A running guest's images are in use: the next tidying finds them.
             Some(_) => Ok(()),

@@ -13,6 +13,7 @@ use super::intent::Intent;
 use super::layers::{FileId, Roles, Survey, Surveyed, sources};
 use super::moves;
 use super::point::OwnedPoint;
+use super::power::Way;
 use super::records;
 use crate::data::chain::{self, QCOW2};
 use crate::data::{Layer, Place, PointDisk, Restore};
@@ -61,11 +62,18 @@ impl Domain {
         } else {
             self.before_data(way, &definition).and_then(|()| data())
         };
-        if let Err(cause) = reverted {
+        match (way, reverted) {
+            // A guest that can be brought neither back nor on: the next writer does it.
+            (Way::InPlace(_), Err(cause @ Error::UndoFailed { .. })) => {
+                return writing.finish(Err(cause));
+            }
             // All or nothing: the images are as before.
-            return writing.give_up_revert(point, &restores, cause);
+            (_, Err(cause)) => return writing.give_up_revert(point, &restores, cause),
+            (_, Ok(())) => {}
         }
-        let gone_on = self.go_on_in_place(way);
+        if let Err(cause) = self.go_on_in_place(way) {
+            return writing.finish(Err(cause));
+        }
         let is_new = |restore: &Restore| restore.new_file().is_some();
         match writing.commit_and_remove(&plan, &change, &work.removals) {
             // Nothing was written to: then it can still be undone.
@@ -74,7 +82,6 @@ impl Domain {
             }
             done => writing.finish(done),
         }?;
-        gone_on?;
         self.after_data(way, &definition)
     }
 
