@@ -41,7 +41,8 @@ class Proxy:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def arm(self, at, mischief):
-        """The at-th command from now on meets mischief: a function of the request."""
+        """The at-th command from now on meets mischief: a function of the request, which answers
+        what the library gets in place of the monitor's answer, or None to pass the request on."""
         self.count, self.at, self.mischief = 0, at, mischief
 
     def is_met(self):
@@ -72,6 +73,7 @@ class Proxy:
             if self.at is not None:
                 if self.count == self.at:
                     answer = self.mischief(json.loads(data), client)
+                    answer = data if answer is None else answer
                 self.count += 1
             if answer is data:
                 try:

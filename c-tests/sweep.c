@@ -4,6 +4,8 @@
  *   sweep setup DIR NAME    makes the state before, below DIR
  *   sweep op DIR NAME       the operation; 0 if it says that it is done, 1 if it says that it failed
  *   sweep dump DIR          loads the state and prints it in crashpoints.py's DUMP FORMAT
+ *   sweep begin DIR         starts a guest on the images as they are; `live-` operations need one
+ *   sweep end DIR           kills it
  *
  * An operation added is a row in `operations`. */
 #include <ftw.h>
@@ -16,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "qemu.h"
 #include "sweep.h"
 
 enum { MOST_DISKS = 2 };
@@ -123,7 +126,7 @@ static int define(const char *name, const char *title, int disks)
 
 static int create_of(const char *name, const char *disks, unsigned int flags)
 {
-    char xml[512];
+    char xml[PATH_SIZE + 512];
     virDomainPtr domain = guest();
     virDomainSnapshotPtr snapshot;
 
@@ -303,6 +306,62 @@ static void mixed_layers(void)
     make_layers(2, MIXED);
 }
 
+/* Starts the guest, as it is defined now, with what is to tell its memory from that of others. */
+static void start_guest(int word)
+{
+    virDomainPtr domain = guest();
+    char *definition = virDomainGetXMLDesc(domain, 0);
+
+    if (!definition)
+        die("no definition");
+    begin_guest(directory, definition, word);
+    attach_guest(domain, directory);
+    free(definition);
+    virDomainFree(domain);
+}
+
+static void attach(void)
+{
+    virDomainPtr domain = virDomainLookupByName(connection, GUEST);
+
+    if (!domain)
+        return;
+    attach_guest(domain, directory);
+    virDomainFree(domain);
+}
+
+/* s1 - s2 (current) of a running guest, each of a start of its own and with content of its own. */
+static void live_tree(unsigned int flags)
+{
+    static const char *const names[] = {"s1", "s2"};
+
+    for (int disk = 0; disk < 2; disk++) {
+        char path[PATH_SIZE];
+
+        image_path(path, disk);
+        must_run("qemu-img create -q -f qcow2 '%s' 1M", path);
+    }
+    if (define(GUEST, "before", 2) != 0)
+        die("define");
+    for (int i = 0; i < 3; i++) {
+        start_guest(i + 1);
+        write_in_guest(directory, 2, i + 1);
+        if (i < 2 && create(names[i], flags) != 0)
+            die(names[i]);
+        end_guest(directory);
+    }
+}
+
+static void live_inside(void)
+{
+    live_tree(0);
+}
+
+static void live_layers(void)
+{
+    live_tree(DISK_ONLY);
+}
+
 /* Two of the five nodes of an import are there; the second became current. */
 static void half_imported(void)
 {
@@ -394,6 +453,29 @@ static int create_external(void)
 static int create_mixed(void)
 {
     return create_of("s6", MIXED, DISK_ONLY);
+}
+
+static int create_with_memory(void)
+{
+    char memory[PATH_SIZE + 64];
+
+    snprintf(memory, sizeof(memory), "<memory snapshot='external' file='%s/memory.s6'/>", directory);
+    return create_of("s6", memory, 0);
+}
+
+static int delete_first(void)
+{
+    return delete ("s1", 0);
+}
+
+static int delete_last(void)
+{
+    return delete ("s2", 0);
+}
+
+static int revert_first(void)
+{
+    return revert("s1");
 }
 
 static int delete_current(void)
@@ -618,6 +700,14 @@ static const struct operation {
     {"create-nvram", with_firmware, create_one},
     {"revert-nvram", with_firmware, revert_one},
     {"delete-nvram", with_firmware, delete_node},
+    {"live-create", live_inside, create_one},
+    {"live-create-external", live_layers, create_external},
+    {"live-create-memory", live_layers, create_with_memory},
+    {"live-delete", live_inside, delete_first},
+    {"live-delete-external", live_layers, delete_first},
+    {"live-delete-current", live_layers, delete_last},
+    {"live-revert", live_inside, revert_first},
+    {"live-revert-external", live_layers, revert_first},
     {"undefine", one_disk, undefine},
     {"migrate-begin", one_disk, migrate_begin},
     {"migrate-import", sent_here, migrate_import},
@@ -722,7 +812,7 @@ static void print_image(int disk)
     image_path(path, disk);
     if (access(path, F_OK) != 0)
         return;
-    if (run(output, sizeof(output), "qemu-img snapshot -l '%s' 2>&1", path) != 0) {
+    if (run(output, sizeof(output), "qemu-img snapshot -U -l '%s' 2>&1", path) != 0) {
         printf("check vd%c unreadable\n", 'a' + disk);
         return;
     }
@@ -738,7 +828,7 @@ static void print_image(int disk)
             printf("data vd%c %s\n", 'a' + disk, tag);
     }
     /* 3: leaked clusters, which cost space and nothing else */
-    status = run(output, sizeof(output), "qemu-img check -q '%s' 2>&1", path);
+    status = run(output, sizeof(output), "qemu-img check -U -q '%s' 2>&1", path);
     printf("check vd%c %s\n", 'a' + disk, status == 0 || status == 3 ? "ok" : "corrupt");
     if (status == 3)
         printf("litter vd%c:leaked-clusters\n", 'a' + disk);
@@ -763,7 +853,7 @@ static void print_content(int disk)
     if (descriptor < 0)
         die(raw_path);
     close(descriptor);
-    snprintf(command, sizeof(command), "qemu-img convert -f qcow2 -O raw '%%s' %s", raw_path);
+    snprintf(command, sizeof(command), "qemu-img convert -U -f qcow2 -O raw '%%s' %s", raw_path);
     if (run(NULL, 0, command, path) == 0 && (raw = fopen(raw_path, "rb"))) {
         size_t length = fread(bytes, 1, RAW_SIZE, raw);
 
@@ -840,9 +930,12 @@ static int dump(void)
     if (count < 0)
         die("domains");
     for (int i = 0; i < count; i++) {
+        attach_guest(domains[i], directory);
         print_tree(domains[i], true);
         if (strcmp(virDomainGetName(domains[i]), GUEST) == 0)
             print_layers(domains[i], directory);
+        if (strcmp(virDomainGetName(domains[i]), GUEST) == 0)
+            print_guest(domains[i], directory);
         virDomainFree(domains[i]);
     }
     free(domains);
@@ -871,10 +964,14 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc < 3) {
-        fprintf(stderr, "usage: sweep list | setup DIR NAME | op DIR NAME | dump DIR\n");
+        fprintf(stderr, "usage: sweep list | setup DIR NAME | op DIR NAME | dump DIR | begin DIR | end DIR\n");
         return BROKEN;
     }
     directory = argv[2];
+    if (strcmp(command, "end") == 0) {
+        end_guest(directory);
+        return 0;
+    }
     snprintf(state_directory, sizeof(state_directory), "%s/state", directory);
     virSetErrorFunc(NULL, ignore_error);
     open_connection();
@@ -887,7 +984,11 @@ int main(int argc, char **argv)
     } else if (strcmp(command, "setup") == 0 && argc > 3) {
         find_operation(argv[3])->prepare();
         answer = 0;
+    } else if (strcmp(command, "begin") == 0) {
+        start_guest(0x77);
+        answer = 0;
     } else {
+        attach();
         answer = find_operation(argc > 3 ? argv[3] : "")->run();
         if (answer != 0)
             fprintf(stderr, "sweep: %s\n", virGetLastErrorMessage());

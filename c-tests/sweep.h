@@ -20,9 +20,6 @@ uint64_t hash(const char *bytes, size_t length);
 /* Of a text in which the time in names of new images is masked: it is another in each trial. */
 uint64_t hash_of_text(const char *text);
 
-/* The image of disk `vd<letter>` in a definition; nothing if there is none. */
-void source_path(const char *definition, char letter, char *path);
-
 /* What snapshots and guest show of a domain that has image files besides its first ones, and the
  * files that nothing accounts for. */
 void print_layers(virDomainPtr domain, const char *directory);
@@ -35,5 +32,11 @@ void write_firmware(const char *directory, int byte);
 
 /* Prints what both hold, and the copies that snapshots have of them. */
 void print_firmware(const char *directory);
+
+/* Gives the library the guest's monitor, if there is a guest. */
+void attach_guest(virDomainPtr domain, const char *directory);
+
+/* What the guest does, and what its memory and disks hold. */
+void print_guest(virDomainPtr domain, const char *directory);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "qemu.h"
 #include "sweep.h"
 
 enum { MOST_FILES = 64, TEXTS_SIZE = 1 << 18, RAW_SIZE = 1 << 20 };
@@ -32,22 +33,6 @@ uint64_t hash_of_text(const char *text)
     return sum;
 }
 
-void source_path(const char *definition, char letter, char *path)
-{
-    static const char mark[] = "<source file='";
-    char target[64];
-    const char *end;
-    const char *source = NULL;
-
-    path[0] = '\0';
-    snprintf(target, sizeof(target), "<target dev='vd%c'", letter);
-    end = strstr(definition, target);
-    for (const char *at = definition; end && (at = strstr(at, mark)) && at < end; at++)
-        source = at + sizeof(mark) - 1;
-    if (source)
-        snprintf(path, PATH_SIZE, "%.*s", (int)strcspn(source, "'"), source);
-}
-
 /* Prints what `qemu-img convert` makes of an image; `name` is an internal snapshot in it, or NULL. */
 static void print_shown(const char *whose, char letter, const char *path, const char *name)
 {
@@ -60,7 +45,7 @@ static void print_shown(const char *whose, char letter, const char *path, const 
     if (!bytes || descriptor < 0)
         die(raw_path);
     close(descriptor);
-    snprintf(command, sizeof(command), "qemu-img convert -f qcow2 -O raw %s%s '%%s' %s 2>/dev/null",
+    snprintf(command, sizeof(command), "qemu-img convert -U -f qcow2 -O raw %s%s '%%s' %s 2>/dev/null",
              name ? "-l snapshot.name=" : "", name ? name : "", raw_path);
     if (run(NULL, 0, command, path) == 0 && (raw = fopen(raw_path, "rb"))) {
         size_t length = fread(bytes, 1, RAW_SIZE, raw);
@@ -108,7 +93,7 @@ static void list_files(const char *directory, struct files *files)
     if (!open)
         die(directory);
     while ((entry = readdir(open)) && files->count < MOST_FILES)
-        if (strncmp(entry->d_name, "vd", 2) == 0)
+        if (strncmp(entry->d_name, "vd", 2) == 0 || strncmp(entry->d_name, "memory", 6) == 0)
             snprintf(files->names[files->count++], 256, "%s", entry->d_name);
     closedir(open);
 }
@@ -128,7 +113,7 @@ static void know(struct files *files, const char *directory, const char *texts)
         if (!at || at[strlen(path)] == '.')
             continue;
         files->known[i] = true;
-        if (run(output, sizeof(output), "qemu-img info --backing-chain '%s' 2>/dev/null", path) == 0)
+        if (run(output, sizeof(output), "qemu-img info -U --backing-chain '%s' 2>/dev/null", path) == 0)
             know(files, directory, output);
     }
 }

@@ -38,6 +38,7 @@ struct guest {
     char monitor[TEXT];
     char own[TEXT];
     const char *attached; /* where the library finds the monitor: MINIVMM_MONITOR, if it is set */
+    const char *agent;    /* and the guest agent: MINIVMM_AGENT, if it is set */
     pid_t pid; /* 0 while it is off */
 };
 
@@ -142,7 +143,7 @@ static int start(void *opaque, const char *xml, unsigned int flags)
     }
     while (is_alive(guest)) {
         if (access(guest->own, F_OK) == 0 &&
-            virSnapDomainSetMonitor(guest->domain, guest->attached, NULL, 0) == 0)
+            virSnapDomainSetMonitor(guest->domain, guest->attached, guest->agent, 0) == 0)
             return 0;
         pause_for_a_moment();
     }
@@ -339,6 +340,7 @@ int main(int argc, char **argv)
     snprintf(guest.monitor, sizeof(guest.monitor), "%s.qmp", argv[2]);
     snprintf(guest.own, sizeof(guest.own), "%s.own", argv[2]);
     guest.attached = getenv("MINIVMM_MONITOR") ? getenv("MINIVMM_MONITOR") : guest.monitor;
+    guest.agent = getenv("MINIVMM_AGENT");
     if (virSnapDomainSetCallbacks(guest.domain, &hooks, &guest, 0) < 0) {
         fprintf(stderr, "minivmm: %s: %s\n", name, virGetLastErrorMessage());
         return 1;

@@ -9,7 +9,7 @@ use super::chain::QCOW2;
 use super::progress::Progress;
 use super::qmp::{
     Afterwards, AgentCommands, Commands, External, KeptMemory, Meanwhile, MemoryWanted, NewOverlay,
-    Origin, external, internal, layers, status,
+    Origin, end_orphans, external, internal, layers, status,
 };
 use super::{
     Data, Difference, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore, firmware,
@@ -75,6 +75,16 @@ impl Live {
         };
         let wanted = wanted(point, flags)?;
         external::capture(monitor, agent.as_deref(), &wanted, beside, progress)
+    }
+
+    /// Where commands of a change go. What an operation that was cut off has begun in the guest is
+    /// ended before.
+    fn commands_of_change(&self) -> Result<Option<Arc<dyn Commands>>> {
+        let commands = self.access.commands()?;
+        if let Some(monitor) = &commands {
+            end_orphans(&**monitor)?;
+        }
+        Ok(commands)
     }
 
     /// A running guest may have only some of the images by now: disks come and go.
@@ -143,7 +153,7 @@ impl Data for Live {
         if let Some(done) = self.access.create_data(point.document, flags) {
             return done;
         }
-        let Some(monitor) = self.access.commands()? else {
+        let Some(monitor) = self.commands_of_change()? else {
             return self.offline.create(point, flags);
         };
         let captured = self.create_of_guest(&*monitor, point, flags);
@@ -157,9 +167,9 @@ impl Data for Live {
         if let Some(done) = self.access.delete_data(point.document) {
             return done;
         }
-        match self.access.commands()? {
+        match self.commands_of_change()? {
             Some(monitor) if point.is_external() => {
-                external::discard(&*monitor, &wanted(point, 0)?)?;
+                external::discard(&*monitor, &wanted(point, 0)?, point.guest)?;
             }
             Some(monitor) => self.delete_from_guest(&*monitor, point)?,
             None if point.is_of_guest && point.is_external() => {
@@ -185,7 +195,9 @@ impl Data for Live {
         if let Some(done) = self.access.revert_data(point.document, flags) {
             return done;
         }
-        let Some(monitor) = self.access.commands()? else {
+        let is_beside = restores.iter().all(Restore::is_beside_the_guest);
+        let guest = self.commands_of_change()?.filter(|_| !is_beside);
+        let Some(monitor) = guest else {
             return self.offline.revert(point, restores, flags);
         };
         let images = point.internal_images()?;
@@ -212,13 +224,16 @@ impl Data for Live {
         if let Some(done) = self.access.delete_data(point.document) {
             return done;
         }
-        match self.access.commands()? {
+        match self.commands_of_change()? {
             Some(monitor) => self.delete_from_guest(&*monitor, point),
             None => self.offline.delete(point),
         }
     }
 
     fn check_merge(&self, steps: &[Merge]) -> Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         match self.access.commands()? {
             Some(monitor) => layers::check(&*monitor, steps),
             None => Ok(()),
@@ -233,7 +248,7 @@ impl Data for Live {
         if steps.is_empty() {
             return Ok(());
         }
-        match self.access.commands().map_err(Merged::Untouched)? {
+        match self.commands_of_change().map_err(Merged::Untouched)? {
             Some(monitor) => {
                 let progress = self.access.progress();
                 layers::merge(&*monitor, steps, progress, |step| {
@@ -245,6 +260,9 @@ impl Data for Live {
     }
 
     fn remove(&self, files: &[PathBuf]) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
         if let Some(monitor) = self.access.commands()? {
             layers::forget(&*monitor, files)?;
         }
@@ -260,6 +278,9 @@ impl Data for Live {
     }
 
     fn tidy(&self, point: &Point<'_>) -> Result<()> {
+        if self.access.has_own_data() {
+            return Ok(());
+        }
         match self.access.commands()? {
             // A running guest's images are in use: the next tidying finds them.
             Some(_) => Ok(()),

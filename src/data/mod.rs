@@ -21,7 +21,7 @@ pub use check::{Difference, Part, Verdict};
 pub use executor::{Executor, Secrets};
 pub use firmware::{Firmware, Nvram, Tpm};
 pub use libvirt::Libvirt;
-pub use point::{Image, Layer, OverlayFile, Place, Point, PointDisk};
+pub use point::{Guest, Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
 pub use work::{Merge, Restore};
 

@@ -102,6 +102,15 @@ pub enum OverlayFile {
     Reused,
 }
 
+/// What a guest does before a snapshot of it is taken, and after it was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guest {
+    /// It runs.
+    Running,
+    /// It is paused or off.
+    Waiting,
+}
+
 /// A snapshot: its name, and where its data is or is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Point<'a> {
@@ -117,6 +126,8 @@ pub struct Point<'a> {
     pub firmware: &'a Firmware,
     /// It is of a guest that was on, which may have written to its overlays since.
     pub is_of_guest: bool,
+    /// What the guest did before, where it is to be taken back.
+    pub guest: Guest,
     /// What programs inherit that work on it, so that the domain stays locked as long as they live.
     pub lock: Option<BorrowedFd<'a>>,
 }

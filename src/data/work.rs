@@ -42,6 +42,11 @@ impl Restore {
         }
     }
 
+    /// Whether it changes nothing that a running guest has open.
+    pub fn is_beside_the_guest(&self) -> bool {
+        matches!(self, Restore::Overlay { .. })
+    }
+
     /// The file that it makes.
     pub fn new_file(&self) -> Option<&PathBuf> {
         match self {

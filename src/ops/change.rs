@@ -353,9 +353,13 @@ impl Resolved {
             return Ok(Resolved { plan, change });
         }
         match intent {
-            Intent::Create { document, found } => {
+            Intent::Create {
+                document,
+                found,
+                guest,
+            } => {
                 let snapshot = xml::parse(&document, xml::Mode::Load)?.snapshot;
-                let point = OwnedPoint::with_overlays(&snapshot, &found)?;
+                let point = OwnedPoint::with_overlays(&snapshot, &found)?.taken_of(guest);
                 let point = point.borrow(lock.descriptor());
                 domain.data.take_back(&point)?;
                 domain.data.tidy(&point)?;
@@ -406,12 +410,16 @@ impl Resolved {
                 restores,
                 work,
             } => {
-                let point = OwnedPoint::to_revert(tree.get(&name)?, RevertFlags::recorded(flags))?;
+                let snapshot = tree.get(&name)?;
+                let asked = RevertFlags::recorded(flags);
+                let point = OwnedPoint::to_revert(snapshot, asked)?;
                 let point = point.borrow(lock.descriptor());
-                // The names are of this revert alone, so what stands there is not finished.
-                domain.data.discard(&restores)?;
-                domain.data.revert(&point, &restores, flags)?;
-                domain.data.replace_firmware(&point)?;
+                domain.revert_again(snapshot, &definition, asked, || {
+                    // The names are of this revert alone, so what stands there is not finished.
+                    domain.data.discard(&restores)?;
+                    domain.data.revert(&point, &restores, flags)?;
+                    domain.data.replace_firmware(&point)
+                })?;
                 domain.data.tidy(&point)?;
                 let plan = revert::rewritten(tree, &name, &restores, &work)?;
                 let leftovers = Leftovers::files(&work.removals);

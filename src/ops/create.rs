@@ -10,7 +10,7 @@ use super::intent::{Intent, Leftovers};
 use super::point::OwnedPoint;
 use super::uri::RedefineRules;
 use super::{firmware, overlays, records, stored};
-use crate::data::OverlayFile;
+use crate::data::{Guest, OverlayFile};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
@@ -37,6 +37,7 @@ impl Domain {
         writing.check_name(&name)?;
         writing.check_current()?;
         let point = OwnedPoint::with_overlays(&prepared.snapshot, &prepared.found)?;
+        let point = point.taken_of(prepared.guest);
         let plan = self.plan_new(&prepared.snapshot, flags)?;
         let change =
             writing.change_with(&plan, prepared.definition.as_deref(), &Leftovers::default())?;
@@ -114,6 +115,10 @@ impl Domain {
         Ok(Prepared {
             snapshot,
             found,
+            guest: match state {
+                State::Running => Guest::Running,
+                _ => Guest::Waiting,
+            },
             definition: (switched != *definition).then_some(switched),
         })
     }
@@ -130,6 +135,7 @@ impl Domain {
         writing.intend(&Intent::Create {
             document,
             found: prepared.found,
+            guest: prepared.guest,
         })?;
         self.data
             .create(&writing.point(point), flags.bits())
@@ -163,6 +169,8 @@ struct Prepared {
     snapshot: Snapshot,
     /// What stands at the overlays' paths, by disk, where that is not nothing.
     found: Vec<(String, OverlayFile)>,
+    /// What the guest does now.
+    guest: Guest,
     /// The domain's definition afterwards, if it is another.
     definition: Option<String>,
 }

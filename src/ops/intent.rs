@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::collect::Collected;
 use super::record;
-use crate::data::{OverlayFile, Restore};
+use crate::data::{Guest, OverlayFile, Restore};
 use crate::tree::Deletion;
 
 /// An operation on guest data that may have been cut off.
@@ -18,6 +18,8 @@ pub(super) enum Intent {
         document: String,
         /// What stood at the overlays' paths, by disk, where it was not nothing.
         found: Vec<(String, OverlayFile)>,
+        /// What the guest did.
+        guest: Guest,
     },
     /// Snapshots are being deleted with their data: finished. Their documents are still stored.
     Delete {
@@ -79,11 +81,16 @@ impl Intent {
     /// The text that the store keeps.
     pub fn encode(&self) -> String {
         match self {
-            Intent::Create { document, found } => {
+            Intent::Create {
+                document,
+                found,
+                guest,
+            } => {
                 let found = found
                     .iter()
                     .map(|(disk, file)| (disk.clone(), record::overlay_file(*file)));
-                json!({ "create": document, "found": Value::Object(found.collect()) })
+                let ran = *guest == Guest::Running;
+                json!({ "create": document, "found": Value::Object(found.collect()), "ran": ran })
             }
             Intent::Delete {
                 name,
@@ -135,6 +142,10 @@ impl Intent {
             Some(Intent::Create {
                 document,
                 found: found.collect::<Option<_>>()?,
+                guest: match value.get("ran").and_then(Value::as_bool) {
+                    Some(true) => Guest::Running,
+                    _ => Guest::Waiting,
+                },
             })
         } else if let Some(to) = text("rename") {
             Some(Intent::Rename { to })
@@ -249,6 +260,12 @@ mod tests {
                     ("vda".into(), OverlayFile::Empty),
                     ("vdb".into(), OverlayFile::Reused),
                 ],
+                guest: Guest::Running,
+            },
+            Intent::Create {
+                document: "<domainsnapshot/>\n".into(),
+                found: Vec::new(),
+                guest: Guest::Waiting,
             },
             delete(Deletion::One, work()),
             delete(Deletion::WithDescendants, Collected::default()),

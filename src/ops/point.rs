@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::firmware;
 use super::flags::RevertFlags;
 use crate::data::chain::QCOW2;
-use crate::data::{Firmware, Layer, OverlayFile, Place, Point, PointDisk};
+use crate::data::{Firmware, Guest, Layer, OverlayFile, Place, Point, PointDisk};
 use crate::error::Result;
 use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot, State};
 use crate::xml::{self, DomainDisk, DomainFacts};
@@ -23,6 +23,7 @@ pub(super) struct OwnedPoint {
     /// What it has besides disks and memory.
     pub firmware: Firmware,
     is_of_guest: bool,
+    guest: Guest,
 }
 
 impl OwnedPoint {
@@ -86,6 +87,7 @@ impl OwnedPoint {
             disks,
             firmware,
             is_of_guest: snapshot.state != State::Shutoff,
+            guest: Guest::Waiting,
             memory: match &snapshot.memory {
                 Some(Memory::External { file }) => Some(Path::new(&**file).to_owned()),
                 _ => None,
@@ -107,6 +109,11 @@ impl OwnedPoint {
         Ok(OwnedPoint::new(snapshot, disks, firmware))
     }
 
+    /// Of a guest that did that when it was taken.
+    pub fn taken_of(self, guest: Guest) -> OwnedPoint {
+        OwnedPoint { guest, ..self }
+    }
+
     /// With the lock that programs inherit which work on it.
     pub fn borrow<'a>(&'a self, lock: Option<BorrowedFd<'a>>) -> Point<'a> {
         Point {
@@ -117,6 +124,7 @@ impl OwnedPoint {
             memory: self.memory.as_deref(),
             firmware: &self.firmware,
             is_of_guest: self.is_of_guest,
+            guest: self.guest,
         }
     }
 }

@@ -68,13 +68,31 @@ impl Domain {
         restores: &[Restore],
         flags: RevertFlags,
     ) -> Result<Way<'a>> {
+        let way = self.way_now(snapshot, definition, flags)?;
+        if matches!(way, Way::InPlace(_) | Way::Restart { .. }) {
+            check_in_place(restores)?;
+        }
+        if way.starts() && !self.host.can_start() {
+            return Err(Error::Unsupported {
+                what: "starting the guest without a callback for it is",
+            });
+        }
+        Ok(way)
+    }
+
+    fn way_now<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        definition: &str,
+        flags: RevertFlags,
+    ) -> Result<Way<'a>> {
         if self.has_own_data() {
             return Ok(Way::Hooks);
         }
         let stop = self.host.state()? != State::Shutoff;
         let (source, end) = target(snapshot, flags)?;
         let with_memory = end.unwrap_or(End::Paused);
-        let way = match source {
+        Ok(match source {
             Source::Nowhere => Way::Off { stop, end },
             Source::File(file) => Way::FromFile {
                 stop,
@@ -88,16 +106,33 @@ impl Domain {
                 stop,
                 end: with_memory,
             },
-        };
-        if source == Source::Inside {
-            check_in_place(restores)?;
+        })
+    }
+
+    /// Goes on with a revert that was cut off, as far as the data: a guest that is still on and
+    /// whose process cannot stay is ended. There may be nobody who can start another.
+    pub(super) fn revert_again(
+        &self,
+        snapshot: &Snapshot,
+        definition: &str,
+        flags: RevertFlags,
+        data: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let way = self.way_now(snapshot, definition, flags)?;
+        if way.stops() {
+            self.host.stop()?;
         }
-        if way.starts() && !self.host.can_start() {
-            return Err(Error::Unsupported {
-                what: "starting the guest without a callback for it is",
-            });
+        data()?;
+        self.go_on_in_place(way)
+    }
+
+    /// A guest that was reverted in its own process goes on before the change is made: should this
+    /// process die in between, the guest is reverted once more, and does not stay paused.
+    pub(super) fn go_on_in_place(&self, way: Way<'_>) -> Result<()> {
+        match way {
+            Way::InPlace(End::Running) => self.host.resume(),
+            _ => Ok(()),
         }
-        Ok(way)
     }
 
     /// Whether the program captures, restores and drops data itself.
@@ -122,6 +157,7 @@ impl Domain {
         match way {
             Way::Off { end: Some(_), .. } => self.host.start(definition, Start::Paused)?,
             Way::FromFile { file, .. } => self.start_from(file, definition)?,
+            Way::InPlace(_) => return Ok(()),
             _ => {}
         }
         match way.end() {

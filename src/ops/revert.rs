@@ -14,6 +14,7 @@ use super::intent::{Intent, Leftovers};
 use super::layers::{FileId, Roles, Survey, Surveyed, sources};
 use super::moves;
 use super::point::OwnedPoint;
+use super::power::Way;
 use super::records;
 use crate::data::chain::{self, QCOW2};
 use crate::data::{Layer, Place, PointDisk, Restore};
@@ -54,17 +55,30 @@ impl Domain {
             restores: restores.clone(),
             work: work.clone(),
         })?;
-        let reverted = self.before_data(way, &definition).and_then(|()| {
+        let data = || {
             let point = writing.point(&point);
             self.data.revert(&point, &restores, flags.bits())
-        });
+        };
+        // What can be done beside a running guest is done before it is stopped.
+        let reverted = if restores.iter().all(Restore::is_beside_the_guest) {
+            data().and_then(|()| self.before_data(way, &definition))
+        } else {
+            self.before_data(way, &definition).and_then(|()| data())
+        };
         let keeps_former = self.data.keeps_former(&writing.point(&point), &restores);
-        if let Err(cause) = reverted {
-            if keeps_former {
+        match (way, reverted) {
+            // A guest that can be brought neither back nor on: the next writer does it.
+            (Way::InPlace(_), Err(cause @ Error::UndoFailed { .. })) => {
                 return writing.finish(Err(cause));
             }
+            (_, Err(cause)) if keeps_former => return writing.finish(Err(cause)),
             // All or nothing: the images are as before.
-            return writing.give_up_revert(point, &restores, cause);
+            (_, Err(cause)) => return writing.give_up_revert(point, &restores, cause),
+            (_, Ok(())) => {}
+        }
+        let replaced = self.data.replace_firmware(&writing.point(&point));
+        if let Err(cause) = replaced.and_then(|()| self.go_on_in_place(way)) {
+            return writing.finish(Err(cause));
         }
         if keeps_former {
             leftovers.names.push(name.to_owned());
@@ -72,8 +86,7 @@ impl Domain {
         }
         let is_new = |restore: &Restore| restore.new_file().is_some();
         let is_replaced = point.firmware.is_replaced();
-        let replaced = self.data.replace_firmware(&writing.point(&point));
-        match replaced.and_then(|()| writing.commit_and_tidy(&plan, &change, &leftovers)) {
+        match writing.commit_and_tidy(&plan, &change, &leftovers) {
             // Nothing was written to: then it can still be undone.
             Err(cause) if !is_replaced && !restores.is_empty() && restores.iter().all(is_new) => {
                 writing.give_up_revert(point, &restores, cause)

@@ -44,12 +44,9 @@ struct View {
     names: Vec<String>,
     current: Option<String>,
     contents: BTreeMap<(String, String), Vec<u8>>,
-<<<<<<< HEAD
     /// How many internal snapshots each of the guest's images holds.
     tables: Vec<usize>,
-=======
     remembered: u8,
->>>>>>> nvram
     files: usize,
     differences: Vec<String>,
 }
@@ -60,16 +57,12 @@ impl View {
             names: guest.names(),
             current: guest.domain.current().unwrap().map(|name| name.to_string()),
             contents: everything(guest, &TARGETS).into_iter().collect(),
-<<<<<<< HEAD
             tables: TARGETS
                 .iter()
                 .map(|target| held(&guest.active(target)))
                 .collect(),
-            files: guest.files().len(),
-=======
             remembered: guest.remembered(),
             files: guest.files().len() + fs::read_dir(guest.path("tpm")).unwrap().count(),
->>>>>>> nvram
             differences: guest.differences(None),
         }
     }
@@ -136,16 +129,10 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-<<<<<<< HEAD
-/// s1 (internal on vda, external on vdb), s2 and s3 (external), and a guest that went on.
-fn layered() -> Arc<TempDir> {
-    let guest = Guest::new(&[("vda", "qcow2"), ("vdb", "raw")]);
-=======
 /// s1 (internal on vda, external on vdb), s2 and s3 (external), and a guest that went on. Each has its
 /// firmware's variables and its TPM's state.
-fn furnished() -> Arc<TempDir> {
+fn layered() -> Arc<TempDir> {
     let guest = Guest::with_firmware(&[("vda", "qcow2"), ("vdb", "raw")], "");
->>>>>>> nvram
     let mixed = "<disk name='vda' snapshot='internal'/><disk name='vdb' snapshot='external'/>";
     for (name, disks, pattern) in [("s1", mixed, 1), ("s2", "", 2), ("s3", "", 3)] {
         for target in TARGETS {
@@ -162,7 +149,7 @@ fn furnished() -> Arc<TempDir> {
 
 /// s1 and s2, internal on both disks, and a guest that went on.
 fn internal() -> Arc<TempDir> {
-    let guest = Guest::new(&[("vda", "qcow2"), ("vdb", "qcow2")]);
+    let guest = Guest::with_firmware(&[("vda", "qcow2"), ("vdb", "qcow2")], "");
     for (name, pattern) in [("s1", 1), ("s2", 2)] {
         for target in TARGETS {
             guest.write(target, pattern, 3);

@@ -18,6 +18,8 @@ use crate::{limits, uuid};
 /// its parser forget what came before. It is in no valid UTF-8 text.
 const SENTINEL: u8 = 0xff;
 
+const THAW: &str = "guest-fsfreeze-thaw";
+
 /// Something that guest agent commands can be given to.
 pub trait AgentCommands: Send + Sync {
     /// Gives a command without arguments and answers its value, within that time.
@@ -41,8 +43,9 @@ impl Agent {
         &self.socket
     }
 
-    /// A connection on which the next line is the answer to the next request.
-    fn synchronized(&self) -> Result<Wire> {
+    /// A connection on which the next line is the answer to the next request, which may be sent
+    /// along.
+    fn synchronized(&self, along: &str) -> Result<Wire> {
         let deadline = Instant::now() + limits::AGENT_REPLY;
         let lost = |fault: Fault| self.lost("guest-sync-delimited", &fault);
         let mut wire = Wire::connect(&self.socket, deadline).map_err(lost)?;
@@ -51,6 +54,7 @@ impl Agent {
         let mut bytes = vec![SENTINEL];
         bytes.extend_from_slice(request.to_string().as_bytes());
         bytes.push(b'\n');
+        bytes.extend_from_slice(along.as_bytes());
         wire.send(&bytes, None, deadline).map_err(lost)?;
         loop {
             // Whatever stands before the sentinel is older.
@@ -75,10 +79,16 @@ impl Agent {
 
 impl AgentCommands for Agent {
     fn command(&self, command: &str, time: Duration) -> Result<Value> {
-        let mut wire = self.synchronized()?;
+        let line = format!("{}\n", json!({ "execute": command }));
+        // An agent that hangs may wake when nobody waits any more: it finds the thaw then. No other
+        // command may come too late.
+        let (along, line) = match command {
+            THAW => (&*line, ""),
+            _ => ("", &*line),
+        };
+        let mut wire = self.synchronized(along)?;
         let deadline = Instant::now() + time;
         let lost = |fault: Fault| self.lost(command, &fault);
-        let line = format!("{}\n", json!({ "execute": command }));
         wire.send(line.as_bytes(), None, deadline).map_err(lost)?;
         let mut answer = wire.object(deadline).map_err(lost)?;
         if let Some(value) = answer.get_mut("return") {
@@ -145,8 +155,7 @@ impl Frozen<'_> {
     }
 
     fn thaw_once(&mut self) -> Result<()> {
-        self.agent
-            .command("guest-fsfreeze-thaw", limits::AGENT_FREEZE)?;
+        self.agent.command(THAW, limits::AGENT_FREEZE)?;
         self.is_thawed = true;
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::memory::NewMemory;
 use super::overlay::{self, NewOverlay, Origin, Overlays};
 use super::status::{self, Beside, Status};
 use super::{Commands, memory, merge, nodes};
+use crate::data::Guest;
 use crate::data::progress::{Progress, Unwatched};
 use crate::data::qcow2::{ImageFile, Unreadable};
 use crate::error::{Error, Result};
@@ -142,8 +143,15 @@ impl External {
 }
 
 /// Takes a capture back: the guest writes to the images below again, with all that it has written
-/// since. What was never made is taken back already.
-pub fn discard(monitor: &dyn Commands, wanted: &External) -> Result<()> {
+/// since. What was never made is taken back already. If it was cut off the guest may still be
+/// paused by it, or be sending its memory.
+pub fn discard(monitor: &dyn Commands, wanted: &External, guest: Guest) -> Result<()> {
+    if wanted.memory.is_some() {
+        memory::stop_sending(monitor)?;
+    }
+    if guest == Guest::Running && Status::of(monitor)?.is_paused() {
+        status::resume(monitor)?;
+    }
     for overlay in &wanted.overlays {
         discard_overlay(monitor, overlay)?;
     }
@@ -156,6 +164,8 @@ pub fn discard(monitor: &dyn Commands, wanted: &External) -> Result<()> {
 fn discard_overlay(monitor: &dyn Commands, wanted: &NewOverlay) -> Result<()> {
     let known = nodes::images(monitor)?;
     if nodes::writable(&known, &wanted.image).is_err() {
+        // It would abort QEMU.
+        Status::of(monitor)?.check_has_images()?;
         let overlay = &wanted.overlay;
         merge::commit(monitor, overlay, overlay, &wanted.image, &Unwatched)?;
     }

@@ -15,6 +15,8 @@ use crate::data::progress::{Progress, Unwatched, Wish};
 use crate::data::qcow2::ImageFile;
 use crate::error::{Error, Result};
 
+const WAITING: crate::data::Guest = crate::data::Guest::Waiting;
+
 fn held(image: &Image) -> Vec<String> {
     let facts = ImageFile::open(&image.path).unwrap().facts().unwrap();
     let names = facts.snapshots.iter();
@@ -245,7 +247,7 @@ fn all_disks_get_their_overlay_at_one_instant() {
     guest.write(0, 0x33);
     let old = qemu_io(&guest.images[0].path, "read -P 0x11 0 64k");
     assert!(old, "the image below has changed");
-    external::discard(&*guest.monitor, &wanted).unwrap();
+    external::discard(&*guest.monitor, &wanted, WAITING).unwrap();
     assert!(!guest.path("a.s").exists() && !guest.path("b.s").exists());
     assert!(guest.holds(0, 0x33) && guest.holds(1, 0x22));
     guest.write(0, 0x44);
@@ -271,7 +273,7 @@ fn a_failed_switch_leaves_no_file_and_no_node() {
         |monitor| external::capture(monitor, None, &wanted, None, &Unwatched),
         gone,
         || {
-            external::discard(&*guest.monitor, &wanted).unwrap();
+            external::discard(&*guest.monitor, &wanted, WAITING).unwrap();
             gone("reset");
         },
     );
@@ -296,10 +298,10 @@ fn a_lost_answer_to_the_transaction_is_found_out() {
     for at in 0..12 {
         if find(at).is_ok() {
             survived += 1;
-            external::discard(&*guest.monitor, &wanted).unwrap();
+            external::discard(&*guest.monitor, &wanted, WAITING).unwrap();
         } else {
             // What a lost answer left behind is what the intent's undo is for.
-            external::discard(&*guest.monitor, &wanted).unwrap();
+            external::discard(&*guest.monitor, &wanted, WAITING).unwrap();
         }
         assert!(!guest.path("a.s").exists());
     }
@@ -399,7 +401,7 @@ fn a_failed_memory_save_leaves_no_file_and_a_running_guest() {
         Sabotage::Refuse,
         |monitor| external::capture(monitor, None, &wanted, None, &Unwatched),
         gone,
-        || external::discard(&*guest.monitor, &wanted).unwrap(),
+        || external::discard(&*guest.monitor, &wanted, WAITING).unwrap(),
     );
 }
 

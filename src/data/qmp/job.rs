@@ -9,6 +9,9 @@ use crate::data::progress::{Progress, Wish};
 use crate::error::{Error, Result};
 use crate::limits;
 
+/// What names of jobs have.
+const KIND: &str = "job";
+
 /// A job that was started, under a name of its own.
 pub(super) struct Job<'a> {
     monitor: &'a dyn Commands,
@@ -32,7 +35,7 @@ impl<'a> Job<'a> {
         command: &str,
         mut arguments: Value,
     ) -> Result<Job<'a>> {
-        let id = super::fresh_name("job")?;
+        let id = super::fresh_name(KIND)?;
         if let Some(arguments) = arguments.as_object_mut() {
             arguments.insert("job-id".to_owned(), id.clone().into());
         }
@@ -82,22 +85,27 @@ impl<'a> Job<'a> {
 
     /// A job that cannot be followed must not go on by itself.
     fn abandon(&self, cause: Error) -> Error {
+        match self.stop() {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        }
+    }
+
+    fn stop(&self) -> Result<()> {
         let stopped = wait_until(self.monitor, limits::MONITOR_REPLY, || {
             let _ = self.tell("job-cancel");
             let _ = self.tell("job-dismiss");
             Ok(self.look().is_err())
         });
         match stopped {
-            Ok(true) => cause,
-            _ => cause.with_failed_undo(&self.failed("it goes on")),
+            Ok(true) => Ok(()),
+            _ => Err(self.failed("it goes on")),
         }
     }
 
     fn look(&self) -> Result<Seen> {
         let answer = self.monitor.execute("query-jobs", Value::Null)?;
-        let jobs = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-        let mine = jobs
-            .iter()
+        let mine = jobs(&answer)
             .find(|job| job.get("id").and_then(Value::as_str) == Some(&self.id))
             .ok_or_else(|| self.failed("it is gone"))?;
         let text = |key| mine.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -135,6 +143,26 @@ impl<'a> Job<'a> {
             reason: reason.to_owned(),
         }
     }
+}
+
+/// Ends the jobs that an operation has left behind whose process died, or lost its monitor. Whoever
+/// calls has the domain's lock: no other operation is under way.
+pub fn end_orphans(monitor: &dyn Commands) -> Result<()> {
+    let answer = monitor.execute("query-jobs", Value::Null)?;
+    let ids = jobs(&answer).filter_map(|job| job.get("id")?.as_str());
+    for id in ids.filter(|id| super::is_fresh_name(KIND, id)) {
+        let orphan = Job {
+            monitor,
+            action: "end what was cut off",
+            id: id.to_owned(),
+        };
+        orphan.stop()?;
+    }
+    Ok(())
+}
+
+fn jobs(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer.as_array().into_iter().flatten()
 }
 
 /// Starts a job and follows it to its end.

@@ -134,6 +134,14 @@ fn abandon(monitor: &dyn Commands, cause: Error) -> Result<Ended> {
     }
 }
 
+/// Ends a migration that was begun by an operation which was cut off.
+pub fn stop_sending(monitor: &dyn Commands) -> Result<()> {
+    follow(monitor, |_| {
+        let _ = monitor.execute("migrate_cancel", Value::Null);
+    })
+    .map(drop)
+}
+
 /// Gives QEMU a descriptor of the file, under a name.
 fn hand_over(monitor: &dyn Commands, file: &File) -> Result<String> {
     let name = fresh_name("memory")?;

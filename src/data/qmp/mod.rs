@@ -35,6 +35,7 @@ mod wire;
 
 pub use agent::{Agent, AgentCommands};
 pub use external::{Afterwards, External, Meanwhile, MemoryWanted};
+pub use job::end_orphans;
 pub use memory::{KeptMemory, is_memory_file};
 pub use monitor::Monitor;
 pub(crate) use monitor::answered;
@@ -72,5 +73,14 @@ pub trait Commands: Send + Sync {
 /// nodes.
 fn fresh_name(kind: &str) -> Result<String> {
     let random = u128::from_be_bytes(uuid::random()?) >> 80;
-    Ok(format!("virsnap-{kind}-{random:012x}"))
+    Ok(format!("{}{random:012x}", beginning(kind)))
+}
+
+/// Whether it is one of those names.
+fn is_fresh_name(kind: &str, name: &str) -> bool {
+    name.starts_with(&beginning(kind))
+}
+
+fn beginning(kind: &str) -> String {
+    format!("virsnap-{kind}-")
 }

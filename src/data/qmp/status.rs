@@ -41,6 +41,14 @@ impl Status {
         Ok(())
     }
 
+    /// Somebody has stopped its CPUs, or they wait since its memory was saved.
+    pub fn is_paused(&self) -> bool {
+        matches!(
+            self.word.as_str(),
+            "paused" | "finish-migrate" | "postmigrate"
+        )
+    }
+
     /// Waiting for the state of another guest.
     pub fn is_incoming(&self) -> bool {
         self.word == "inmigrate"

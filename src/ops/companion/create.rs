@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{adopt, lend};
-use crate::data::Executor;
+use crate::data::{Executor, Guest};
 use crate::error::{Error, Result};
 use crate::libvirt::Driver;
 use crate::ops::RedefineRules;
@@ -70,6 +70,7 @@ impl Domain {
         writing.intend(&Intent::Create {
             document: document.to_string(),
             found: Vec::new(),
+            guest: Guest::Waiting,
         })?;
         match executor.take(&document, flags.bits()) {
             Ok(full) => self

@@ -1,0 +1,87 @@
+/* Running guests in the crash sweep: a real QEMU beside the operation, which no fault hits.
+ *
+ * `begin` starts it on the images as they are, `end` kills it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "qemu.h"
+#include "sweep.h"
+
+#define ENDS_OF_WORDS "\r\n\"\\"
+
+void attach_guest(virDomainPtr domain, const char *directory)
+{
+    char path[PATH_SIZE];
+
+    run_path(path, directory, "qmp");
+    /* One that was told to end may take a moment. */
+    for (int i = 0; i < 500 && guest_process(directory); i++) {
+        if (virSnapDomainSetMonitor(domain, path, NULL, 0) == 0)
+            return;
+        pause_for_a_moment();
+    }
+    if (guest_process(directory))
+        die("attach");
+}
+
+static void print_disk(const char *directory, char letter)
+{
+    for (int place = 0; place < 8; place++) {
+        char command[64];
+        char said[XML_SIZE];
+
+        snprintf(command, sizeof(command), "read -v %dk 16", place * 64);
+        device_io(directory, letter, command, said, sizeof(said));
+        printf("guest vd%c %.*s\n", letter, (int)strcspn(said, "\r\n"), said);
+    }
+}
+
+/* What the library has added to the guest's process and not taken back. */
+static void print_nodes(const char *directory)
+{
+    static const char mark[] = "\"node-name\": \"virsnap-";
+    static const char status[] = "\"status\": \"";
+    char *nodes = ask(directory, "{\"execute\":\"query-named-block-nodes\",\"arguments\":{\"flat\":true}}");
+    char *jobs = ask(directory, "{\"execute\":\"query-jobs\"}");
+    int count = 0;
+
+    for (const char *at = nodes; (at = strstr(at, mark)); at++)
+        count++;
+    printf("guest nodes %d\n", count);
+    /* One that is concluded is in nobody's way, and dismissed by the next change. */
+    for (const char *at = jobs; (at = strstr(at, status)); at += sizeof(status))
+        if (strncmp(at + sizeof(status) - 1, "concluded", 9) != 0)
+            printf("litter job\n");
+    free(nodes);
+    free(jobs);
+}
+
+void print_guest(virDomainPtr domain, const char *directory)
+{
+    char said[XML_SIZE];
+    char *answer;
+    const char *found;
+    int state = -1;
+
+    if (virDomainGetState(domain, &state, NULL, 0) != 0)
+        die("state");
+    printf("guest state %d\n", state);
+    if (!guest_process(directory))
+        return;
+    for (char letter = 'a'; letter <= 'b'; letter++)
+        device_io(directory, letter, "flush", said, sizeof(said));
+    answer = ask(directory, "{\"execute\":\"query-status\"}");
+    found = strstr(answer, "\"status\": \"");
+    printf("guest status %.*s\n", found ? (int)strcspn(found + 11, ENDS_OF_WORDS) : 0,
+           found ? found + 11 : "");
+    free(answer);
+    answer = ask_human(directory, "xp /1xw " GUEST_WORD);
+    found = strstr(answer, ": 0x");
+    printf("guest word %.*s\n", found ? (int)strcspn(found + 2, ENDS_OF_WORDS) : 0,
+           found ? found + 2 : "");
+    free(answer);
+    for (char letter = 'a'; letter <= 'b'; letter++)
+        print_disk(directory, letter);
+    print_nodes(directory);
+}
