@@ -156,10 +156,15 @@ def page(name, prototype, comment, known, rows, all_names, version):
     notes = [f"{label}: {text}" for label, text in zip(("Threads", "Ownership"), notes)]
     if "Safety" in labelled:
         notes.append(f"The caller sees to it that {labelled['Safety']}")
-    history = [f"Since {labelled.get('Since', '')} {labelled.get('Source', '')}".strip()]
+    history = [f"Since {labelled['Since']}"] if "Since" in labelled else []
+    if "Source" in labelled:
+        history.append(f"Declared in {labelled['Source']}")
     see = ", ".join(f"\\fB{other}\\fP(3)" for other in sorted(set(mentioned)))
     lines = [
         f'.TH {name} 3 "" "virsnap {version}" "virsnap"',
+        # Names of functions and constants stay whole.
+        ".nh",
+        ".ad l",
         *section("NAME", [f"{name} \\- {escaped(line)}"]),
         *section("SYNOPSIS", synopsis(prototype)),
         *section("DESCRIPTION", paragraphs([line[0].upper() + line[1:] + ". " + rest, *body])),
