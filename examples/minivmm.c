@@ -1,5 +1,6 @@
 /* A small manager of guests, in front of virsnap: it starts a real QEMU for a domain, gives the
- * library its hooks, and takes, reverts and deletes snapshots of the running guest.
+ * library its hooks, and takes, reverts and deletes snapshots of the running guest. The domain moves
+ * to another minivmm with all of them (minivmm_move.c).
  *
  *     minivmm STATE_DIR DOMAIN.xml
  *
@@ -16,31 +17,27 @@
  *     xml                    the domain's definition now, in one line
  *     pid                    the guest's process
  *
+ * The domain is the one in STATE_DIR; if there is none, DOMAIN.xml defines it, and if that is not there
+ * either, it comes from another host. A guest that has outlived its minivmm is taken over.
+ *
  * The guest has 16 MiB of memory, no kernel, and the disks that the definition names. Its QMP sockets
  * are DOMAIN.xml.qmp for the library and DOMAIN.xml.own for everybody else. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <virsnap.h>
+#include "minivmm.h"
 
-enum { MAX_ARGUMENTS = 64, TEXT = 4096 };
-
-/* One guest: what the hooks get. */
-struct guest {
-    virDomainPtr domain;
-    char monitor[TEXT];
-    char own[TEXT];
-    const char *attached; /* where the library finds the monitor: MINIVMM_MONITOR, if it is set */
-    const char *agent;    /* and the guest agent: MINIVMM_AGENT, if it is set */
-    pid_t pid; /* 0 while it is off */
-};
+enum { MAX_ARGUMENTS = 64 };
 
 /* The value of an attribute behind a place in a document: attr="value" or attr='value'. */
 static const char *attribute(const char *from, const char *end, const char *name, char *value)
@@ -102,22 +99,49 @@ static void arguments_of(const struct guest *guest, const char *xml, unsigned in
     list[count] = NULL;
 }
 
-/* Whether the guest's process is there; takes its exit status if not. */
-static int is_alive(struct guest *guest)
+/* Whether the guest's process is there; takes its exit status if not. It may be another minivmm's
+ * child. */
+int is_alive(struct guest *guest)
 {
-    if (guest->pid && waitpid(guest->pid, NULL, WNOHANG) != 0)
+    struct pollfd end = {.fd = guest->process, .events = POLLIN};
+    if (guest->pid && poll(&end, 1, 0) != 0) {
+        waitpid(guest->pid, NULL, WNOHANG);
+        close(guest->process);
         guest->pid = 0;
+    }
     return guest->pid != 0;
 }
 
-static void pause_for_a_moment(void)
+/* Remembers the guest's process. */
+static void watch(struct guest *guest, pid_t pid)
+{
+    guest->process = (int)syscall(SYS_pidfd_open, pid, 0);
+    guest->pid = guest->process < 0 ? 0 : pid;
+}
+
+/* Takes over a guest that has outlived the minivmm that started it. */
+static void take_over(struct guest *guest)
+{
+    struct ucred peer = {0};
+    socklen_t size = sizeof(peer);
+    int end = connect_to(guest->own);
+    if (end < 0)
+        return;
+    if (getsockopt(end, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+        watch(guest, peer.pid);
+    close(end);
+    if (is_alive(guest))
+        virSnapDomainSetMonitor(guest->domain, guest->attached, NULL, 0);
+}
+
+void pause_for_a_moment(void)
 {
     struct timespec moment = {0, 20 * 1000 * 1000};
     nanosleep(&moment, NULL);
 }
 
 /* Hook: starts the guest, and attaches its monitor as soon as it answers. */
-static int start(void *opaque, const char *xml, unsigned int flags)
+int start(void *opaque, const char *xml, unsigned int flags)
 {
     struct guest *guest = opaque;
     char *list[MAX_ARGUMENTS] = {0};
@@ -128,19 +152,19 @@ static int start(void *opaque, const char *xml, unsigned int flags)
     unlink(guest->monitor);
     unlink(guest->own);
     arguments_of(guest, xml, flags, list);
-    guest->pid = fork();
-    if (guest->pid == 0) {
+    pid_t pid = fork();
+    if (pid == 0) {
         dup2(STDERR_FILENO, STDOUT_FILENO);
         execvp(list[0], list);
         _exit(127);
     }
     for (char **argument = list; *argument; argument++)
         free(*argument);
-    if (guest->pid < 0) {
-        guest->pid = 0;
+    if (pid < 0) {
         virSnapSetCallbackError(strerror(errno));
         return -1;
     }
+    watch(guest, pid);
     while (is_alive(guest)) {
         if (access(guest->own, F_OK) == 0 &&
             virSnapDomainSetMonitor(guest->domain, guest->attached, guest->agent, 0) == 0)
@@ -152,7 +176,7 @@ static int start(void *opaque, const char *xml, unsigned int flags)
 }
 
 /* Hook: ends the guest's process. What it has written is in its images when it is gone. */
-static int stop(void *opaque)
+int stop(void *opaque)
 {
     struct guest *guest = opaque;
     if (is_alive(guest)) {
@@ -172,7 +196,7 @@ static int progress(void *opaque, unsigned long long done, unsigned long long to
     return 0;
 }
 
-static int answer(int failed)
+int answer(int failed)
 {
     if (failed)
         printf("error: %s\n", virGetLastErrorMessage());
@@ -181,8 +205,18 @@ static int answer(int failed)
     return 0;
 }
 
+/* Whether the guest may be another host's. */
+static int is_elsewhere(struct guest *guest)
+{
+    int state = virSnapDomainMigrateGetState(guest->domain, NULL, 0);
+    return state == VIR_SNAP_MIGRATE_STATE_OUTGOING || state == VIR_SNAP_MIGRATE_STATE_INCOMING ||
+           state == VIR_SNAP_MIGRATE_STATE_CONFIRMED;
+}
+
 static int start_defined(struct guest *guest)
 {
+    if (is_elsewhere(guest))
+        return printf("error: the domain moves, or has moved\n") < 0;
     char *xml = virDomainGetXMLDesc(guest->domain, VIR_DOMAIN_XML_SECURE);
     int failed = !xml || start(guest, xml, 0) < 0;
     free(xml);
@@ -265,6 +299,10 @@ static int definition(struct guest *guest)
 
 static int command(struct guest *guest, const char *line)
 {
+    if (move_command(guest, line))
+        return 0;
+    if (!guest->domain)
+        return printf("error: no domain\n") < 0;
     if (strcmp(line, "start") == 0)
         return start_defined(guest);
     if (strcmp(line, "stop") == 0)
@@ -294,15 +332,38 @@ static int command(struct guest *guest, const char *line)
     return 0;
 }
 
-static virDomainPtr define(virConnectPtr conn, const char *file)
+/* The domain that is there, or a new one, or none. */
+static int find_domain(struct guest *guest, const char *file)
 {
     static char xml[64 * TEXT];
+    virDomainPtr *domains = NULL;
+    int count = virConnectListAllDomains(guest->conn, &domains, 0);
     FILE *stream = fopen(file, "r");
-    if (!stream)
-        return NULL;
+    for (int i = 1; i < count; i++)
+        virDomainFree(domains[i]);
+    if (count > 0)
+        guest->domain = domains[0];
+    free(domains);
+    if (count != 0 || !stream) {
+        if (stream)
+            fclose(stream);
+        return count < 0 ? -1 : 0;
+    }
     xml[fread(xml, 1, sizeof(xml) - 1, stream)] = 0;
     fclose(stream);
-    return virDomainDefineXML(conn, xml);
+    guest->domain = virDomainDefineXML(guest->conn, xml);
+    return guest->domain ? 0 : -1;
+}
+
+int set_hooks(struct guest *guest)
+{
+    virSnapDomainCallbacks hooks = {
+        .size = sizeof(hooks),
+        .start = start,
+        .stop = stop,
+        .progress = progress,
+    };
+    return virSnapDomainSetCallbacks(guest->domain, &hooks, guest, 0);
 }
 
 static void quiet(void *data, virErrorPtr error)
@@ -314,12 +375,6 @@ static void quiet(void *data, virErrorPtr error)
 int main(int argc, char **argv)
 {
     struct guest guest = {0};
-    virSnapDomainCallbacks hooks = {
-        .size = sizeof(hooks),
-        .start = start,
-        .stop = stop,
-        .progress = progress,
-    };
     char uri[TEXT + 16];
     char line[16 * TEXT];
 
@@ -328,30 +383,30 @@ int main(int argc, char **argv)
         return 2;
     }
     virSetErrorFunc(NULL, quiet);
+    signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     snprintf(uri, sizeof(uri), "virsnap://%s", argv[1]);
-    virConnectPtr conn = virConnectOpen(uri);
-    guest.domain = conn ? define(conn, argv[2]) : NULL;
-    if (!guest.domain) {
-        fprintf(stderr, "minivmm: %s\n", virGetLastErrorMessage());
-        return 1;
-    }
-    const char *name = virDomainGetName(guest.domain);
     snprintf(guest.monitor, sizeof(guest.monitor), "%s.qmp", argv[2]);
     snprintf(guest.own, sizeof(guest.own), "%s.own", argv[2]);
     guest.attached = getenv("MINIVMM_MONITOR") ? getenv("MINIVMM_MONITOR") : guest.monitor;
     guest.agent = getenv("MINIVMM_AGENT");
-    if (virSnapDomainSetCallbacks(guest.domain, &hooks, &guest, 0) < 0) {
-        fprintf(stderr, "minivmm: %s: %s\n", name, virGetLastErrorMessage());
+    guest.conn = virConnectOpen(uri);
+    if (!guest.conn || find_domain(&guest, argv[2]) < 0 ||
+        (guest.domain && set_hooks(&guest) < 0)) {
+        fprintf(stderr, "minivmm: %s\n", virGetLastErrorMessage());
         return 1;
     }
+    if (guest.domain)
+        take_over(&guest);
     while (fgets(line, sizeof(line), stdin)) {
         line[strcspn(line, "\n")] = 0;
         command(&guest, line);
     }
     stop(&guest);
-    virSnapDomainSetCallbacks(guest.domain, NULL, NULL, 0);
-    virDomainFree(guest.domain);
-    virConnectClose(conn);
+    if (guest.domain) {
+        virSnapDomainSetCallbacks(guest.domain, NULL, NULL, 0);
+        virDomainFree(guest.domain);
+    }
+    virConnectClose(guest.conn);
     return 0;
 }

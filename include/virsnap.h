@@ -1263,6 +1263,25 @@ typedef virSnapProblem *virSnapProblemPtr;
 typedef void (*virSnapProblemFunc)(void *opaque, const virSnapProblem *problem);
 
 /**
+ * A directory or file of the source, and what it is called on this host.
+ */
+struct _virSnapMigratePath {
+    /**
+     * An absolute path, or the beginning of one up to a slash.
+     */
+    const char *from;
+    /**
+     * What takes its place.
+     */
+    const char *to;
+};
+
+/**
+ * A directory or file of the source, and what it is called on this host.
+ */
+typedef struct _virSnapMigratePath virSnapMigratePath;
+
+/**
  * Takes bytes of a stream that is exported.
  *
  * @bytes: the bytes, valid during the call
@@ -1283,25 +1302,6 @@ typedef int (*virSnapMigrateSendFunc)(const char *bytes, unsigned int length, vo
  * Returns how many it wrote, 0 where the stream ends, or -1 to end the import.
  */
 typedef int (*virSnapMigrateReceiveFunc)(char *bytes, unsigned int length, void *opaque);
-
-/**
- * A directory or file of the source, and what it is called on this host.
- */
-struct _virSnapMigratePath {
-    /**
-     * An absolute path, or the beginning of one up to a slash.
-     */
-    const char *from;
-    /**
-     * What takes its place.
-     */
-    const char *to;
-};
-
-/**
- * A directory or file of the source, and what it is called on this host.
- */
-typedef struct _virSnapMigratePath virSnapMigratePath;
 
 /**
  * What a program does for a domain with its own hands. Any function may be NULL: then the library
@@ -2783,6 +2783,36 @@ int virSnapDomainMigrateBegin(virDomainPtr domain,
                               unsigned int flags);
 
 /**
+ * Defines a domain at the destination, with the paths of this host.
+ *
+ * @conn: an embedded connection of the destination
+ * @xml: the definition at the source: virDomainGetXMLDesc() with VIR_DOMAIN_XML_SECURE
+ * @paths: directories and files that have other paths on this host, as for
+ * virSnapDomainMigrateImport(); NULL if there are none
+ * @npaths: how many; at most 1024
+ * @flags: not used; 0
+ *
+ * As virDomainDefineXML() with paths of disks, of their backing files and of variable stores that are
+ * mapped. Repeated, it defines the domain again.
+ *
+ * Returns a new domain handle, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+ * VIR_ERR_INVALID_ARG (a flag, NULL, a path that is not absolute), and those of
+ * virDomainDefineXML().
+ * Threads: any. Ownership: the caller frees the domain with virDomainFree(); the paths stay the
+ * caller's.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: xml is NULL or NUL-terminated; paths has npaths elements, whose texts are NUL-terminated.
+ */
+virDomainPtr virSnapConnectMigratePrepare(virConnectPtr conn,
+                                          const char *xml,
+                                          const virSnapMigratePath *paths,
+                                          unsigned int npaths,
+                                          unsigned int flags);
+
+/**
  * Sends the domain's snapshots, parents before their children. What is sent holds passwords.
  *
  * @domain: the domain at the source, after virSnapDomainMigrateBegin() with METADATA
@@ -2894,14 +2924,16 @@ int virSnapDomainMigrateImportFD(virDomainPtr domain,
  * then no snapshot becomes current
  * @flags: not used; 0
  *
- * The digest in the cookie must be that of the snapshots that came in. From here on the destination
- * has them, and virSnapDomainMigrateCancel() is refused there. Repeated, it does nothing.
+ * The digest in the cookie must be that of the snapshots that came in. A guest that is attached must
+ * have arrived: while it waits for its memory, this is refused. From here on the destination has the
+ * snapshots, and virSnapDomainMigrateCancel() is refused there. Let the guest's CPUs run afterwards.
+ * Repeated, it does nothing.
  *
  * Returns 0, or -1 in case of error; then nothing is visible.
  *
  * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
- * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (nothing came in; it was cancelled here),
- * VIR_ERR_INTERNAL_ERROR (the cookie is none, or of other snapshots), VIR_ERR_SYSTEM_ERROR (nothing
+ * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (nothing came in; it was cancelled here;
+ * the guest has not arrived), VIR_ERR_INTERNAL_ERROR (the cookie is none, or of other snapshots), VIR_ERR_SYSTEM_ERROR (nothing
  * can be written; where even that is not certain, call it again).
  * Threads: any. Ownership: nothing changes hands.
  * Since: virsnap 0.1.0.
@@ -2921,14 +2953,16 @@ int virSnapDomainMigrateFinish(virDomainPtr domain,
  * and their data stays. Else it failed: the snapshots can be changed again
  * @flags: not used; 0
  *
+ * After success the guest that is attached is let go: it must be off, or QEMU must have sent it away
+ * (`postmigrate`); while it is here, this is refused. Ending its process is the program's task.
  * Repeated with the same outcome, it does nothing.
  *
  * Returns 0, or -1 in case of error; then everything is there.
  *
  * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
  * VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (it was not begun here, has had the other
- * outcome, or the stored snapshots were changed by somebody else), VIR_ERR_INTERNAL_ERROR (the cookie is
- * none), VIR_ERR_SYSTEM_ERROR (nothing can be written).
+ * outcome, the guest is still here, or the stored snapshots were changed by somebody else),
+ * VIR_ERR_INTERNAL_ERROR (the cookie is none), VIR_ERR_SYSTEM_ERROR (nothing can be written).
  * Threads: any. Ownership: nothing changes hands.
  * Since: virsnap 0.1.0.
  *
@@ -2995,7 +3029,8 @@ int virSnapDomainMigrateAdopt(virDomainPtr domain,
  * @domain: the domain
  * @flags: not used; 0
  *
- * Where there is nothing to cancel, it does nothing.
+ * Where there is nothing to cancel, it does nothing. A guest that was sent already goes on at the source
+ * when it is resumed there (QMP `cont`), after its process at the destination has ended.
  *
  * Returns 0, or -1 in case of error.
  *
@@ -3005,7 +3040,8 @@ int virSnapDomainMigrateAdopt(virDomainPtr domain,
  * Threads: any. Ownership: nothing changes hands.
  * Since: virsnap 0.1.0.
  */
-int virSnapDomainMigrateCancel(virDomainPtr domain, unsigned int flags);
+int virSnapDomainMigrateCancel(virDomainPtr domain,
+                               unsigned int flags);
 
 /**
  * Tells how far the last migration of a domain has come on this host: for a manager that was

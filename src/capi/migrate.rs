@@ -8,9 +8,10 @@ use rustix::io::retry_on_intr;
 
 use super::boundary::{self, Call};
 use super::forward;
+use super::objects;
 use super::snapshot_domain::SnapshotDomain;
 use super::strings::MallocString;
-use super::types::virDomainPtr;
+use super::types::{virConnectPtr, virDomainPtr};
 use crate::error::{Error, Family, Result};
 use crate::libvirt;
 use crate::limits;
@@ -153,6 +154,52 @@ pub unsafe extern "C" fn virSnapDomainMigrateBegin(
         let text = domain.to_change()?.migrate_begin(carry)?;
         // SAFETY: NULL or writable by this function's contract.
         unsafe { give_text(call, text.as_deref(), cookie) }
+    })
+}
+
+/// Defines a domain at the destination, with the paths of this host.
+///
+/// @conn: an embedded connection of the destination
+/// @xml: the definition at the source: virDomainGetXMLDesc() with VIR_DOMAIN_XML_SECURE
+/// @paths: directories and files that have other paths on this host, as for
+/// virSnapDomainMigrateImport(); NULL if there are none
+/// @npaths: how many; at most 1024
+/// @flags: not used; 0
+///
+/// As virDomainDefineXML() with paths of disks, of their backing files and of variable stores that are
+/// mapped. Repeated, it defines the domain again.
+///
+/// Returns a new domain handle, or NULL in case of error.
+///
+/// Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
+/// VIR_ERR_INVALID_ARG (a flag, NULL, a path that is not absolute), and those of
+/// virDomainDefineXML().
+/// Threads: any. Ownership: the caller frees the domain with virDomainFree(); the paths stay the
+/// caller's.
+/// Since: virsnap 0.1.0.
+///
+/// # Safety
+///
+/// xml is NULL or NUL-terminated; paths has npaths elements, whose texts are NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn virSnapConnectMigratePrepare(
+    conn: virConnectPtr,
+    xml: *const c_char,
+    paths: *const virSnapMigratePath,
+    npaths: c_uint,
+    flags: c_uint,
+) -> virDomainPtr {
+    const FUNCTION: &str = "virSnapConnectMigratePrepare";
+    boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
+        let conn = call.connection(conn)?;
+        call.writable(&conn)?;
+        // SAFETY: NULL, which is refused, or NUL-terminated by this function's contract.
+        let xml = unsafe { call.text(xml, "xml") }?;
+        call.known_flags(flags, 0)?;
+        // SAFETY: by this function's contract.
+        let mapping = unsafe { mapping(call, paths, npaths) }?;
+        let domain = conn.connection.define(&mapping.domain(&xml)?)?;
+        Ok(objects::new_domain(&conn, &domain, call.function)?.give())
     })
 }
 
@@ -356,14 +403,16 @@ pub unsafe extern "C" fn virSnapDomainMigrateImportFD(
 /// then no snapshot becomes current
 /// @flags: not used; 0
 ///
-/// The digest in the cookie must be that of the snapshots that came in. From here on the destination
-/// has them, and virSnapDomainMigrateCancel() is refused there. Repeated, it does nothing.
+/// The digest in the cookie must be that of the snapshots that came in. A guest that is attached must
+/// have arrived: while it waits for its memory, this is refused. From here on the destination has the
+/// snapshots, and virSnapDomainMigrateCancel() is refused there. Let the guest's CPUs run afterwards.
+/// Repeated, it does nothing.
 ///
 /// Returns 0, or -1 in case of error; then nothing is visible.
 ///
 /// Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
-/// VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (nothing came in; it was cancelled here),
-/// VIR_ERR_INTERNAL_ERROR (the cookie is none, or of other snapshots), VIR_ERR_SYSTEM_ERROR (nothing
+/// VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (nothing came in; it was cancelled here;
+/// the guest has not arrived), VIR_ERR_INTERNAL_ERROR (the cookie is none, or of other snapshots), VIR_ERR_SYSTEM_ERROR (nothing
 /// can be written; where even that is not certain, call it again).
 /// Threads: any. Ownership: nothing changes hands.
 /// Since: virsnap 0.1.0.
@@ -396,14 +445,16 @@ pub unsafe extern "C" fn virSnapDomainMigrateFinish(
 /// and their data stays. Else it failed: the snapshots can be changed again
 /// @flags: not used; 0
 ///
+/// After success the guest that is attached is let go: it must be off, or QEMU must have sent it away
+/// (`postmigrate`); while it is here, this is refused. Ending its process is the program's task.
 /// Repeated with the same outcome, it does nothing.
 ///
 /// Returns 0, or -1 in case of error; then everything is there.
 ///
 /// Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (a read-only connection),
 /// VIR_ERR_INVALID_ARG (a flag), VIR_ERR_OPERATION_INVALID (it was not begun here, has had the other
-/// outcome, or the stored snapshots were changed by somebody else), VIR_ERR_INTERNAL_ERROR (the cookie is
-/// none), VIR_ERR_SYSTEM_ERROR (nothing can be written).
+/// outcome, the guest is still here, or the stored snapshots were changed by somebody else),
+/// VIR_ERR_INTERNAL_ERROR (the cookie is none), VIR_ERR_SYSTEM_ERROR (nothing can be written).
 /// Threads: any. Ownership: nothing changes hands.
 /// Since: virsnap 0.1.0.
 ///
@@ -522,7 +573,8 @@ fn of_libvirt(call: &Call, domain: virDomainPtr) -> Result<libvirt::Domain> {
 /// @domain: the domain
 /// @flags: not used; 0
 ///
-/// Where there is nothing to cancel, it does nothing.
+/// Where there is nothing to cancel, it does nothing. A guest that was sent already goes on at the source
+/// when it is resumed there (QMP `cont`), after its process at the destination has ended.
 ///
 /// Returns 0, or -1 in case of error.
 ///

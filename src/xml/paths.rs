@@ -66,6 +66,14 @@ impl Mapping {
         Ok(snapshot)
     }
 
+    /// A definition with the paths of this host.
+    pub fn domain(&self, definition: &str) -> Result<String> {
+        if self.prefixes.is_empty() {
+            return Ok(definition.to_owned());
+        }
+        self.text(definition)
+    }
+
     fn disk(&self, disk: &mut Disk) -> Result<()> {
         let Some(image) = &mut disk.image else {
             return Ok(());

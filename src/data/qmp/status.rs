@@ -29,16 +29,25 @@ impl Status {
         self.is_running
     }
 
-    /// QEMU gives its images away with a migration and must not write to them until it runs.
+    /// QEMU gives its images away with a migration and must not write to them until it runs, and
+    /// has none before another guest's state has come.
     pub fn check_has_images(&self) -> Result<()> {
-        if self.word == "postmigrate" {
-            return Err(Error::GuestState {
-                detail: "the guest is paused since its memory was saved to a file and does not \
-                         write to its images; resume it first"
-                    .to_owned(),
-            });
-        }
-        Ok(())
+        let detail = if self.is_outgone() {
+            "the guest is paused since its memory was saved to a file or sent to another host, and \
+             does not write to its images; resume it first"
+        } else if self.is_incoming() {
+            "the guest waits for the memory of another one and does not write to its images"
+        } else {
+            return Ok(());
+        };
+        Err(Error::GuestState {
+            detail: detail.to_owned(),
+        })
+    }
+
+    /// Its memory was saved or sent, and its images given away.
+    pub fn is_outgone(&self) -> bool {
+        self.word == "postmigrate"
     }
 
     /// Somebody has stopped its CPUs, or they wait since its memory was saved.

@@ -75,6 +75,7 @@ impl Domain {
                 return Err(self.out_of_turn("finish", "nothing has come in"));
             }
         }
+        self.check_guest_arrived()?;
         let finished = record::finished(&kept.id);
         let (snapshots, digest) = self.arrived(kept)?;
         let current = match &cookie {

@@ -14,6 +14,7 @@ use crate::snapshot::Snapshot;
 use crate::uuid;
 use crate::xml::Cookie;
 
+mod guest;
 mod import;
 mod record;
 mod stream;
@@ -140,12 +141,15 @@ impl Domain {
             (Phase::Outgoing, Outcome::Failure) => writing.keep_only(record::cancelled(&kept.id)),
             (Phase::Outgoing, Outcome::Success) => {
                 writing.check_whole()?;
+                self.check_guest_gone()?;
                 let snapshots = self.everything()?;
                 let confirmed = record::confirmed(&kept.id);
                 let cookie = self.own_cookie(kept)?;
                 self.check_unchanged(&cookie, snapshots.len(), &sum_of(&snapshots))?;
                 let plan = self.tree()?.plan_clear();
-                writing.commit_migration(&plan, confirmed)
+                writing.commit_migration(&plan, confirmed)?;
+                self.forget_guest();
+                Ok(())
             }
             (Phase::Confirmed, Outcome::Failure) => {
                 Err(self.out_of_turn("confirm", "it was confirmed as successful before"))
