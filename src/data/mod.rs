@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 pub mod chain;
 pub mod check;
 mod executor;
+mod hold;
 mod libvirt;
 pub mod live;
 mod point;
@@ -17,7 +18,8 @@ mod qemu_img;
 pub mod qmp;
 mod work;
 pub use check::{Difference, Verdict};
-pub use executor::{Executor, Secrets};
+pub use executor::{Executor, Neighbour, Secrets, Start};
+pub use hold::Hold;
 pub use libvirt::Libvirt;
 pub use point::{Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
@@ -77,6 +79,22 @@ pub trait Data: Send + Sync {
         steps: &[Merge],
         lock: Option<BorrowedFd<'_>>,
     ) -> std::result::Result<(), Merged>;
+
+    /// Whether everything that was to be brought together still is: nobody has written to it since.
+    /// Nothing is touched.
+    fn check_merged(
+        &self,
+        _steps: &[Merge],
+        _lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        Ok(())
+    }
+
+    /// Whether internal data was made the guest's, or half so, by a revert that was cut off, and nobody
+    /// has written to it since. Nothing is touched.
+    fn has_begun_to_revert(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Removes image files that nothing names any more. One that is gone is no error.
     fn remove(&self, files: &[PathBuf]) -> Result<()>;

@@ -1,5 +1,6 @@
 //! The way of every change: lock, intent, data, commit, tree.
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -107,6 +108,11 @@ impl Writing<'_> {
             None => Ok(()),
             Some(problem) => Err(problem.refusal()),
         }
+    }
+
+    /// What a program inherits that works on guest data.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.descriptor()
     }
 
     /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
@@ -312,6 +318,7 @@ pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
             name,
             deletion,
             work,
+            ..
         } => {
             let plan = tree.plan_delete(&name, deletion).ok()?;
             let definition = domain.host.definition().ok()?;
@@ -346,9 +353,8 @@ impl Resolved {
         };
         let intent = Intent::decode(text).ok_or_else(unreadable)?;
         if let Some(executor) = domain.data.executor() {
-            let plan = companion::settled(domain, executor, tree, &intent)?;
-            let change = documents(domain, tree, &plan)?;
-            return Ok(Resolved { plan, change });
+            let settled = companion::settled(domain, executor, tree, &intent, lock)?;
+            return Resolved::done(domain, tree, settled.plan, None, &settled.useless);
         }
         match intent {
             Intent::Create { document, found } => {
@@ -363,6 +369,7 @@ impl Resolved {
                 name,
                 deletion,
                 work,
+                ..
             } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
@@ -412,6 +419,7 @@ impl Resolved {
                 definition,
                 restores,
                 work,
+                ..
             } => {
                 let point = OwnedPoint::of(tree.get(&name)?)?;
                 let point = point.borrow(lock.descriptor());

@@ -8,12 +8,12 @@ use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::flags::DeleteFlags;
-use super::intent::Intent;
-use super::layers::{FileId, Roles, Survey, sources};
+use super::intent::{Intent, Worker};
+use super::layers::{FileId, Roles, Survey, has_layers, sources};
 use super::point::OwnedPoint;
 use super::records;
-use crate::data::Merged;
 use crate::data::qmp::is_memory_file;
+use crate::data::{Data, Merged};
 use crate::error::Result;
 use crate::snapshot::{DiskMode, Memory, Snapshot};
 use crate::tree::{Plan, Tree};
@@ -33,7 +33,7 @@ impl Domain {
             return writing.commit(&plan);
         }
         let points = dropped_points(&plan)?;
-        let before = self.count_data(&points)?;
+        let before = count_data(&*self.data, &points)?;
         let work = self.collected(&writing, &plan)?;
         self.data.check_merge(&work.merges)?;
         let (plan, definition) = {
@@ -46,6 +46,7 @@ impl Domain {
             return writing.commit_and_remove(&plan, &change, &work.removals);
         }
         writing.intend(&Intent::Delete {
+            worker: Worker::Library,
             name: name.to_owned(),
             deletion: flags.deletion(),
             work: work.clone(),
@@ -54,19 +55,11 @@ impl Domain {
         match done.and_then(|()| writing.merge(&work.merges)) {
             Ok(()) => writing.finish(writing.commit_and_remove(&plan, &change, &work.removals)),
             Err(Merged::Partly(cause)) => writing.finish(Err(cause)),
-            Err(Merged::Untouched(cause)) => match self.count_data(&points) {
+            Err(Merged::Untouched(cause)) => match count_data(&*self.data, &points) {
                 Ok(now) if now == before => writing.give_up(&points).and(Err(cause)),
                 _ => writing.finish(Err(cause)),
             },
         }
-    }
-
-    fn count_data(&self, points: &[OwnedPoint]) -> Result<usize> {
-        let mut count = 0;
-        for point in points {
-            count += self.data.count(&point.borrow(None))?;
-        }
-        Ok(count)
     }
 
     fn drop_data(&self, writing: &Writing<'_>, points: &[OwnedPoint]) -> Result<()> {
@@ -76,10 +69,9 @@ impl Domain {
     }
 
     /// What becomes of image files when the snapshots of a plan are no more.
-    fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
+    pub(super) fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
         let snapshots = self.everything()?;
-        let layered = |snapshot: &Arc<Snapshot>| snapshot.is_external() || has_records(snapshot);
-        if !snapshots.iter().any(layered) || self.has_own_data() {
+        if !has_layers(&snapshots) || self.has_own_data() {
             return Ok(Collected::default());
         }
         let memory = memory_files(&snapshots, plan);
@@ -110,6 +102,15 @@ impl Domain {
     }
 }
 
+/// How many places hold internal data of these snapshots.
+pub(super) fn count_data(data: &dyn Data, points: &[OwnedPoint]) -> Result<usize> {
+    let mut count = 0;
+    for point in points {
+        count += data.count(&point.borrow(None))?;
+    }
+    Ok(count)
+}
+
 /// The files of the memory of snapshots that go. What another snapshot names, or what does not look
 /// like memory, is somebody else's.
 fn memory_files(snapshots: &[Arc<Snapshot>], plan: &Plan) -> Vec<PathBuf> {
@@ -138,10 +139,6 @@ fn memory_file(snapshot: &Snapshot) -> Option<&str> {
         Some(Memory::External { file }) => Some(file),
         _ => None,
     }
-}
-
-fn has_records(snapshot: &Snapshot) -> bool {
-    !crate::xml::layer_records(&snapshot.other).is_empty()
 }
 
 /// The internal snapshots that go, by file.
@@ -180,7 +177,7 @@ pub(super) fn rewritten(
 }
 
 /// The data of the snapshots that go, children before their parents.
-fn dropped_points(plan: &Plan) -> Result<Vec<OwnedPoint>> {
+pub(super) fn dropped_points(plan: &Plan) -> Result<Vec<OwnedPoint>> {
     let dropped = plan.drop.iter();
     dropped
         .map(|snapshot| OwnedPoint::to_delete(snapshot))

@@ -9,8 +9,8 @@ use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::flags::RevertFlags;
-use super::intent::Intent;
-use super::layers::{FileId, Roles, Survey, Surveyed, sources};
+use super::intent::{Intent, Worker};
+use super::layers::{FileId, Roles, Survey, Surveyed, has_layers, sources};
 use super::moves;
 use super::point::OwnedPoint;
 use super::records;
@@ -45,6 +45,7 @@ impl Domain {
         self.data.check_revert(&writing.point(&point), &restores)?;
         self.host.begin();
         writing.intend(&Intent::Revert {
+            worker: Worker::Library,
             name: name.to_owned(),
             flags: flags.bits(),
             definition: definition.clone(),
@@ -73,19 +74,23 @@ impl Domain {
     /// The definition that the snapshot kept, under the domain's present name.
     fn kept_definition(&self, snapshot: &Snapshot) -> Result<String> {
         let Some(kept) = &snapshot.domain else {
-            return Err(Error::RevertRisky {
-                detail: format!(
-                    "snapshot '{}' lacks domain '{}' rollback info",
-                    snapshot.name,
-                    self.name()
-                ),
-            });
+            return Err(self.lacks_definition(snapshot));
         };
         xml::named_and_identified(&xml::unnested(kept), self.name(), self.uuid())
     }
 
+    pub(super) fn lacks_definition(&self, snapshot: &Snapshot) -> Error {
+        Error::RevertRisky {
+            detail: format!(
+                "snapshot '{}' lacks domain '{}' rollback info",
+                snapshot.name,
+                self.name()
+            ),
+        }
+    }
+
     /// What is to be done, disk by disk, with everything that it needs verified.
-    fn prepared_revert(
+    pub(super) fn prepared_revert(
         &self,
         writing: &Writing<'_>,
         snapshot: &Arc<Snapshot>,
@@ -97,9 +102,7 @@ impl Domain {
         let disks = super::point::disks(snapshot)?;
         let snapshots = self.everything()?;
         let now = self.host.definition()?;
-        let has_layers = snapshots.iter().any(|snapshot| snapshot.is_external())
-            || snapshots.iter().any(|other| !other.revert_disks.is_empty());
-        if !has_layers {
+        if !has_layers(&snapshots) {
             return Ok(Prepared::inside(&disks, kept));
         }
         // A snapshot that cannot be read may need any image.
@@ -125,10 +128,10 @@ impl Domain {
 }
 
 /// A revert that can be carried out.
-struct Prepared {
-    definition: String,
-    restores: Vec<Restore>,
-    work: Collected,
+pub(super) struct Prepared {
+    pub definition: String,
+    pub restores: Vec<Restore>,
+    pub work: Collected,
 }
 
 impl Prepared {

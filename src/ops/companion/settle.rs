@@ -1,22 +1,48 @@
 //! What becomes of an operation that was cut off.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::create::requested;
-use super::lend;
+use super::{lend, offline};
 use crate::data::Executor;
 use crate::error::Result;
 use crate::ops::create::is_regular_file;
 use crate::ops::domain::Domain;
 use crate::ops::intent::Intent;
+use crate::ops::point::OwnedPoint;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
+use crate::store::Lock;
 use crate::tree::{Plan, Tree};
 use crate::xml::{self, Participation};
 
-/// Settles guest data as far as that can be done without risk to what the guest has written since,
-/// and answers what becomes of the metadata. libvirt forgets what it still keeps when it is
-/// adopted.
+/// Guest data is settled.
+pub(in crate::ops) struct Settled {
+    /// What becomes of the metadata.
+    pub plan: Plan,
+    /// Files that are of no use from then on.
+    pub useless: Vec<PathBuf>,
+}
+
+/// Settles guest data as far as that can be done without risk to what the guest has written since.
+/// libvirt forgets what it still keeps when it is adopted.
 pub(in crate::ops) fn settled(
+    domain: &Domain,
+    executor: &dyn Executor,
+    tree: &Tree,
+    intent: &Intent,
+    lock: &dyn Lock,
+) -> Result<Settled> {
+    if let Some(settled) = offline::settled(domain, executor, tree, intent, lock)? {
+        return Ok(settled);
+    }
+    let plan = settled_by_libvirt(domain, executor, tree, intent)?;
+    Ok(Settled {
+        plan,
+        useless: Vec::new(),
+    })
+}
+
+fn settled_by_libvirt(
     domain: &Domain,
     executor: &dyn Executor,
     tree: &Tree,
@@ -38,8 +64,21 @@ pub(in crate::ops) fn settled(
             let is_gone = plan.drop.iter().all(|snapshot| is_gone(domain, snapshot));
             Ok(if is_gone { plan } else { tree.plan_keep() })
         }
-        // libvirt leaves nothing of that kind, and renames by itself.
-        Intent::Tidy { .. } | Intent::Remove { .. } | Intent::Rename { .. } => Ok(tree.plan_keep()),
+        // Files that stay are in nobody's way.
+        Intent::Remove { files } => {
+            let _ = domain.data.remove(files);
+            Ok(tree.plan_keep())
+        }
+        Intent::Tidy { names } => {
+            let named = names.iter().filter_map(|name| tree.get(name).ok());
+            for point in named.filter_map(|snapshot| OwnedPoint::local(snapshot).ok()) {
+                // Only space is at stake.
+                let _ = domain.data.tidy(&point.borrow(None));
+            }
+            Ok(tree.plan_keep())
+        }
+        // libvirt renames by itself.
+        Intent::Rename { .. } => Ok(tree.plan_keep()),
         // Not done again: the guest may have run since.
         Intent::Revert { name, .. } => {
             if executor.kept_current()?.as_deref() == Some(name) {
