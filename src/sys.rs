@@ -1,5 +1,5 @@
 //! The system calls that neither std nor a crate wraps safely: a file's words, seen without a
-//! system call, and a thread's signal mask.
+//! system call, a thread's signal mask, and locks on single bytes of a file.
 
 #![allow(
     unsafe_code,
@@ -7,7 +7,7 @@
 )]
 
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -107,6 +107,43 @@ impl Drop for SignalsBlocked {
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut())
         };
     }
+}
+
+/// Locks one byte of a file for as long as it is open, together with all others who do so; nobody can
+/// have the byte alone then. Open file description locks (fcntl(2)): other descriptors of this
+/// process are others, too.
+pub(crate) fn share_byte(file: impl AsFd, byte: i64) -> Result<(), Errno> {
+    byte_lock(&file, libc::F_OFD_SETLK, libc::F_RDLCK, byte).map(drop)
+}
+
+/// Whether any other has locked that byte.
+pub(crate) fn is_byte_locked(file: impl AsFd, byte: i64) -> Result<bool, Errno> {
+    let found = byte_lock(&file, libc::F_OFD_GETLK, libc::F_WRLCK, byte)?;
+    Ok(i32::from(found) != libc::F_UNLCK)
+}
+
+/// What the call leaves as the lock's type.
+fn byte_lock(
+    file: impl AsFd,
+    command: libc::c_int,
+    kind: libc::c_int,
+    byte: i64,
+) -> Result<libc::c_short, Errno> {
+    let small = |value: libc::c_int| libc::c_short::try_from(value).map_err(|_| Errno::INVAL);
+    let mut lock = libc::flock {
+        l_type: small(kind)?,
+        l_whence: small(libc::SEEK_SET)?,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    };
+    // SAFETY: both commands read and write the one structure that they are given.
+    let answer = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, &raw mut lock) };
+    if answer == -1 {
+        let error = std::io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL));
+    }
+    Ok(lock.l_type)
 }
 
 #[cfg(test)]

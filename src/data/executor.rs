@@ -1,7 +1,7 @@
 //! A driver that carries whole requests out: it prepares, captures and describes a snapshot in one
 //! step, and while it does so keeps metadata of its own.
 
-use super::Point;
+use super::{Data, Point};
 use crate::error::Result;
 use crate::libvirt::Driver;
 
@@ -55,4 +55,43 @@ pub trait Executor: Send + Sync {
 
     /// Makes it keep a snapshot no longer. Guest data is not touched.
     fn forget(&self, name: &str) -> Result<()>;
+
+    /// What works on the images of a guest that is off, where they are within reach: for what the
+    /// driver itself cannot do.
+    fn images(&self) -> Option<&dyn Data>;
+
+    /// Gives the domain another definition. A guest that runs goes on with the one it has.
+    fn define(&self, definition: &str) -> Result<()>;
+
+    /// The definition that the guest runs with; `None` if it is off.
+    fn running_definition(&self) -> Result<Option<String>>;
+
+    /// Whether the driver has the guest's memory in a file of its own, for the next start.
+    fn has_managed_save(&self) -> Result<bool>;
+
+    /// Starts the guest.
+    fn start(&self, start: Start) -> Result<()>;
+
+    /// The other domains that the driver has.
+    fn others(&self) -> Result<Vec<Neighbour>>;
+}
+
+/// How a guest is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// With its CPUs stopped.
+    pub is_paused: bool,
+    /// With its firmware's variables as they were at first.
+    pub resets_nvram: bool,
+}
+
+/// Another domain, that may have images in common with this one.
+#[derive(Debug)]
+pub struct Neighbour {
+    /// Its UUID.
+    pub uuid: [u8; 16],
+    /// All definitions it has.
+    pub definitions: Vec<String>,
+    /// The documents of the snapshots that the driver keeps of it.
+    pub snapshots: Vec<String>,
 }

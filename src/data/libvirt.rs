@@ -4,9 +4,9 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::executor::{Executor, Secrets};
+use super::executor::{Executor, Neighbour, Secrets, Start};
 use super::qcow2::{Facts, ImageFile};
-use super::{Data, Difference, Image, Merge, Merged, Point, Restore, check};
+use super::{Data, Difference, Image, Merge, Merged, Point, QemuImg, Restore, check};
 use crate::error::{Error, Result};
 use crate::libvirt::{self, Driver, Rights};
 
@@ -15,12 +15,16 @@ const CREATE_REDEFINE: u32 = 1;
 const CREATE_NO_METADATA: u32 = 4;
 const DELETE_METADATA_ONLY: u32 = 2;
 
+/// virDomainCreateFlags.
+const START_PAUSED: u32 = 1;
+const START_RESET_NVRAM: u32 = 32;
+
 /// The data of one domain of libvirt's.
 pub struct Libvirt {
     domain: Arc<libvirt::Domain>,
     driver: Driver,
-    /// Whether the images are files of this host.
-    is_local: bool,
+    /// What works on images that are files of this host.
+    images: Option<QemuImg>,
 }
 
 impl Libvirt {
@@ -30,16 +34,14 @@ impl Libvirt {
         Ok(Libvirt {
             domain,
             driver,
-            is_local,
+            images: is_local.then(|| QemuImg::new("qemu-img")),
         })
     }
 
     /// What an image says of itself; `None` where it cannot be looked into: it is elsewhere, may
     /// not be read, or is of another format.
     fn facts(&self, image: &Image) -> Option<Facts> {
-        if !self.is_local {
-            return None;
-        }
+        self.images.as_ref()?;
         ImageFile::open(&image.path).ok()?.facts().ok()
     }
 
@@ -147,16 +149,29 @@ impl Data for Libvirt {
         }))
     }
 
-    /// libvirt removes what it has made.
-    fn remove(&self, _files: &[PathBuf]) -> Result<()> {
-        Ok(())
+    fn remove(&self, files: &[PathBuf]) -> Result<()> {
+        self.images
+            .as_ref()
+            .map_or(Ok(()), |images| images.remove(files))
+    }
+
+    fn keeps_former(&self, point: &Point<'_>, restores: &[Restore]) -> bool {
+        self.images
+            .as_ref()
+            .is_some_and(|images| images.keeps_former(point, restores))
+    }
+
+    fn tidy(&self, point: &Point<'_>) -> Result<()> {
+        self.images
+            .as_ref()
+            .map_or(Ok(()), |images| images.tidy(point))
     }
 
     fn differences(&self, point: &Point<'_>) -> Vec<Difference> {
         if !self.has_data() {
             return Vec::new();
         }
-        if self.is_local {
+        if self.images.is_some() {
             return check::differences(point);
         }
         check::unchecked(point, "its domain is of another host")
@@ -240,6 +255,63 @@ impl Executor for Libvirt {
         };
         self.domain.snapshot(name)?.delete(flags)
     }
+
+    fn images(&self) -> Option<&dyn Data> {
+        self.images.as_ref().map(|images| images as &dyn Data)
+    }
+
+    fn define(&self, definition: &str) -> Result<()> {
+        self.domain.define(definition)
+    }
+
+    fn running_definition(&self) -> Result<Option<String>> {
+        self.domain.running_definition()
+    }
+
+    fn has_managed_save(&self) -> Result<bool> {
+        self.domain.has_managed_save()
+    }
+
+    fn start(&self, start: Start) -> Result<()> {
+        let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
+        let paused = flag(start.is_paused, START_PAUSED);
+        self.domain
+            .start(paused | flag(start.resets_nvram, START_RESET_NVRAM))
+    }
+
+    fn others(&self) -> Result<Vec<Neighbour>> {
+        let uuid = self.domain.uuid()?;
+        let mut others = Vec::new();
+        for domain in self.domain.all_of_connection()? {
+            if domain.uuid()? == uuid {
+                continue;
+            }
+            match neighbour(&domain) {
+                Ok(neighbour) => others.push(neighbour),
+                // It went meanwhile.
+                Err(Error::Libvirt(saved)) if saved.is_no_domain() => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(others)
+    }
+}
+
+fn neighbour(domain: &libvirt::Domain) -> Result<Neighbour> {
+    let mut definitions = vec![domain.definition()?];
+    definitions.extend(domain.running_definition()?);
+    let snapshots = match domain.snapshot_count()? {
+        0 => Vec::new(),
+        _ => domain.snapshots()?,
+    };
+    Ok(Neighbour {
+        uuid: domain.uuid()?,
+        definitions,
+        snapshots: snapshots
+            .iter()
+            .map(|snapshot| snapshot.xml(false))
+            .collect::<Result<_>>()?,
+    })
 }
 
 fn check_holds(point: &Point<'_>, image: &Image, facts: &Facts) -> Result<()> {

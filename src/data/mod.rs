@@ -9,6 +9,7 @@ pub mod chain;
 pub mod check;
 mod executor;
 pub mod firmware;
+mod hold;
 mod libvirt;
 pub mod live;
 mod point;
@@ -18,8 +19,9 @@ mod qemu_img;
 pub mod qmp;
 mod work;
 pub use check::{Difference, Part, Verdict};
-pub use executor::{Executor, Secrets};
+pub use executor::{Executor, Neighbour, Secrets, Start};
 pub use firmware::{Firmware, Nvram, Tpm};
+pub use hold::Hold;
 pub use libvirt::Libvirt;
 pub use point::{Guest, Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
@@ -85,6 +87,22 @@ pub trait Data: Send + Sync {
         steps: &[Merge],
         lock: Option<BorrowedFd<'_>>,
     ) -> std::result::Result<(), Merged>;
+
+    /// Whether everything that was to be brought together still is: nobody has written to it since.
+    /// Nothing is touched.
+    fn check_merged(
+        &self,
+        _steps: &[Merge],
+        _lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        Ok(())
+    }
+
+    /// Whether internal data was made the guest's, or half so, by a revert that was cut off, and nobody
+    /// has written to it since. Nothing is touched.
+    fn has_begun_to_revert(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Removes image files that nothing names any more. One that is gone is no error.
     fn remove(&self, files: &[PathBuf]) -> Result<()>;

@@ -184,6 +184,11 @@ impl ImageFile {
         Ok(ImageFile { file, identity })
     }
 
+    /// The open file.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Which file this is.
     pub fn identity(&self) -> Identity {
         self.identity

@@ -158,6 +158,21 @@ impl Data for QemuImg {
         self.work(lock).merge_all(steps)
     }
 
+    fn check_merged(
+        &self,
+        steps: &[Merge],
+        lock: Option<BorrowedFd<'_>>,
+    ) -> std::result::Result<(), Merged> {
+        self.work(lock).check_merged(steps)
+    }
+
+    fn has_begun_to_revert(&self, point: &Point<'_>, restores: &[Restore]) -> Result<bool> {
+        let images = applied(point, restores)?;
+        let targets = target::open_all(&images)?;
+        let targets: Vec<&Target<'_>> = targets.iter().collect();
+        revert::has_begun(point.name, &targets)
+    }
+
     fn remove(&self, files: &[PathBuf]) -> Result<()> {
         files.iter().try_for_each(|file| overlay::remove(file))
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::snapshot::State;
 
 /// VIR_DOMAIN_XML_SECURE and VIR_DOMAIN_XML_INACTIVE.
-const XML_SECURE: c_uint = 1;
+pub(super) const XML_SECURE: c_uint = 1;
 const XML_INACTIVE: c_uint = 2;
 
 /// Drivers of libvirt's, as far as they are told apart.
@@ -31,7 +31,7 @@ pub enum Driver {
 /// A domain of libvirt's, with a reference of our own on its handle.
 pub struct Domain {
     pub(super) libvirt: &'static Libvirt,
-    pointer: NonNull<Opaque>,
+    pub(super) pointer: NonNull<Opaque>,
 }
 
 // SAFETY: libvirt's handles may be used by any thread (its documentation of thread safety).
@@ -172,7 +172,7 @@ impl Domain {
         }
     }
 
-    fn xml(&self, flags: c_uint) -> Result<String> {
+    pub(super) fn xml(&self, flags: c_uint) -> Result<String> {
         // SAFETY: held by this value.
         let text = unsafe { (self.libvirt.public.virDomainGetXMLDesc)(self.pointer(), flags) };
         // SAFETY: NULL, or a string that is ours.
@@ -258,7 +258,7 @@ impl Domain {
         Ok(Snapshot::new(self.libvirt, handle))
     }
 
-    fn checked(&self, result: c_int) -> Result<c_int> {
+    pub(super) fn checked(&self, result: c_int) -> Result<c_int> {
         if result < 0 {
             return Err(failed(self.libvirt));
         }
@@ -274,7 +274,7 @@ impl Drop for Domain {
 }
 
 /// A text for C. One with a NUL inside would be cut off there.
-fn c_text(text: &str) -> Result<CString> {
+pub(super) fn c_text(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::NotWellFormed {
         detail: "NUL in a document or name".to_owned(),
     })

@@ -71,6 +71,10 @@ functions! {
         virDomainGetState(*mut Opaque, *mut c_int, *mut c_int, c_uint) -> c_int;
         virDomainGetXMLDesc(*mut Opaque, c_uint) -> *mut c_char;
         virDomainIsActive(*mut Opaque) -> c_int;
+        virConnectListAllDomains(*mut Opaque, *mut *mut *mut Opaque, c_uint) -> c_int;
+        virDomainDefineXML(*mut Opaque, *const c_char) -> *mut Opaque;
+        virDomainHasManagedSaveImage(*mut Opaque, c_uint) -> c_int;
+        virDomainCreateWithFlags(*mut Opaque, c_uint) -> c_int;
         virDomainUndefine(*mut Opaque) -> c_int;
         virDomainUndefineFlags(*mut Opaque, c_uint) -> c_int;
         virDomainRevertToSnapshot(*mut Opaque, c_uint) -> c_int;

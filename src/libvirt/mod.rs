@@ -17,6 +17,7 @@ mod connections;
 mod domain;
 mod functions;
 mod library;
+mod lifecycle;
 mod saved;
 mod snapshot;
 mod text;

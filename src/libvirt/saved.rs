@@ -15,6 +15,9 @@ const INTERNAL_ERROR: c_int = 1;
 /// libvirt's VIR_ERR_OPERATION_DENIED.
 const OPERATION_DENIED: c_int = 29;
 
+/// libvirt's VIR_ERR_NO_DOMAIN.
+const NO_DOMAIN: c_int = 42;
+
 /// What a call of libvirt's failed with. The program's handler has been told already.
 pub struct Saved {
     libvirt: &'static Libvirt,
@@ -62,6 +65,11 @@ impl Saved {
     /// Whether it says that the connection reads only.
     pub fn is_read_only(&self) -> bool {
         self.code == OPERATION_DENIED
+    }
+
+    /// Whether it says that the domain is gone.
+    pub fn is_no_domain(&self) -> bool {
+        self.code == NO_DOMAIN
     }
 
     /// Makes it the thread's last error again, without telling anybody: libvirt has told it.

@@ -1,5 +1,6 @@
 //! The way of every change: lock, intent, data, commit, tree.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::companion;
@@ -107,6 +108,11 @@ impl Writing<'_> {
             None => Ok(()),
             Some(problem) => Err(problem.refusal()),
         }
+    }
+
+    /// What a program inherits that works on guest data.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.descriptor()
     }
 
     /// The stored form of a plan. It is made before guest data is touched: what cannot be stored
@@ -254,14 +260,17 @@ impl Writing<'_> {
         }
     }
 
-    /// Ends a revert that failed and left, or leaves, no image other than it was but new ones. Those
-    /// that cannot be removed now are remembered.
-    pub fn give_up_revert(
+    /// Ends a revert that failed: it is given up where no image is other than it was, but for new ones,
+    /// and finished where one could not go back. New images that cannot be removed now are remembered.
+    pub fn end_failed_revert(
         &self,
         point: OwnedPoint,
         restores: &[Restore],
         cause: Error,
     ) -> Result<()> {
+        if self.keeps_former(&point, restores) {
+            return self.finish(Err(cause));
+        }
         let given_up = match self.domain.data.discard(restores) {
             Ok(()) => self.give_up(&[point]),
             Err(_) => self.intend(&Intent::Tidy(Leftovers {
@@ -278,6 +287,24 @@ impl Writing<'_> {
             Ok(()) => Err(cause),
             Err(_) => self.finish(Err(cause)),
         }
+    }
+
+    /// What a revert that succeeded could not take away goes once the change is made.
+    pub fn tidy_after_revert(
+        &self,
+        point: &OwnedPoint,
+        restores: &[Restore],
+        change: &mut Change,
+        leftovers: &mut Leftovers,
+    ) {
+        if self.keeps_former(point, restores) {
+            leftovers.names.push(point.name.clone());
+            change.then = leftovers.intent();
+        }
+    }
+
+    fn keeps_former(&self, point: &OwnedPoint, restores: &[Restore]) -> bool {
+        self.domain.data.keeps_former(&self.point(point), restores)
     }
 
     fn resolve_pending(&self) -> Result<()> {
@@ -317,6 +344,7 @@ pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
             name,
             deletion,
             work,
+            ..
         } => {
             let plan = tree.plan_delete(&name, deletion).ok()?;
             let definition = domain.host.definition().ok()?;
@@ -348,9 +376,8 @@ impl Resolved {
         };
         let intent = Intent::decode(text).ok_or_else(unreadable)?;
         if let Some(executor) = domain.data.executor() {
-            let plan = companion::settled(domain, executor, tree, &intent)?;
-            let change = documents(domain, tree, &plan)?;
-            return Ok(Resolved { plan, change });
+            let settled = companion::settled(domain, executor, tree, &intent, lock)?;
+            return Resolved::done(domain, tree, settled.plan, None, &settled.leftovers);
         }
         match intent {
             Intent::Create {
@@ -369,6 +396,7 @@ impl Resolved {
                 name,
                 deletion,
                 work,
+                ..
             } => {
                 let plan = tree.plan_delete(&name, deletion)?;
                 for snapshot in &plan.drop {
@@ -409,6 +437,7 @@ impl Resolved {
                 definition,
                 restores,
                 work,
+                ..
             } => {
                 let snapshot = tree.get(&name)?;
                 let asked = RevertFlags::recorded(flags);

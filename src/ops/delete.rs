@@ -9,12 +9,12 @@ use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::firmware;
 use super::flags::DeleteFlags;
-use super::intent::{Intent, Leftovers};
-use super::layers::{FileId, Roles, Survey, sources};
+use super::intent::{Intent, Leftovers, Worker};
+use super::layers::{FileId, Roles, Survey, has_layers, sources};
 use super::point::OwnedPoint;
 use super::records;
-use crate::data::Merged;
 use crate::data::qmp::is_memory_file;
+use crate::data::{Data, Merged};
 use crate::error::Result;
 use crate::snapshot::{DiskMode, Memory, Snapshot};
 use crate::tree::{Plan, Tree};
@@ -34,7 +34,7 @@ impl Domain {
             return writing.commit(&plan);
         }
         let points = dropped_points(&plan)?;
-        let before = self.count_data(&points)?;
+        let before = count_data(&*self.data, &points)?;
         let work = self.collected(&writing, &plan)?;
         self.data.check_merge(&work.merges)?;
         let (plan, definition) = {
@@ -48,6 +48,7 @@ impl Domain {
             return writing.commit_and_tidy(&plan, &change, &leftovers);
         }
         writing.intend(&Intent::Delete {
+            worker: Worker::Library,
             name: name.to_owned(),
             deletion: flags.deletion(),
             work: work.clone(),
@@ -56,19 +57,11 @@ impl Domain {
         match done.and_then(|()| writing.merge(&work.merges)) {
             Ok(()) => writing.finish(writing.commit_and_tidy(&plan, &change, &leftovers)),
             Err(Merged::Partly(cause)) => writing.finish(Err(cause)),
-            Err(Merged::Untouched(cause)) => match self.count_data(&points) {
+            Err(Merged::Untouched(cause)) => match count_data(&*self.data, &points) {
                 Ok(now) if now == before => writing.give_up(&points).and(Err(cause)),
                 _ => writing.finish(Err(cause)),
             },
         }
-    }
-
-    fn count_data(&self, points: &[OwnedPoint]) -> Result<usize> {
-        let mut count = 0;
-        for point in points {
-            count += self.data.count(&point.borrow(None))?;
-        }
-        Ok(count)
     }
 
     fn drop_data(&self, writing: &Writing<'_>, points: &[OwnedPoint]) -> Result<()> {
@@ -78,14 +71,13 @@ impl Domain {
     }
 
     /// What becomes of image files when the snapshots of a plan are no more.
-    fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
+    pub(super) fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
         let snapshots = self.everything()?;
-        let layered = |snapshot: &Arc<Snapshot>| snapshot.is_external() || has_records(snapshot);
         if self.has_own_data() {
             return Ok(Collected::default());
         }
         let mut files = firmware::useless_copies(&snapshots, plan);
-        if !snapshots.iter().any(layered) {
+        if !has_layers(&snapshots) {
             return Ok(Collected {
                 removals: files,
                 ..Collected::default()
@@ -119,6 +111,15 @@ impl Domain {
     }
 }
 
+/// How many places hold internal data of these snapshots.
+pub(super) fn count_data(data: &dyn Data, points: &[OwnedPoint]) -> Result<usize> {
+    let mut count = 0;
+    for point in points {
+        count += data.count(&point.borrow(None))?;
+    }
+    Ok(count)
+}
+
 /// The files of the memory of snapshots that go. What another snapshot names, or what does not look
 /// like memory, is somebody else's.
 fn memory_files(snapshots: &[Arc<Snapshot>], plan: &Plan) -> Vec<PathBuf> {
@@ -147,10 +148,6 @@ fn memory_file(snapshot: &Snapshot) -> Option<&str> {
         Some(Memory::External { file }) => Some(file),
         _ => None,
     }
-}
-
-fn has_records(snapshot: &Snapshot) -> bool {
-    !crate::xml::layer_records(&snapshot.other).is_empty()
 }
 
 /// The internal snapshots that go, by file.
@@ -189,7 +186,7 @@ pub(super) fn rewritten(
 }
 
 /// The data of the snapshots that go, children before their parents.
-fn dropped_points(plan: &Plan) -> Result<Vec<OwnedPoint>> {
+pub(super) fn dropped_points(plan: &Plan) -> Result<Vec<OwnedPoint>> {
     let dropped = plan.drop.iter();
     dropped
         .map(|snapshot| OwnedPoint::to_delete(snapshot))

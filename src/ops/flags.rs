@@ -108,6 +108,8 @@ impl RevertFlags {
     pub const RUNNING: Flag = (1, "VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING");
     /// Leave the guest paused afterwards.
     pub const PAUSED: Flag = (2, "VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED");
+    /// Whatever libvirt takes for risky.
+    pub const FORCE: Flag = (4, "VIR_DOMAIN_SNAPSHOT_REVERT_FORCE");
     /// The firmware's variables are made anew from their template.
     pub const RESET_NVRAM: Flag = (8, "VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM");
     const MASK: u32 = 0xf;

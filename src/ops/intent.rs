@@ -23,6 +23,8 @@ pub(super) enum Intent {
     },
     /// Snapshots are being deleted with their data: finished. Their documents are still stored.
     Delete {
+        /// Who works on the images.
+        worker: Worker,
         /// The snapshot that the caller named.
         name: String,
         /// Which snapshots go.
@@ -32,6 +34,8 @@ pub(super) enum Intent {
     },
     /// The guest is being reverted: finished.
     Revert {
+        /// Who works on the images.
+        worker: Worker,
         /// The snapshot.
         name: String,
         /// The flags of the request.
@@ -77,6 +81,28 @@ impl Leftovers {
     }
 }
 
+/// Who works on the images of a domain, so that it is known who can tell how far that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worker {
+    /// This library.
+    Library,
+    /// The driver that carries requests out itself, in companion mode.
+    Driver,
+}
+
+impl Worker {
+    fn is_library(self) -> bool {
+        self == Worker::Library
+    }
+
+    fn of(value: &Value) -> Worker {
+        match value.get("library").and_then(Value::as_bool) {
+            Some(true) => Worker::Library,
+            _ => Worker::Driver,
+        }
+    }
+}
+
 impl Intent {
     /// The text that the store keeps.
     pub fn encode(&self) -> String {
@@ -93,14 +119,18 @@ impl Intent {
                 json!({ "create": document, "found": Value::Object(found.collect()), "ran": ran })
             }
             Intent::Delete {
+                worker,
                 name,
                 deletion,
                 work,
-            } => {
-                let what = deletion_word(*deletion);
-                json!({ "delete": name, "what": what, "work": record::collected(work) })
-            }
+            } => json!({
+                "delete": name,
+                "what": deletion_word(*deletion),
+                "work": record::collected(work),
+                "library": worker.is_library(),
+            }),
             Intent::Revert {
+                worker,
                 name,
                 flags,
                 definition,
@@ -112,6 +142,7 @@ impl Intent {
                 "definition": definition,
                 "restores": record::restores(restores),
                 "work": record::collected(work),
+                "library": worker.is_library(),
             }),
             Intent::Rename { to } => json!({ "rename": to }),
             Intent::Tidy(Leftovers { names, files }) => {
@@ -151,12 +182,14 @@ impl Intent {
             Some(Intent::Rename { to })
         } else if let Some(name) = text("delete") {
             Some(Intent::Delete {
+                worker: Worker::of(&value),
                 name,
                 deletion: deletion_of(&text("what")?)?,
                 work: record::read_collected(value.get("work")?)?,
             })
         } else {
             Some(Intent::Revert {
+                worker: Worker::of(&value),
                 name: text("revert")?,
                 flags: u32::try_from(value.get("flags")?.as_u64()?).ok()?,
                 definition: text("definition")?,
@@ -232,7 +265,8 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         let name = || "a\n\"b\"".to_owned();
-        let delete = |deletion, work| Intent::Delete {
+        let delete = |worker, deletion, work| Intent::Delete {
+            worker,
             name: name(),
             deletion,
             work,
@@ -267,10 +301,15 @@ mod tests {
                 found: Vec::new(),
                 guest: Guest::Waiting,
             },
-            delete(Deletion::One, work()),
-            delete(Deletion::WithDescendants, Collected::default()),
-            delete(Deletion::DescendantsOnly, work()),
+            delete(Worker::Library, Deletion::One, work()),
+            delete(
+                Worker::Driver,
+                Deletion::WithDescendants,
+                Collected::default(),
+            ),
+            delete(Worker::Library, Deletion::DescendantsOnly, work()),
             Intent::Revert {
+                worker: Worker::Library,
                 name: name(),
                 flags: 4,
                 definition: "<domain/>\n".into(),

@@ -11,7 +11,7 @@ use crate::data::qcow2::{Encryption, Identity};
 use crate::data::{Layer, Place, PointDisk};
 use crate::error::{Error, Result};
 use crate::snapshot::{DiskMode, Snapshot};
-use crate::xml;
+use crate::{uuid, xml};
 
 /// A file of the graph.
 pub(super) type FileId = usize;
@@ -307,15 +307,15 @@ impl Roles {
 }
 
 impl Domain {
-    /// The files of all other domains of this state directory. They are not ours to touch.
+    /// The files of all other domains of this state directory, or of the driver that carries
+    /// requests out itself. They are not ours to touch.
     pub(super) fn foreign_files(&self) -> Result<HashSet<Identity>> {
         let mut layers = Layers::default();
-        for (name, definition) in self.store().domains()?.documents {
-            if name == **self.name() {
-                continue;
-            }
-            let mut texts = vec![definition];
-            for (_, document) in self.store().snapshots(&name)?.documents {
+        for other in self.others()? {
+            let mut texts = other.definitions;
+            let stored = self.store().snapshots(&other.key)?.documents;
+            let stored = stored.into_iter().map(|(_, document)| document);
+            for document in stored.chain(other.snapshots) {
                 if let Ok(parsed) = xml::parse(&document, xml::Mode::Load) {
                     texts.extend(parsed.snapshot.domain.map(|text| text.to_string()));
                     texts.extend(parsed.snapshot.inactive_domain.map(|text| text.to_string()));
@@ -332,4 +332,42 @@ impl Domain {
         }
         Ok(layers.files.iter().map(|file| file.identity).collect())
     }
+
+    fn others(&self) -> Result<Vec<Other>> {
+        if let Some(executor) = self.data.executor() {
+            let others = executor.others()?.into_iter().map(|other| Other {
+                key: uuid::format(&other.uuid),
+                definitions: other.definitions,
+                snapshots: other.snapshots,
+            });
+            return Ok(others.collect());
+        }
+        let defined = self.store().domains()?.documents.into_iter();
+        let others = defined.filter(|(name, _)| *name != **self.name());
+        Ok(others
+            .map(|(key, definition)| Other {
+                key,
+                definitions: vec![definition],
+                snapshots: Vec::new(),
+            })
+            .collect())
+    }
+}
+
+/// Another domain, that may have images in common with this one.
+struct Other {
+    /// Under which the store has its snapshots.
+    key: String,
+    definitions: Vec<String>,
+    /// Documents of snapshots that are not in the store.
+    snapshots: Vec<String>,
+}
+
+/// Whether images of a domain stand on others by its snapshots' doing.
+pub(super) fn has_layers(snapshots: &[Arc<Snapshot>]) -> bool {
+    snapshots.iter().any(|snapshot| {
+        snapshot.is_external()
+            || !snapshot.revert_disks.is_empty()
+            || !xml::layer_records(&snapshot.other).is_empty()
+    })
 }

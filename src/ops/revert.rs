@@ -10,8 +10,8 @@ use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::firmware;
 use super::flags::RevertFlags;
-use super::intent::{Intent, Leftovers};
-use super::layers::{FileId, Roles, Survey, Surveyed, sources};
+use super::intent::{Intent, Leftovers, Worker};
+use super::layers::{FileId, Roles, Survey, Surveyed, has_layers, sources};
 use super::moves;
 use super::point::OwnedPoint;
 use super::power::Way;
@@ -49,6 +49,7 @@ impl Domain {
         self.data.check_revert(&writing.point(&point), &restores)?;
         self.host.begin();
         writing.intend(&Intent::Revert {
+            worker: Worker::Library,
             name: name.to_owned(),
             flags: flags.bits(),
             definition: definition.clone(),
@@ -65,31 +66,25 @@ impl Domain {
         } else {
             self.before_data(way, &definition).and_then(|()| data())
         };
-        let keeps_former = self.data.keeps_former(&writing.point(&point), &restores);
         match (way, reverted) {
             // A guest that can be brought neither back nor on: the next writer does it.
             (Way::InPlace(_), Err(cause @ Error::UndoFailed { .. })) => {
                 return writing.finish(Err(cause));
             }
-            (_, Err(cause)) if keeps_former => return writing.finish(Err(cause)),
-            // All or nothing: the images are as before.
-            (_, Err(cause)) => return writing.give_up_revert(point, &restores, cause),
+            (_, Err(cause)) => return writing.end_failed_revert(point, &restores, cause),
             (_, Ok(())) => {}
         }
         let replaced = self.data.replace_firmware(&writing.point(&point));
         if let Err(cause) = replaced.and_then(|()| self.go_on_in_place(way)) {
             return writing.finish(Err(cause));
         }
-        if keeps_former {
-            leftovers.names.push(name.to_owned());
-            change.then = leftovers.intent();
-        }
+        writing.tidy_after_revert(&point, &restores, &mut change, &mut leftovers);
         let is_new = |restore: &Restore| restore.new_file().is_some();
         let is_replaced = point.firmware.is_replaced();
         match writing.commit_and_tidy(&plan, &change, &leftovers) {
             // Nothing was written to: then it can still be undone.
             Err(cause) if !is_replaced && !restores.is_empty() && restores.iter().all(is_new) => {
-                writing.give_up_revert(point, &restores, cause)
+                writing.end_failed_revert(point, &restores, cause)
             }
             done => writing.finish(done),
         }?;
@@ -99,19 +94,23 @@ impl Domain {
     /// The definition that the snapshot kept, under the domain's present name.
     fn kept_definition(&self, snapshot: &Snapshot) -> Result<String> {
         let Some(kept) = &snapshot.domain else {
-            return Err(Error::RevertRisky {
-                detail: format!(
-                    "snapshot '{}' lacks domain '{}' rollback info",
-                    snapshot.name,
-                    self.name()
-                ),
-            });
+            return Err(self.lacks_definition(snapshot));
         };
         xml::named_and_identified(&xml::unnested(kept), self.name(), self.uuid())
     }
 
+    pub(super) fn lacks_definition(&self, snapshot: &Snapshot) -> Error {
+        Error::RevertRisky {
+            detail: format!(
+                "snapshot '{}' lacks domain '{}' rollback info",
+                snapshot.name,
+                self.name()
+            ),
+        }
+    }
+
     /// What is to be done, disk by disk, with everything that it needs verified.
-    fn prepared_revert(
+    pub(super) fn prepared_revert(
         &self,
         writing: &Writing<'_>,
         snapshot: &Arc<Snapshot>,
@@ -123,9 +122,7 @@ impl Domain {
         let disks = super::point::disks(snapshot)?;
         let snapshots = self.everything()?;
         let now = self.host.definition()?;
-        let has_layers = snapshots.iter().any(|snapshot| snapshot.is_external())
-            || snapshots.iter().any(|other| !other.revert_disks.is_empty());
-        if !has_layers {
+        if !has_layers(&snapshots) {
             return Ok(Prepared::inside(&disks, kept));
         }
         // A snapshot that cannot be read may need any image.
@@ -151,10 +148,10 @@ impl Domain {
 }
 
 /// A revert that can be carried out.
-struct Prepared {
-    definition: String,
-    restores: Vec<Restore>,
-    work: Collected,
+pub(super) struct Prepared {
+    pub definition: String,
+    pub restores: Vec<Restore>,
+    pub work: Collected,
 }
 
 impl Prepared {

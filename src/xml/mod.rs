@@ -39,4 +39,4 @@ pub use parse::{Mode, Parsed, parse, parse_with};
 pub use paths::Mapping;
 pub use schema::validate;
 pub use sources::{NewSource, with_sources};
-pub use verbatim::{nested, unnested, without_secrets};
+pub use verbatim::{as_definition, nested, unnested, without_secrets};

@@ -96,6 +96,15 @@ pub fn unnested(domain: &str) -> String {
     })
 }
 
+/// The `<domain>` that an `<inactiveDomain>` is, which begins and ends the text.
+pub fn as_definition(text: &str) -> Cow<'_, str> {
+    let begun = text.strip_prefix("<inactiveDomain");
+    let inner = begun.and_then(|rest| rest.strip_suffix("</inactiveDomain>"));
+    inner.map_or(text.into(), |inner| {
+        format!("<domain{inner}</domain>").into()
+    })
+}
+
 /// The element alone, with another start of each line: `change` gives what goes and what comes.
 ///
 /// Only white space between tags is touched; text, comments and attributes stay as they are, so

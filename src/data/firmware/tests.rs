@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use tempfile::TempDir;
 
 use super::*;
+use crate::data::Guest;
 
 /// A directory with variables and a TPM's state.
 struct World {
@@ -48,6 +49,7 @@ impl World {
             memory: None,
             firmware: &self.firmware,
             is_of_guest: false,
+            guest: Guest::Waiting,
             lock: None,
         }
     }

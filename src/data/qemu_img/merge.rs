@@ -1,14 +1,13 @@
 //! Bringing layers together: `qemu-img commit` and `qemu-img rebase`, each proved in the images.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use super::Work;
 use super::overlay::Attempt;
 use super::program::Ending;
 use crate::data::chain::{self, QCOW2, RAW};
 use crate::data::check::names_base;
+use crate::data::hold::stamp;
 use crate::data::{Layer, Merge, Merged};
 use crate::error::Error;
 
@@ -33,16 +32,23 @@ impl Work<'_> {
                 }
             };
             if let Err((reason, untouched)) = done {
-                let cause = Error::MergeFailed {
-                    disk: disk.clone(),
-                    image: image.path.clone(),
-                    reason,
-                };
+                let cause = failed(disk, image, reason);
                 return Err(if untouched {
                     Merged::Untouched(cause)
                 } else {
                     Merged::Partly(cause)
                 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what was written down with what it was written down from.
+    pub(super) fn check_merged(&self, steps: &[Merge]) -> std::result::Result<(), Merged> {
+        for step in steps {
+            if let Merge::Commit { disk, top, base } = step {
+                self.compare(top, base)
+                    .map_err(|reason| Merged::Partly(failed(disk, base, reason)))?;
             }
         }
         Ok(())
@@ -127,12 +133,14 @@ impl Work<'_> {
     }
 }
 
-fn format<'a>(layer: &'a Layer, default: &'a str) -> &'a str {
-    layer.format.as_deref().unwrap_or(default)
+fn failed(disk: &str, image: &Layer, reason: String) -> Error {
+    Error::MergeFailed {
+        disk: disk.to_owned(),
+        image: image.path.clone(),
+        reason,
+    }
 }
 
-/// What changes whenever somebody writes to a file.
-fn stamp(path: &Path) -> Option<(i64, i64, u64)> {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.mtime(), found.mtime_nsec(), found.len()))
+fn format<'a>(layer: &'a Layer, default: &'a str) -> &'a str {
+    layer.format.as_deref().unwrap_or(default)
 }

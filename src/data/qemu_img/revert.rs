@@ -91,6 +91,26 @@ impl Work<'_> {
     }
 }
 
+/// Whether the images show the snapshot, or a part of it and a part of what was kept of before, and
+/// nothing else.
+pub(super) fn has_begun(name: &str, targets: &[&Target<'_>]) -> Result<bool> {
+    let facts = facts_of_holders(name, targets)?;
+    if facts.is_empty() {
+        return Ok(false);
+    }
+    match leftover(name, targets, &facts)? {
+        Leftover::Done | Leftover::Former => return Ok(true),
+        Leftover::Nothing | Leftover::Stale => {}
+    }
+    for (target, facts) in targets.iter().zip(&facts) {
+        let snapshot = only(facts, name);
+        if !snapshot.map_or(Ok(false), |snapshot| target.shows(facts, snapshot))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The facts of the images, each of which can be written and holds the snapshot once.
 pub(super) fn facts_of_holders(name: &str, targets: &[&Target<'_>]) -> Result<Vec<Facts>> {
     let facts = targets.iter().map(|target| {

@@ -14,6 +14,7 @@ use crate::ops::domain::Domain;
 use crate::ops::flags::CreateFlags;
 use crate::ops::intent::Intent;
 use crate::ops::point::OwnedPoint;
+use crate::ops::records;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::xml;
 
@@ -135,7 +136,12 @@ impl Domain {
     ) -> Result<()> {
         let snapshot = xml::parse(full, xml::Mode::Redefine)?.snapshot;
         executor.check_taken(&OwnedPoint::local(&snapshot)?.borrow(None))?;
-        let plan = self.tree()?.plan_create(snapshot)?;
+        let plan = {
+            let tree = self.tree()?;
+            let mut plan = tree.plan_create(snapshot)?;
+            records::end_revert(&tree, &mut plan)?;
+            plan
+        };
         writing.commit(&plan)
     }
 }

@@ -10,7 +10,7 @@ use crate::ops::change::Writing;
 use crate::ops::collect::Collected;
 use crate::ops::domain::Domain;
 use crate::ops::flags::DeleteFlags;
-use crate::ops::intent::Intent;
+use crate::ops::intent::{Intent, Worker};
 use crate::snapshot::Snapshot;
 use crate::tree::{Deletion, Plan};
 use crate::xml;
@@ -31,6 +31,9 @@ impl Domain {
         if flags.has(DeleteFlags::METADATA_ONLY) || !executor.has_data() {
             return writing.commit(&plan);
         }
+        if let Some(images) = self.images_at_hand(executor)? {
+            return self.delete_offline(executor, images, &writing, (name, flags), plan);
+        }
         self.check_kinds(name, executor.driver(), flags)?;
         // What cannot be stored must not be done.
         writing.change(&plan)?;
@@ -38,6 +41,7 @@ impl Domain {
             adopt::check_free(self, executor, &snapshot.name)?;
         }
         writing.intend(&Intent::Delete {
+            worker: Worker::Driver,
             name: name.to_owned(),
             deletion: flags.deletion(),
             // libvirt knows itself what becomes of its images.

@@ -20,6 +20,7 @@ mod create;
 mod delete;
 mod lend;
 mod migrate;
+mod offline;
 mod place;
 mod revert;
 mod settings;

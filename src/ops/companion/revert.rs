@@ -7,8 +7,9 @@ use crate::error::Result;
 use crate::ops::collect::Collected;
 use crate::ops::domain::Domain;
 use crate::ops::flags::RevertFlags;
-use crate::ops::intent::Intent;
+use crate::ops::intent::{Intent, Worker};
 use crate::ops::point::OwnedPoint;
+use crate::snapshot::{Snapshot, State};
 
 impl Domain {
     /// Has the domain made what it was when the snapshot was taken.
@@ -23,6 +24,12 @@ impl Domain {
         adopt::adopt(self, executor, &writing)?;
         writing.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
+        if !has_memory(&snapshot)
+            && let Some(images) = self.images_at_hand(executor)?
+        {
+            return self.revert_offline(executor, images, &writing, &snapshot, flags);
+        }
+        self.check_alone(executor, &writing, &snapshot)?;
         let plan = self.tree()?.plan_current(name)?;
         let change = writing.change(&plan)?;
         if !snapshot.is_external() {
@@ -36,6 +43,7 @@ impl Domain {
         }
         adopt::check_free(self, executor, name)?;
         writing.intend(&Intent::Revert {
+            worker: Worker::Driver,
             name: name.to_owned(),
             flags: flags.bits(),
             // libvirt's own definition is the one that counts.
@@ -63,4 +71,12 @@ impl Domain {
         let _ = executor.forget(name);
         Ok(())
     }
+}
+
+/// Whether the guest is to go on where it was.
+fn has_memory(snapshot: &Snapshot) -> bool {
+    !matches!(
+        snapshot.state,
+        State::Shutoff | State::Shutdown | State::Crashed | State::DiskSnapshot
+    )
 }

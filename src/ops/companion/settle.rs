@@ -3,20 +3,46 @@
 use std::path::Path;
 
 use super::create::requested;
-use super::lend;
+use super::{lend, offline};
 use crate::data::Executor;
 use crate::error::Result;
 use crate::ops::create::is_regular_file;
 use crate::ops::domain::Domain;
-use crate::ops::intent::Intent;
+use crate::ops::intent::{Intent, Leftovers};
+use crate::ops::point::OwnedPoint;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
+use crate::store::Lock;
 use crate::tree::{Plan, Tree};
 use crate::xml::{self, Participation};
 
-/// Settles guest data as far as that can be done without risk to what the guest has written since,
-/// and answers what becomes of the metadata. libvirt forgets what it still keeps when it is
-/// adopted.
+/// Guest data is settled.
+pub(in crate::ops) struct Settled {
+    /// What becomes of the metadata.
+    pub plan: Plan,
+    /// What is of no use from then on.
+    pub leftovers: Leftovers,
+}
+
+/// Settles guest data as far as that can be done without risk to what the guest has written since.
+/// libvirt forgets what it still keeps when it is adopted.
 pub(in crate::ops) fn settled(
+    domain: &Domain,
+    executor: &dyn Executor,
+    tree: &Tree,
+    intent: &Intent,
+    lock: &dyn Lock,
+) -> Result<Settled> {
+    if let Some(settled) = offline::settled(domain, executor, tree, intent, lock)? {
+        return Ok(settled);
+    }
+    let plan = settled_by_libvirt(domain, executor, tree, intent)?;
+    Ok(Settled {
+        plan,
+        leftovers: Leftovers::default(),
+    })
+}
+
+fn settled_by_libvirt(
     domain: &Domain,
     executor: &dyn Executor,
     tree: &Tree,
@@ -38,8 +64,18 @@ pub(in crate::ops) fn settled(
             let is_gone = plan.drop.iter().all(|snapshot| is_gone(domain, snapshot));
             Ok(if is_gone { plan } else { tree.plan_keep() })
         }
-        // libvirt leaves nothing of that kind, and renames by itself.
-        Intent::Tidy(_) | Intent::Rename { .. } => Ok(tree.plan_keep()),
+        Intent::Tidy(leftovers) => {
+            // Files and space: neither is in anybody's way.
+            let _ = domain.data.remove(&leftovers.files);
+            let names = leftovers.names.iter();
+            let named = names.filter_map(|name| tree.get(name).ok());
+            for point in named.filter_map(|snapshot| OwnedPoint::local(snapshot).ok()) {
+                let _ = domain.data.tidy(&point.borrow(None));
+            }
+            Ok(tree.plan_keep())
+        }
+        // libvirt renames by itself.
+        Intent::Rename { .. } => Ok(tree.plan_keep()),
         // Not done again: the guest may have run since.
         Intent::Revert { name, .. } => {
             if executor.kept_current()?.as_deref() == Some(name) {
