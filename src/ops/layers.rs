@@ -310,26 +310,37 @@ impl Domain {
     /// The files of all other domains of this state directory. They are not ours to touch.
     pub(super) fn foreign_files(&self) -> Result<HashSet<Identity>> {
         let mut layers = Layers::default();
-        for (name, definition) in self.store().domains()?.documents {
-            if name == **self.name() {
-                continue;
-            }
+        self.for_each_foreign(|definition, snapshots| {
             let mut texts = vec![definition];
-            for (_, document) in self.store().snapshots(&name)?.documents {
-                if let Ok(parsed) = xml::parse(&document, xml::Mode::Load) {
-                    texts.extend(parsed.snapshot.domain.map(|text| text.to_string()));
-                    texts.extend(parsed.snapshot.inactive_domain.map(|text| text.to_string()));
-                }
+            for snapshot in snapshots {
+                texts.extend(snapshot.domain.as_deref());
+                texts.extend(snapshot.inactive_domain.as_deref());
             }
             for text in texts {
-                for (disk, place) in sources(&text).unwrap_or_default() {
+                for (disk, place) in sources(text).unwrap_or_default() {
                     if let Place::Local(layer) = place {
                         // An image that cannot be read is at least known by its own name.
                         let _ = layers.add(&disk, &layer);
                     }
                 }
             }
-        }
+        })?;
         Ok(layers.files.iter().map(|file| file.identity).collect())
+    }
+
+    /// Shows the definition of each other domain of this state directory, with its snapshots.
+    pub(super) fn for_each_foreign(&self, mut show: impl FnMut(&str, &[Snapshot])) -> Result<()> {
+        for (name, definition) in self.store().domains()?.documents {
+            if name == **self.name() {
+                continue;
+            }
+            let documents = self.store().snapshots(&name)?.documents;
+            let parsed = documents
+                .iter()
+                .filter_map(|(_, document)| xml::parse(document, xml::Mode::Load).ok());
+            let snapshots: Vec<Snapshot> = parsed.map(|parsed| parsed.snapshot).collect();
+            show(&definition, &snapshots);
+        }
+        Ok(())
     }
 }
