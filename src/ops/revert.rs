@@ -10,7 +10,7 @@ use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::firmware;
 use super::flags::RevertFlags;
-use super::intent::Intent;
+use super::intent::{Intent, Leftovers};
 use super::layers::{FileId, Roles, Survey, Surveyed, sources};
 use super::moves;
 use super::point::OwnedPoint;
@@ -42,7 +42,8 @@ impl Domain {
         let way = self.way(&snapshot, &definition, &restores, flags)?;
         let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
         let point = OwnedPoint::to_revert(&snapshot, flags)?;
-        let change = writing.change_with(&plan, Some(&definition), &work.removals)?;
+        let mut leftovers = Leftovers::files(&work.removals);
+        let mut change = writing.change_with(&plan, Some(&definition), &leftovers)?;
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
         self.data.check_revert(&writing.point(&point), &restores)?;
         self.host.begin();
@@ -57,14 +58,22 @@ impl Domain {
             let point = writing.point(&point);
             self.data.revert(&point, &restores, flags.bits())
         });
+        let keeps_former = self.data.keeps_former(&writing.point(&point), &restores);
         if let Err(cause) = reverted {
+            if keeps_former {
+                return writing.finish(Err(cause));
+            }
             // All or nothing: the images are as before.
             return writing.give_up_revert(point, &restores, cause);
+        }
+        if keeps_former {
+            leftovers.names.push(name.to_owned());
+            change.then = leftovers.intent();
         }
         let is_new = |restore: &Restore| restore.new_file().is_some();
         let is_replaced = point.firmware.is_replaced();
         let replaced = self.data.replace_firmware(&writing.point(&point));
-        match replaced.and_then(|()| writing.commit_and_remove(&plan, &change, &work.removals)) {
+        match replaced.and_then(|()| writing.commit_and_tidy(&plan, &change, &leftovers)) {
             // Nothing was written to: then it can still be undone.
             Err(cause) if !is_replaced && !restores.is_empty() && restores.iter().all(is_new) => {
                 writing.give_up_revert(point, &restores, cause)
