@@ -274,7 +274,7 @@ typedef enum {
      */
     VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA = 2,
     /**
-     * Also remove the NVRAM file. This library has none.
+     * Also remove the NVRAM file. An embedded connection leaves it to its program.
      */
     VIR_DOMAIN_UNDEFINE_NVRAM = 4,
     /**
@@ -286,7 +286,7 @@ typedef enum {
      */
     VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA = 16,
     /**
-     * Also remove the TPM's state. This library has none.
+     * Also remove the TPM's state. An embedded connection leaves it to its program.
      */
     VIR_DOMAIN_UNDEFINE_TPM = 32,
     /**
@@ -491,7 +491,7 @@ typedef enum {
      */
     VIR_DOMAIN_SNAPSHOT_REVERT_FORCE = 4,
     /**
-     * NVRAM is made anew from its template.
+     * The firmware's variables are made anew of their template.
      */
     VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM = 8,
 } virDomainSnapshotRevertFlags;
@@ -2451,7 +2451,7 @@ int virDomainSnapshotFree(virDomainSnapshotPtr snapshot);
  * Images are read themselves, without a program and without a lock, so a guest may have them open.
  * An internal snapshot must stand once in the table of each image; of an external one the image
  * must be there and readable down to the end of its chain, and its overlay must name it, in its
- * format; a memory file must be there. A text names snapshot, disk, image and what was found.
+ * format; a memory file, and the copy of firmware and TPM, must be there. A text names snapshot, disk, image and what was found.
  *
  * Returns the number of differences, or -1 in case of error. The array has a NULL behind the last.
  *

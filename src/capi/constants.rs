@@ -158,13 +158,13 @@ pub enum virDomainUndefineFlagsValues {
     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE = 1,
     /// Also drop the metadata of all snapshots; their data stays.
     VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA = 2,
-    /// Also remove the NVRAM file. This library has none.
+    /// Also remove the NVRAM file. An embedded connection leaves it to its program.
     VIR_DOMAIN_UNDEFINE_NVRAM = 4,
     /// Keep the NVRAM file.
     VIR_DOMAIN_UNDEFINE_KEEP_NVRAM = 8,
     /// Also drop the metadata of all checkpoints. This library has none.
     VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA = 16,
-    /// Also remove the TPM's state. This library has none.
+    /// Also remove the TPM's state. An embedded connection leaves it to its program.
     VIR_DOMAIN_UNDEFINE_TPM = 32,
     /// Keep the TPM's state.
     VIR_DOMAIN_UNDEFINE_KEEP_TPM = 64,
@@ -278,7 +278,7 @@ pub enum virDomainSnapshotRevertFlags {
     VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED = 2,
     /// Also where that is risky.
     VIR_DOMAIN_SNAPSHOT_REVERT_FORCE = 4,
-    /// NVRAM is made anew from its template.
+    /// The firmware's variables are made anew of their template.
     VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM = 8,
 }
 

@@ -4,12 +4,9 @@
 //! made durable beside the old ones first; then they take their places, file by file, which needs no
 //! space and can be done again after a crash.
 
-use std::collections::HashSet;
-use std::fs::File;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use serde_json::{Value, json};
 
 use super::check::{Difference, Part, Verdict};
 use super::point::Point;
@@ -18,11 +15,13 @@ use crate::limits;
 
 mod archive;
 mod files;
+mod kept;
 #[cfg(test)]
 mod tests;
 
 use archive::Entry;
-use files::{Attempt, Readable};
+use files::Readable;
+use kept::{Kept, NVRAM, TPM, TPM_FILES, begins_as_copy, manifest, write};
 
 /// The state of a domain besides its disks and its memory, and where a snapshot keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,15 +61,6 @@ pub enum Tpm {
     /// In one file.
     File(PathBuf),
 }
-
-/// The entry of a copy that tells whose it is and what of it there was.
-const MANIFEST: &str = "virsnap-firmware";
-const NVRAM: &str = "nvram";
-const TPM: &str = "tpm";
-/// What precedes the names of a TPM's files.
-const TPM_FILES: &str = "tpm/";
-/// Bytes of a manifest: room for a snapshot's name with each byte escaped.
-const MANIFEST_BYTES: u64 = 4096;
 
 /// Whether a copy can be made: everything can be read, and nothing is in its place.
 pub fn check_capture(point: &Point<'_>) -> Result<()> {
@@ -235,142 +225,6 @@ fn gathered(point: &Point<'_>) -> Result<Vec<Gathered>> {
     Ok(all)
 }
 
-fn manifest(point: &Point<'_>) -> String {
-    let parts: Vec<&str> = [
-        (NVRAM, point.firmware.nvram.is_some()),
-        (TPM, point.firmware.tpm.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(part, is_there)| is_there.then_some(part))
-    .collect();
-    json!({ "snapshot": point.name, "parts": parts }).to_string()
-}
-
-/// Fills a copy. The error has the file that it is about, if that is another one.
-fn write(
-    copy: &mut File,
-    manifest: &str,
-    gathered: Vec<Gathered>,
-) -> std::result::Result<(), (Option<PathBuf>, String)> {
-    let unwritten = |error: std::io::Error| (None, format!("cannot be written: {error}"));
-    let size = manifest.len() as u64;
-    archive::append(copy, MANIFEST, size, manifest.as_bytes()).map_err(unwritten)?;
-    for each in gathered {
-        let Readable { file, size } = each.readable;
-        archive::append(copy, &each.entry, size, file)
-            .map_err(|error| (Some(each.path), format!("cannot be copied: {error}")))?;
-    }
-    archive::end(copy)
-        .and_then(|()| copy.sync_all())
-        .map_err(unwritten)
-}
-
-/// Whether a file is empty, begins as a copy does, or has not come to that yet.
-fn begins_as_copy(path: &Path) -> bool {
-    let Ok(Some(readable)) = files::open(path, u64::MAX) else {
-        return false;
-    };
-    let mut begin = Vec::new();
-    let read = readable
-        .file
-        .take(MANIFEST.len() as u64)
-        .read_to_end(&mut begin);
-    let is_zero = || begin.iter().all(|byte| *byte == 0);
-    read.is_ok() && (MANIFEST.as_bytes().starts_with(&begin) || is_zero())
-}
-
-/// An open copy.
-struct Kept {
-    archive: File,
-    entries: Vec<Entry>,
-    has_nvram: bool,
-    has_tpm: bool,
-}
-
-impl Kept {
-    /// The copy of a snapshot that has one.
-    fn of(point: &Point<'_>) -> Result<Option<Kept>> {
-        let Some(copy) = &point.firmware.copy else {
-            return Ok(None);
-        };
-        let kept = Kept::open(copy, point.name).map_err(|reason| failed(point, copy, reason))?;
-        let is_other = |entry: &Entry| match &point.firmware.tpm {
-            Some(Tpm::Directory(_)) => entry.name == TPM,
-            Some(Tpm::File(_)) => entry.name.starts_with(TPM_FILES),
-            None => false,
-        };
-        if kept.entries.iter().any(is_other) {
-            let reason = "holds a TPM's state in another form than the definition has it";
-            return Err(failed(point, copy, reason));
-        }
-        Ok(Some(kept))
-    }
-
-    fn open(path: &Path, snapshot: &str) -> Attempt<Kept> {
-        let unreadable = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::InvalidData => error.to_string(),
-            _ => format!("cannot be read: {error}"),
-        };
-        let readable = files::open(path, u64::MAX)?.ok_or("is missing")?;
-        let archive = readable.file;
-        let mut entries = archive::entries(&archive, limits::FIRMWARE_FILES.saturating_add(2))
-            .map_err(unreadable)?;
-        let foreign = || "is no copy that a snapshot has made".to_owned();
-        if !entries
-            .first()
-            .is_some_and(|first| first.name == MANIFEST && first.size <= MANIFEST_BYTES)
-        {
-            return Err(foreign());
-        }
-        let first = entries.remove(0);
-        let mut text = String::new();
-        let read = first.content(&archive);
-        read.and_then(|mut content| content.read_to_string(&mut text))
-            .map_err(unreadable)?;
-        let manifest: Value = serde_json::from_str(&text).map_err(|_| foreign())?;
-        let made_for = manifest.get("snapshot").and_then(Value::as_str);
-        if made_for != Some(snapshot) {
-            return Err(format!(
-                "is the copy of another snapshot, '{}'",
-                made_for.unwrap_or_default()
-            ));
-        }
-        let mut names = HashSet::new();
-        let is_sound =
-            |entry: &Entry| is_entry_name(&entry.name) && entry.size <= limits::FIRMWARE_FILE_BYTES;
-        if !entries
-            .iter()
-            .all(|entry| is_sound(entry) && names.insert(&entry.name))
-        {
-            return Err(foreign());
-        }
-        let parts = manifest.get("parts").and_then(Value::as_array);
-        let has = |part: &str| {
-            let mut parts = parts.into_iter().flatten();
-            parts.any(|each| each.as_str() == Some(part))
-        };
-        Ok(Kept {
-            has_nvram: has(NVRAM),
-            has_tpm: has(TPM),
-            archive,
-            entries,
-        })
-    }
-
-    fn entry(&self, name: &str) -> Content {
-        let found = self.entries.iter().find(|entry| entry.name == name);
-        found.cloned().map_or(Content::Nothing, Content::Kept)
-    }
-}
-
-/// Whether a name in a copy can lead nowhere but to its place.
-fn is_entry_name(name: &str) -> bool {
-    match name.strip_prefix(TPM_FILES) {
-        Some(file) => !matches!(file, "" | "." | "..") && !file.contains('/'),
-        None => matches!(name, NVRAM | TPM),
-    }
-}
-
 /// A file, and what it becomes.
 struct Target {
     path: PathBuf,
@@ -387,6 +241,14 @@ enum Content {
     Template(PathBuf),
 }
 
+impl Content {
+    /// What a copy has of a file.
+    fn of(kept: &Kept, name: &str) -> Content {
+        let found = kept.entry(name).cloned();
+        found.map_or(Content::Nothing, Content::Kept)
+    }
+}
+
 /// What becomes of each file.
 fn targets(point: &Point<'_>, kept: Option<&Kept>) -> Result<Vec<Target>> {
     let mut targets = Vec::new();
@@ -399,7 +261,7 @@ fn targets(point: &Point<'_>, kept: Option<&Kept>) -> Result<Vec<Target>> {
             (_, None) if point.firmware.is_reset => {
                 return Err(Error::NvramWithoutTemplate { path });
             }
-            (kept, _) => kept.map(|kept| kept.entry(NVRAM)),
+            (kept, _) => kept.map(|kept| Content::of(kept, NVRAM)),
         };
         targets.extend(content.map(|content| Target { path, content }));
     }
@@ -410,17 +272,17 @@ fn targets(point: &Point<'_>, kept: Option<&Kept>) -> Result<Vec<Target>> {
         None => {}
         Some(Tpm::File(path)) => targets.push(Target {
             path: path.clone(),
-            content: kept.entry(TPM),
+            content: Content::of(kept, TPM),
         }),
         Some(Tpm::Directory(path)) => {
             let present = files::names(path).map_err(|reason| failed(point, path, reason))?;
             let entries = kept.entries.iter().map(|entry| entry.name.clone());
-            let names: std::collections::BTreeSet<String> = entries
+            let names: BTreeSet<String> = entries
                 .filter_map(|entry| Some(entry.strip_prefix(TPM_FILES)?.to_owned()))
                 .chain(present)
                 .collect();
             targets.extend(names.into_iter().map(|name| Target {
-                content: kept.entry(&format!("{TPM_FILES}{name}")),
+                content: Content::of(kept, &format!("{TPM_FILES}{name}")),
                 path: path.join(name),
             }));
         }

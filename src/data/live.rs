@@ -151,7 +151,7 @@ impl Data for Live {
 
     fn create(&self, point: &Point<'_>, flags: u32) -> Result<()> {
         if let Some(done) = self.access.create_data(point.document, flags) {
-            return done;
+            return done.and_then(|()| firmware::capture(point));
         }
         let Some(monitor) = self.commands_of_change()? else {
             return self.offline.create(point, flags);
@@ -193,7 +193,11 @@ impl Data for Live {
 
     fn revert(&self, point: &Point<'_>, restores: &[Restore], flags: u32) -> Result<()> {
         if let Some(done) = self.access.revert_data(point.document, flags) {
-            return done;
+            let is_ours = self.access.commands()?.is_none() && !self.access.has_own_data();
+            return match is_ours {
+                true => done.and_then(|()| firmware::stage(point)),
+                false => done,
+            };
         }
         let is_beside = restores.iter().all(Restore::is_beside_the_guest);
         let guest = self.commands_of_change()?.filter(|_| !is_beside);
@@ -207,6 +211,9 @@ impl Data for Live {
     /// A guest that is on has got both with its memory: QEMU writes the variables to their file, and
     /// swtpm its state.
     fn replace_firmware(&self, point: &Point<'_>) -> Result<()> {
+        if self.access.has_own_data() {
+            return Ok(());
+        }
         match self.access.commands()? {
             Some(_) => Ok(()),
             None => self.offline.replace_firmware(point),

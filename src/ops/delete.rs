@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
-use super::firmware;
 use super::flags::DeleteFlags;
 use super::intent::{Intent, Leftovers, Worker};
 use super::layers::{FileId, Roles, Survey, has_layers, sources};
@@ -76,7 +75,7 @@ impl Domain {
         if self.has_own_data() {
             return Ok(Collected::default());
         }
-        let mut files = firmware::useless_copies(&snapshots, plan);
+        let mut files = self.useless_copies(&snapshots, plan)?;
         if !has_layers(&snapshots) {
             return Ok(Collected {
                 removals: files,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::domain::Domain;
 use super::flags::{CreateFlags, RevertFlags};
 use crate::data::chain::QCOW2;
 use crate::data::firmware::is_copy_of;
@@ -102,19 +103,30 @@ fn new_path(beside: &str, snapshot: &Snapshot) -> String {
 /// Bytes of a file's name for two dots and a number.
 const ROOM: usize = 8;
 
-/// The copies of snapshots that go. What another snapshot names, or what is not that snapshot's, is
-/// somebody else's.
-pub(super) fn useless_copies(snapshots: &[Arc<Snapshot>], plan: &Plan) -> Vec<PathBuf> {
-    let goes = |name: &str| plan.drop.iter().any(|dropped| *dropped.name == *name);
-    let copy = |snapshot: &Snapshot| xml::firmware_record(&snapshot.other).copy;
-    let staying = snapshots.iter().filter(|snapshot| !goes(&snapshot.name));
-    let kept: HashSet<String> = staying.filter_map(|snapshot| copy(snapshot)).collect();
-    let dropped = plan.drop.iter();
-    dropped
-        .filter_map(|snapshot| Some((copy(snapshot)?, &snapshot.name)))
-        .filter(|(file, name)| !kept.contains(file) && is_copy_of(Path::new(file), name))
-        .map(|(file, _)| PathBuf::from(file))
-        .collect()
+impl Domain {
+    /// The copies of snapshots that go. What another snapshot names, of whatever domain, or what is not
+    /// that snapshot's, is somebody else's.
+    pub(super) fn useless_copies(
+        &self,
+        snapshots: &[Arc<Snapshot>],
+        plan: &Plan,
+    ) -> Result<Vec<PathBuf>> {
+        let copy = |snapshot: &Snapshot| xml::firmware_record(&snapshot.other).copy;
+        let dropped = plan.drop.iter();
+        let mut useless: Vec<(String, &str)> = dropped
+            .filter_map(|snapshot| Some((copy(snapshot)?, &*snapshot.name)))
+            .filter(|(file, name)| is_copy_of(Path::new(file), name))
+            .collect();
+        if useless.is_empty() {
+            return Ok(Vec::new());
+        }
+        let goes = |name: &str| plan.drop.iter().any(|dropped| *dropped.name == *name);
+        let staying = snapshots.iter().filter(|snapshot| !goes(&snapshot.name));
+        let mut kept: HashSet<String> = staying.filter_map(|snapshot| copy(snapshot)).collect();
+        self.for_each_foreign(|_, snapshots| kept.extend(snapshots.iter().filter_map(copy)))?;
+        useless.retain(|(file, _)| !kept.contains(file));
+        Ok(useless.into_iter().map(|(file, _)| file.into()).collect())
+    }
 }
 
 /// Refuses to make variables anew that the snapshot has inside: of its image, whose other snapshots would

@@ -311,26 +311,40 @@ impl Domain {
     /// requests out itself. They are not ours to touch.
     pub(super) fn foreign_files(&self) -> Result<HashSet<Identity>> {
         let mut layers = Layers::default();
-        for other in self.others()? {
-            let mut texts = other.definitions;
-            let stored = self.store().snapshots(&other.key)?.documents;
-            let stored = stored.into_iter().map(|(_, document)| document);
-            for document in stored.chain(other.snapshots) {
-                if let Ok(parsed) = xml::parse(&document, xml::Mode::Load) {
-                    texts.extend(parsed.snapshot.domain.map(|text| text.to_string()));
-                    texts.extend(parsed.snapshot.inactive_domain.map(|text| text.to_string()));
-                }
+        self.for_each_foreign(|definitions, snapshots| {
+            let mut texts = definitions.iter().map(String::as_str).collect::<Vec<_>>();
+            for snapshot in snapshots {
+                texts.extend(snapshot.domain.as_deref());
+                texts.extend(snapshot.inactive_domain.as_deref());
             }
             for text in texts {
-                for (disk, place) in sources(&text).unwrap_or_default() {
+                for (disk, place) in sources(text).unwrap_or_default() {
                     if let Place::Local(layer) = place {
                         // An image that cannot be read is at least known by its own name.
                         let _ = layers.add(&disk, &layer);
                     }
                 }
             }
-        }
+        })?;
         Ok(layers.files.iter().map(|file| file.identity).collect())
+    }
+
+    /// Shows the definitions of each of these other domains, with its snapshots.
+    pub(super) fn for_each_foreign(
+        &self,
+        mut show: impl FnMut(&[String], &[Snapshot]),
+    ) -> Result<()> {
+        for other in self.others()? {
+            let stored = self.store().snapshots(&other.key)?.documents;
+            let documents = stored.into_iter().map(|(_, document)| document);
+            let snapshots: Vec<Snapshot> = documents
+                .chain(other.snapshots)
+                .filter_map(|document| xml::parse(&document, xml::Mode::Load).ok())
+                .map(|parsed| parsed.snapshot)
+                .collect();
+            show(&other.definitions, &snapshots);
+        }
+        Ok(())
     }
 
     fn others(&self) -> Result<Vec<Other>> {

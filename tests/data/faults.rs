@@ -44,9 +44,9 @@ struct View {
     names: Vec<String>,
     current: Option<String>,
     contents: BTreeMap<(String, String), Vec<u8>>,
+    remembered: u8,
     /// How many internal snapshots each of the guest's images holds.
     tables: Vec<usize>,
-    remembered: u8,
     files: usize,
     differences: Vec<String>,
 }
@@ -57,11 +57,11 @@ impl View {
             names: guest.names(),
             current: guest.domain.current().unwrap().map(|name| name.to_string()),
             contents: everything(guest, &TARGETS).into_iter().collect(),
+            remembered: guest.remembered(),
             tables: TARGETS
                 .iter()
                 .map(|target| held(&guest.active(target)))
                 .collect(),
-            remembered: guest.remembered(),
             files: guest.files().len() + fs::read_dir(guest.path("tpm")).unwrap().count(),
             differences: guest.differences(None),
         }
@@ -154,10 +154,12 @@ fn internal() -> Arc<TempDir> {
         for target in TARGETS {
             guest.write(target, pattern, 3);
         }
+        guest.remember(pattern);
         guest.create(name, "", 0).unwrap();
     }
     guest.write("vda", 4, 2);
     guest.write("vdb", 4, 1);
+    guest.remember(4);
     Arc::clone(&guest.directory)
 }
 

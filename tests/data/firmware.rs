@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use virsnap::ops::RevertFlags;
+use virsnap::ops::{CreateFlags, RevertFlags};
 
 use crate::guest::{
     CHILDREN, DISK_ONLY, Guest, METADATA_ONLY, NO_METADATA, REDEFINE, qemu_img, refusal,
@@ -170,6 +170,28 @@ fn a_document_cannot_claim_a_copy() {
     guest.create_xml(&redefined, REDEFINE).unwrap();
     guest.delete("s2", 0).unwrap();
     assert_eq!(fs::read(guest.path("precious")).unwrap(), b"precious");
+}
+
+#[test]
+fn a_copy_that_another_domain_names_stays() {
+    let guest = furnished(0);
+    let definition = guest.domain.definition(true).unwrap();
+    let document = guest.xml("s1");
+    let (start, end) = (definition.find("<uuid>"), definition.find("</uuid>"));
+    let uuid = &definition[start.unwrap()..end.unwrap()];
+    let other = |text: &str| {
+        let uuid_of_other = "<uuid>11111111-2222-3333-4444-555555555555";
+        let text = text.replace(uuid, uuid_of_other);
+        text.replace("<name>guest<", "<name>other<")
+    };
+    let domain = guest.connection.define(&other(&definition)).unwrap();
+    let flags = CreateFlags::new(REDEFINE, "test").unwrap();
+    domain
+        .create(&other(&document), flags, guest.connection.redefine_rules())
+        .unwrap();
+    guest.delete("s1", 0).unwrap();
+    guest.delete("s2", 0).unwrap();
+    assert_eq!(copies(&guest), ["vars.fd.s1", "vars.fd.s3"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use virsnap::error::Result;
 use virsnap::ops::{Domain, Hooks, Start};
 use virsnap::snapshot::State;
 
-use crate::guest::{DISK_ONLY, Guest, refusal};
+use crate::guest::{DISK_ONLY, Guest, qemu, qemu_img, refusal};
 
 /// Bytes of a flash that QEMU takes.
 const FLASH_BYTES: usize = 64 << 10;
@@ -21,14 +21,17 @@ const FLASH_BYTES: usize = 64 << 10;
 struct Manager {
     directory: String,
     domain: Weak<Domain>,
+    /// Of the image of the variables.
+    format: &'static str,
     process: Mutex<Option<Child>>,
 }
 
 impl Manager {
-    fn of(guest: &Guest) -> Arc<Manager> {
+    fn of(guest: &Guest, format: &'static str) -> Arc<Manager> {
         let manager = Arc::new(Manager {
             directory: guest.path(""),
             domain: Arc::downgrade(&guest.domain),
+            format,
             process: Mutex::new(None),
         });
         let hooks: Arc<dyn Hooks> = Arc::<Manager>::clone(&manager);
@@ -54,17 +57,17 @@ impl Manager {
             let _ = fs::remove_file(&path);
             qemu.args(["-qmp", &format!("unix:{path},server=on,wait=off")]);
         }
-        let flash = |unit, more: &str, file: &str| {
-            format!("if=pflash,format=raw,unit={unit},{more}file={file}")
-        };
-        qemu.args(["-drive", &flash(0, "readonly=on,", &firmware())]);
-        qemu.args(["-drive", &flash(1, "", &self.path("vars.fd"))]);
+        let flash =
+            |unit, how: &str, file: &str| format!("if=pflash,unit={unit},format={how},file={file}");
+        qemu.args(["-drive", &flash(0, "raw,readonly=on", &firmware())]);
+        qemu.args(["-drive", &flash(1, self.format, &self.path("vars.fd"))]);
         let node = format!("driver=qcow2,node-name=d,file.driver=file,file.filename={image}");
         qemu.args(["-blockdev", &node, "-device", "virtio-blk-pci,drive=d"]);
         if start == Start::Incoming {
             qemu.args(["-incoming", "defer"]);
         }
-        let process = qemu.stdin(Stdio::null()).spawn().unwrap();
+        qemu.stdin(Stdio::null()).stdout(Stdio::null());
+        let process = qemu.spawn().unwrap();
         *self.process.lock().unwrap() = Some(process);
         await_true("its monitors", || {
             Monitor::connect(Path::new(&self.path("own"))).is_ok()
@@ -84,10 +87,15 @@ impl Manager {
         own.execute(command, arguments).unwrap()
     }
 
-    /// Changes the file of the variables as the flash's device would.
-    fn write_variables(&self, byte: u8) {
+    /// Changes the image of the variables as the flash's device would.
+    fn write_image(&self, byte: u8) {
         let line = format!("qemu-io pflash1 \"write -P {byte} 0 64k\"");
         self.execute("human-monitor-command", json!({ "command-line": line }));
+    }
+
+    /// The same of an image that is a raw file.
+    fn write_variables(&self, byte: u8) {
+        self.write_image(byte);
         let path = self.path("vars.fd");
         await_true("the variables", || {
             fs::read(&path).unwrap() == vec![byte; FLASH_BYTES]
@@ -131,7 +139,7 @@ fn await_true(what: &str, is_so: impl Fn() -> bool) {
 fn running(byte: u8) -> (Guest, Arc<Manager>) {
     let guest = Guest::with_firmware(&[("vda", "qcow2")], "");
     remember(&guest, byte);
-    let manager = Manager::of(&guest);
+    let manager = Manager::of(&guest, "raw");
     manager.execute("cont", Value::Null);
     (guest, manager)
 }
@@ -202,6 +210,29 @@ fn memory_in_a_file_brings_them_back() {
     assert_eq!(guest.domain.state().unwrap(), State::Running);
     await_variables(&guest, 1);
     assert_eq!(fs::read(guest.path("tpm/tpm2-00.permall")).unwrap(), [1]);
+}
+
+#[test]
+fn variables_in_a_qcow2_image_are_one_more_image() {
+    let guest = Guest::with_firmware(&[("vda", "qcow2")], "format='qcow2'");
+    let vars = guest.path("vars.fd");
+    fs::remove_file(&vars).unwrap();
+    qemu_img(&["create", "-q", "-f", "qcow2", &vars, "64k"]);
+    let manager = Manager::of(&guest, "qcow2");
+    manager.write_image(1);
+    guest.create("s1", "", 0).unwrap();
+    let held = || {
+        let listed = qemu("qemu-img", &["snapshot", "-U", "-l", &vars]);
+        String::from_utf8(listed.stdout).unwrap().contains(" s1 ")
+    };
+    assert!(held());
+    manager.write_image(2);
+    guest.revert("s1").unwrap();
+    manager.end();
+    let read = ["-f", "qcow2", "-c", "read -q -P 1 0 64k", &vars];
+    assert!(qemu("qemu-io", &read).status.success());
+    guest.delete("s1", 0).unwrap();
+    assert!(!held());
 }
 
 #[test]

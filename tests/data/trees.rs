@@ -25,6 +25,8 @@ impl Random {
 struct Model {
     content: HashMap<String, HashMap<&'static str, Vec<u8>>>,
     parent: HashMap<String, Option<String>>,
+    /// What firmware and TPM remember.
+    remembered: HashMap<String, u8>,
 }
 
 impl Model {
@@ -83,6 +85,7 @@ fn take(guest: &Guest, model: &mut Model, random: &mut Random, name: &str) {
     let current = guest.domain.current().unwrap();
     guest.create(name, &disks, DISK_ONLY).unwrap();
     model.content.insert(name.to_owned(), content);
+    model.remembered.insert(name.to_owned(), guest.remembered());
     let parent = current.map(|current| current.to_string());
     model.parent.insert(name.to_owned(), parent);
 }
@@ -110,7 +113,7 @@ fn verify(guest: &Guest, model: &Model, what: &str) {
 
 fn grow_and_fell(seed: u64) {
     let mut random = Random(seed);
-    let mut guest = Guest::new(&[("vda", "qcow2"), ("vdb", "qcow2")]);
+    let mut guest = Guest::with_firmware(&[("vda", "qcow2"), ("vdb", "qcow2")], "");
     let mut model = Model::default();
     let mut pattern = 1_u8;
     let mut number = 0;
@@ -121,6 +124,7 @@ fn grow_and_fell(seed: u64) {
                 pattern = pattern % 250 + 1;
             }
         }
+        guest.remember(pattern);
         let names = guest.names();
         match random.below(5) {
             0 | 1 if !names.is_empty() => {
@@ -138,6 +142,11 @@ fn grow_and_fell(seed: u64) {
                         "seed {seed}: {name} {target}"
                     );
                 }
+                assert_eq!(
+                    guest.remembered(),
+                    model.remembered[&name],
+                    "seed {seed}: {name}"
+                );
                 for (target, content) in left_out {
                     assert_eq!(
                         guest.content(target),
@@ -179,6 +188,11 @@ fn grow_and_fell(seed: u64) {
             let names = guest.names();
             let name = names[random.below(names.len())].clone();
             guest.revert(&name).unwrap();
+            assert_eq!(
+                guest.remembered(),
+                model.remembered[&name],
+                "seed {seed}: {name}"
+            );
             verify(
                 &guest,
                 &model,
@@ -186,9 +200,9 @@ fn grow_and_fell(seed: u64) {
             );
         }
     }
-    // Nothing but what the guest uses, and the images that it began with.
+    // Nothing but what the guest uses, and the images that it began with: two each, variables and TPM.
     let files = guest.files().len();
-    assert!(files <= 4, "seed {seed}: {:?}", guest.files());
+    assert!(files <= 6, "seed {seed}: {:?}", guest.files());
 }
 
 #[test]

@@ -3,8 +3,11 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
+use std::fs::File;
+
 use tempfile::TempDir;
 
+use super::kept::MANIFEST;
 use super::*;
 use crate::data::Guest;
 
