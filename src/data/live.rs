@@ -243,6 +243,14 @@ impl Data for Live {
         self.offline.remove(files)
     }
 
+    fn keeps_former(&self, point: &Point<'_>, restores: &[Restore]) -> bool {
+        match self.access.commands() {
+            Ok(None) => self.offline.keeps_former(point, restores),
+            // What a running guest's images hold is told by the next tidying.
+            Ok(Some(_)) | Err(_) => false,
+        }
+    }
+
     fn tidy(&self, point: &Point<'_>) -> Result<()> {
         if self.access.has_own_data() {
             return Ok(());
