@@ -24,6 +24,10 @@ uint64_t hash_of_text(const char *text);
  * files that nothing accounts for. */
 void print_layers(virDomainPtr domain, const char *directory);
 
+/* As a program does that asks for snapshots before it has attached its guest: what was cut off must not
+ * be settled behind the guest's back. */
+void look_before_attaching(virDomainPtr domain, const char *directory);
+
 /* Gives the library the guest's monitor, if there is a guest. */
 void attach_guest(virDomainPtr domain, const char *directory);
 

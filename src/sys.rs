@@ -1,5 +1,5 @@
 //! The system calls that neither std nor a crate wraps safely: a file's words, seen without a
-//! system call, and a thread's signal mask.
+//! system call, a thread's signal mask, and who has locked a byte of a file.
 
 #![allow(
     unsafe_code,
@@ -7,7 +7,7 @@
 )]
 
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -107,6 +107,26 @@ impl Drop for SignalsBlocked {
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut())
         };
     }
+}
+
+/// Whether somebody else holds a lock on that byte of a file, of whatever kind. Of locks that belong
+/// to an open file (`F_OFD_SETLK`), or to another process.
+pub(crate) fn is_locked(file: impl AsFd, byte: i64) -> Result<bool, Errno> {
+    let mut lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    };
+    let descriptor = file.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open; the kernel reads and writes the structure, which outlives it.
+    let answer = unsafe { libc::fcntl(descriptor, libc::F_OFD_GETLK, &raw mut lock) };
+    if answer != 0 {
+        let number = std::io::Error::last_os_error().raw_os_error();
+        return Err(number.map_or(Errno::IO, Errno::from_raw_os_error));
+    }
+    Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
 }
 
 #[cfg(test)]

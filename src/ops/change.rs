@@ -352,6 +352,9 @@ impl Resolved {
             let change = documents(domain, tree, &plan)?;
             return Ok(Resolved { plan, change });
         }
+        if !matches!(intent, Intent::Rename { .. } | Intent::Tidy(_)) {
+            domain.check_nobody_writes()?;
+        }
         match intent {
             Intent::Create {
                 document,

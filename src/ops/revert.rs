@@ -44,6 +44,7 @@ impl Domain {
         let mut leftovers = Leftovers::files(&work.removals);
         let mut change = writing.change_with(&plan, Some(&definition), &leftovers)?;
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
+        self.check_nobody_writes()?;
         self.data.check_revert(&writing.point(&point), &restores)?;
         self.host.begin();
         writing.intend(&Intent::Revert {
