@@ -112,9 +112,10 @@ impl Drop for SignalsBlocked {
 /// Whether somebody else holds a lock on that byte of a file, of whatever kind. Of locks that belong
 /// to an open file (`F_OFD_SETLK`), or to another process.
 pub(crate) fn is_locked(file: impl AsFd, byte: i64) -> Result<bool, Errno> {
+    let short = |number: libc::c_int| number.try_into().map_err(|_| Errno::INVAL);
     let mut lock = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
+        l_type: short(libc::F_WRLCK)?,
+        l_whence: short(libc::SEEK_SET)?,
         l_start: byte,
         l_len: 1,
         l_pid: 0,
@@ -126,7 +127,7 @@ pub(crate) fn is_locked(file: impl AsFd, byte: i64) -> Result<bool, Errno> {
         let number = std::io::Error::last_os_error().raw_os_error();
         return Err(number.map_or(Errno::IO, Errno::from_raw_os_error));
     }
-    Ok(lock.l_type != libc::F_UNLCK as libc::c_short)
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
 #[cfg(test)]
@@ -145,6 +146,17 @@ mod tests {
         file.write_all_at(&7u64.to_ne_bytes(), 24).unwrap();
         assert_eq!((words.get(2), words.get(3), words.get(4)), (0, 7, 0));
         assert!(Words::map(&file, 0).is_err() && Words::map(&file, usize::MAX).is_err());
+    }
+
+    #[test]
+    fn locks_of_others_are_seen() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let other = file.reopen().unwrap();
+        assert_eq!(is_locked(&other, 101), Ok(false));
+        rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        assert_eq!(is_locked(&other, 101), Ok(true));
+        rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::Unlock).unwrap();
+        assert_eq!(is_locked(&other, 101), Ok(false));
     }
 
     fn blocked(signal: libc::c_int) -> bool {
