@@ -168,6 +168,15 @@ def an_agent_that_hangs_with_all_frozen_thaws_when_it_wakes(guest, room):
     assert room.writer.wait(10) == 0
 
 
+def beside_a_manual_disk_it_is_refused(guest, room):
+    manual = "<disks><disk name='vdb' snapshot='manual'/></disks>"
+    guest.refused(
+        f"create {QUIESCED} <domainsnapshot><name>s</name>{manual}</domainsnapshot>",
+        "waits for its caller's own snapshot")
+    assert room.status() == "thawed"
+    nothing_was_made(guest)
+
+
 def a_dead_agent_is_an_error(guest, room):
     """The socket stays, and nobody listens."""
     os.kill(room.agent, signal.SIGSTOP)
@@ -184,6 +193,7 @@ TESTS = [
     what_somebody_else_has_frozen_stays_frozen,
     an_agent_that_hangs_is_given_up,
     an_agent_that_hangs_with_all_frozen_thaws_when_it_wakes,
+    beside_a_manual_disk_it_is_refused,
     a_dead_agent_is_an_error,
 ]
 

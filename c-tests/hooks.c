@@ -545,6 +545,38 @@ static void a_definition_that_is_not_taken_in_is_stored(void **state)
     assert_non_null(strstr(program.definition, "guest-vda.e'"));
 }
 
+/* It would go on writing to what a snapshot shows from then on. */
+static void a_guest_that_is_not_attached_is_noticed(void **state)
+{
+    static const char *const text = "no guest is attached to the domain";
+    char monitor[GUEST_PATH_SIZE];
+    virDomainSnapshotPtr snapshot;
+
+    set_up(state, guest_hooks);
+    run_path(monitor, root(), "qmp");
+    fclose(program.monitor);
+    program.monitor = NULL;
+    assert_int_equal(virSnapDomainSetCallbacks(program.domain, NULL, NULL, 0), 0);
+    assert_int_equal(take("s", "", DISK_ONLY), -1);
+    assert_non_null(strstr(program.told, text));
+    assert_int_equal(take("s", "", 0), -1);
+    assert_non_null(strstr(program.told, text));
+    assert_text(domain_list(program.domain, 0), "");
+    assert_false(exists("guest-vda.s"));
+    assert_int_equal(virSnapDomainSetMonitor(program.domain, monitor, NULL, 0), 0);
+    assert_int_equal(take("s", "", DISK_ONLY), 0);
+    assert_int_equal(virSnapDomainSetMonitor(program.domain, NULL, NULL, 0), 0);
+    assert_int_equal(revert("s", 0), -1);
+    assert_non_null(strstr(program.told, text));
+    snapshot = snapshot_lookup(program.domain, "s");
+    assert_int_equal(virDomainSnapshotDelete(snapshot, 0), -1);
+    keep_error();
+    assert_non_null(strstr(program.told, text));
+    virDomainSnapshotFree(snapshot);
+    assert_true(exists("guest-vda.s"));
+    assert_true(runs());
+}
+
 static void the_programs_own_data_is_all_there_is(void **state)
 {
     set_up(state, data_hooks);
@@ -604,6 +636,7 @@ int main(void)
         guest_test(a_guest_that_cannot_be_stopped_is_not_reverted),
         guest_test(a_guest_that_cannot_be_started_is_off_and_reverted),
         guest_test(a_definition_that_is_not_taken_in_is_stored),
+        guest_test(a_guest_that_is_not_attached_is_noticed),
         guest_test(the_programs_own_data_is_all_there_is),
         guest_test(own_data_that_fails_leaves_the_tree_as_it_was),
     };

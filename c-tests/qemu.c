@@ -15,8 +15,13 @@
 
 #include "qemu.h"
 
+/* The guest that this process has started. */
+static pid_t started;
+
 static void give_up(const char *what)
 {
+    if (started > 0)
+        kill(started, SIGKILL);
     fprintf(stderr, "guest: %s\n", what);
     exit(2);
 }
@@ -219,6 +224,7 @@ void begin_guest(const char *directory, const char *definition, int word)
     pid = fork();
     if (pid == 0)
         run_guest(directory, definition, word);
+    started = pid;
     run_path(path, directory, "pid");
     file = fopen(path, "w");
     if (pid < 0 || !file || fprintf(file, "%d\n", (int)pid) < 0 || fclose(file) != 0)
@@ -240,6 +246,7 @@ void end_guest(const char *directory)
     static const char *const names[] = {"pid", "qmp", "own", "said", ""};
     pid_t pid = guest_process(directory);
 
+    started = 0;
     if (pid)
         kill(pid, SIGKILL);
     while (guest_process(directory)) {

@@ -930,6 +930,7 @@ static int dump(void)
     if (count < 0)
         die("domains");
     for (int i = 0; i < count; i++) {
+        look_before_attaching(domains[i], directory);
         attach_guest(domains[i], directory);
         print_tree(domains[i], true);
         if (strcmp(virDomainGetName(domains[i]), GUEST) == 0)

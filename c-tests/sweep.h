@@ -33,6 +33,10 @@ void write_firmware(const char *directory, int byte);
 /* Prints what both hold, and the copies that snapshots have of them. */
 void print_firmware(const char *directory);
 
+/* As a program does that asks for snapshots before it has attached its guest: what was cut off must not
+ * be settled behind the guest's back. */
+void look_before_attaching(virDomainPtr domain, const char *directory);
+
 /* Gives the library the guest's monitor, if there is a guest. */
 void attach_guest(virDomainPtr domain, const char *directory);
 

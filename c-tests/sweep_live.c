@@ -25,6 +25,16 @@ void attach_guest(virDomainPtr domain, const char *directory)
         die("attach");
 }
 
+void look_before_attaching(virDomainPtr domain, const char *directory)
+{
+    char *status = guest_process(directory) ? ask(directory, "{\"execute\":\"query-status\"}") : NULL;
+
+    /* With its memory it has given its images away: nobody could see that it has them. */
+    if (status && !strstr(status, "postmigrate") && !strstr(status, "finish-migrate"))
+        virDomainSnapshotNum(domain, 0);
+    free(status);
+}
+
 static void print_disk(const char *directory, char letter)
 {
     for (int place = 0; place < 8; place++) {

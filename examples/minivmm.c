@@ -63,7 +63,8 @@ static char *copy(const char *format, const char *first, int number)
     return text;
 }
 
-/* QEMU's arguments for a definition. This manager knows disks in qcow2 files, and nothing else. */
+/* QEMU's arguments for a definition. This manager knows disks in qcow2 files or on block
+ * devices, and nothing else. */
 static void arguments_of(const struct guest *guest, const char *xml, unsigned int flags, char **list)
 {
     int count = 0, disks = 0;
@@ -83,10 +84,11 @@ static void arguments_of(const struct guest *guest, const char *xml, unsigned in
     while ((disk = strstr(disk, "<disk ")) && count < MAX_ARGUMENTS - 5) {
         char file[TEXT];
         const char *end = strstr(disk, "</disk>");
-        if (end && attribute(disk, end, "<source file=", file)) {
+        int is_file = end && attribute(disk, end, "<source file=", file);
+        if (is_file || (end && attribute(disk, end, "<source dev=", file))) {
             char *blockdev = NULL;
-            if (asprintf(&blockdev, "driver=qcow2,node-name=disk%d,file.driver=file,file.filename=%s",
-                         disks, file) < 0)
+            if (asprintf(&blockdev, "driver=qcow2,node-name=disk%d,file.driver=%s,file.filename=%s",
+                         disks, is_file ? "file" : "host_device", file) < 0)
                 abort();
             list[count++] = strdup("-blockdev");
             list[count++] = blockdev;

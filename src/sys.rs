@@ -164,6 +164,17 @@ mod tests {
         assert!(Words::map(&file, 0).is_err() && Words::map(&file, usize::MAX).is_err());
     }
 
+    #[test]
+    fn locks_of_others_are_seen() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let other = file.reopen().unwrap();
+        assert_eq!(is_byte_locked(&other, 101), Ok(false));
+        rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        assert_eq!(is_byte_locked(&other, 101), Ok(true));
+        rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::Unlock).unwrap();
+        assert_eq!(is_byte_locked(&other, 101), Ok(false));
+    }
+
     fn blocked(signal: libc::c_int) -> bool {
         let mut mask = MaybeUninit::uninit();
         // SAFETY: a NULL set changes nothing; the mask is written.

@@ -199,6 +199,14 @@ impl ImageFile {
         self.file.metadata().map(|metadata| metadata.len())
     }
 
+    /// Whether a QEMU process may write to it, a guest's or another. It tells by a lock on a byte for
+    /// each thing that it may do; for writing that is byte 101 (QEMU's block/file-posix.c, since
+    /// 2.10). Where there are no such locks nobody is seen.
+    pub fn is_written_elsewhere(&self) -> bool {
+        const WRITES: i64 = 101;
+        crate::sys::is_byte_locked(&self.file, WRITES).unwrap_or(false)
+    }
+
     /// What header and snapshot table say now.
     pub fn facts(&self) -> Result<Facts> {
         read(&self.file)

@@ -379,6 +379,9 @@ impl Resolved {
             let settled = companion::settled(domain, executor, tree, &intent, lock)?;
             return Resolved::done(domain, tree, settled.plan, None, &settled.leftovers);
         }
+        if !matches!(intent, Intent::Rename { .. } | Intent::Tidy(_)) {
+            domain.check_nobody_writes()?;
+        }
         match intent {
             Intent::Create {
                 document,

@@ -43,6 +43,7 @@ impl Domain {
             writing.change_with(&plan, prepared.definition.as_deref(), &Leftovers::default())?;
         // Before the intent: undoing it drops that name from the images. After the plan: of a
         // name that snapshot and image have, libvirt's error is about the snapshot.
+        self.check_nobody_writes()?;
         self.data.check_create(&writing.point(&point))?;
         self.host.begin();
         let is_active = prepared.snapshot.state != State::Shutoff;

@@ -32,6 +32,7 @@ impl Domain {
         if flags.has(DeleteFlags::METADATA_ONLY) {
             return writing.commit(&plan);
         }
+        self.check_nobody_writes()?;
         let points = dropped_points(&plan)?;
         let before = count_data(&*self.data, &points)?;
         let work = self.collected(&writing, &plan)?;

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::domain::Domain;
 use super::flags::RevertFlags;
+use super::layers::sources;
 use crate::data::Restore;
+use crate::data::qcow2::ImageFile;
 use crate::error::{Error, Result};
 use crate::host::Start;
 use crate::snapshot::{Memory, Snapshot, State};
@@ -133,6 +135,29 @@ impl Domain {
             Way::InPlace(End::Running) => self.host.resume(),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses to work on images of a guest that is on and was not attached. It would go on writing to
+    /// what a snapshot shows from then on, and not all programs look for QEMU's locks.
+    pub(super) fn check_nobody_writes(&self) -> Result<()> {
+        if self.has_own_data() || self.host.state()? != State::Shutoff {
+            return Ok(());
+        }
+        for (disk, place) in sources(&self.host.definition()?)? {
+            let Some(image) = place.local() else {
+                continue;
+            };
+            if ImageFile::open(&image.path).is_ok_and(|file| file.is_written_elsewhere()) {
+                return Err(Error::ImageUnusable {
+                    disk,
+                    image: image.path.clone(),
+                    reason: "a process has it open for writing, and no guest is attached to the \
+                             domain"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Whether the program captures, restores and drops data itself.

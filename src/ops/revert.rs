@@ -46,6 +46,7 @@ impl Domain {
         let mut leftovers = Leftovers::files(&work.removals);
         let mut change = writing.change_with(&plan, Some(&definition), &leftovers)?;
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
+        self.check_nobody_writes()?;
         self.data.check_revert(&writing.point(&point), &restores)?;
         self.host.begin();
         writing.intend(&Intent::Revert {
@@ -66,7 +67,9 @@ impl Domain {
         } else {
             self.before_data(way, &definition).and_then(|()| data())
         };
+        let keeps_former = self.data.keeps_former(&writing.point(&point), &restores);
         match (way, reverted) {
+            (_, Err(cause)) if keeps_former => return writing.finish(Err(cause)),
             // A guest that can be brought neither back nor on: the next writer does it.
             (Way::InPlace(_), Err(cause @ Error::UndoFailed { .. })) => {
                 return writing.finish(Err(cause));

@@ -58,13 +58,7 @@ pub fn check_capture(monitor: &dyn Commands, wanted: &External) -> Result<()> {
     let known = nodes::images(monitor)?;
     for overlay in &wanted.overlays {
         nodes::writable(&known, &overlay.image)?;
-        if overlay.origin != Origin::Callers && !is_free(&overlay.overlay) {
-            return Err(Error::ImageUnusable {
-                disk: overlay.disk.clone(),
-                image: overlay.overlay.clone(),
-                reason: "it exists already and is no empty file".to_owned(),
-            });
-        }
+        check_overlay(overlay)?;
     }
     match &wanted.memory {
         Some(memory) if !is_free(&memory.file) => Err(Error::MemoryFile {
@@ -73,6 +67,27 @@ pub fn check_capture(monitor: &dyn Commands, wanted: &External) -> Result<()> {
         }),
         _ => Ok(()),
     }
+}
+
+/// What a block device holds is written over, but should this be cut off nobody could tell an older
+/// overlay on the same image from ours, to which the guest has written.
+fn check_overlay(wanted: &NewOverlay) -> Result<()> {
+    let path = &wanted.overlay;
+    let is_device = overlay::is_device(path);
+    let reason = if wanted.origin == Origin::Callers {
+        return Ok(());
+    } else if is_device && is_filled(wanted)? {
+        "it holds an overlay of the image already: clear the device, or reuse the overlay"
+    } else if !is_device && !is_free(path) {
+        "it exists already and is no empty file"
+    } else {
+        return Ok(());
+    };
+    Err(Error::ImageUnusable {
+        disk: wanted.disk.clone(),
+        image: path.clone(),
+        reason: reason.to_owned(),
+    })
 }
 
 /// Whether there is no file, or an empty one.

@@ -4,8 +4,8 @@
 //! Until the one `transaction` the guest does not know of them, and everything can be taken back.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -35,17 +35,21 @@ pub struct NewOverlay {
 pub enum Origin {
     /// We do.
     Ours,
-    /// We do, in an empty file that was there.
+    /// We do, in an empty file or on a block device that was there.
     Found,
     /// The caller did: it is used as it is, and never removed.
     Callers,
 }
 
 impl NewOverlay {
-    /// Leaves what was there before: nothing, an empty file, or what the caller has made.
+    /// Leaves what was there before: nothing, an empty file, or what the caller has made. A block
+    /// device stays, without what makes it an image.
     pub(super) fn remove(&self) -> Result<()> {
         let path = &self.overlay;
         match self.origin {
+            Origin::Found if is_device(path) => {
+                blank(path).map_err(|cause| Error::io("clear", path, cause))
+            }
             Origin::Ours => remove(path).map_err(|cause| Error::io("remove", path, cause)),
             Origin::Found => OpenOptions::new()
                 .write(true)
@@ -153,7 +157,7 @@ impl<'a> Overlays<'a> {
             self.files.push(wanted.clone());
         }
         let storage = self.add_node(json!({
-            "driver": "file",
+            "driver": if is_device(&wanted.overlay) { "host_device" } else { "file" },
             "filename": text(wanted)?,
             "auto-read-only": true,
             "discard": "unmap",
@@ -214,8 +218,12 @@ impl<'a> Overlays<'a> {
     }
 }
 
-/// Makes an empty file that only its owner may read (CVE-2025-13193), or takes an empty one.
+/// Makes an empty file that only its owner may read (CVE-2025-13193), or takes an empty one, or a
+/// block device.
 fn create(wanted: &NewOverlay) -> Result<()> {
+    if is_device(&wanted.overlay) {
+        return Ok(());
+    }
     create_empty(&wanted.overlay)
         .map(drop)
         .map_err(|error| Error::ImageUnusable {
@@ -249,6 +257,19 @@ pub(super) fn create_empty(path: &Path) -> io::Result<File> {
         }
         other => other,
     }
+}
+
+/// Whether that is a block device, by whatever name.
+pub(super) fn is_device(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device())
+}
+
+/// Takes the header away that a block device has of an image.
+fn blank(device: &Path) -> io::Result<()> {
+    const HEADER_BYTES: usize = 4096;
+    let mut device = OpenOptions::new().write(true).open(device)?;
+    device.write_all(&[0; HEADER_BYTES])?;
+    device.sync_all()
 }
 
 /// Removes a file. One that is not there is removed already.
