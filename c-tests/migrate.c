@@ -254,6 +254,7 @@ static void the_data_goes_with_it(void **state)
     char *definition;
     char *at;
     char *mapped;
+    char *expected;
     char *output;
     char *cookie;
 
@@ -269,11 +270,13 @@ static void the_data_goes_with_it(void **state)
     assert_int_equal(run_program(words, &output), 0);
     free(output);
     definition = domain_definition(domain);
+    arrived = virSnapConnectMigratePrepare(there, definition, paths, 2, 0);
+    assert_non_null(arrived);
+    mapped = domain_definition(arrived);
     at = strstr(definition, image);
     assert_non_null(at);
-    mapped = format("%.*s%s%s", (int)(at - definition), definition, moved, at + strlen(image));
-    arrived = virDomainDefineXML(there, mapped);
-    assert_non_null(arrived);
+    expected = format("%.*s%s%s", (int)(at - definition), definition, moved, at + strlen(image));
+    assert_string_equal(mapped, expected);
     assert_int_equal(virSnapDomainMigrateImport(arrived, give, buffer, paths, 2, 0), 0);
     assert_int_equal(virSnapDomainMigrateFinish(arrived, cookie, 0), 0);
     assert_int_equal(virSnapDomainMigrateConfirm(domain, cookie, 0, 0), 0);
@@ -295,6 +298,7 @@ static void the_data_goes_with_it(void **state)
     virConnectClose(there);
     free(definition);
     free(mapped);
+    free(expected);
     free(cookie);
     free(buffer);
     free(image);
@@ -725,8 +729,20 @@ static void arguments_are_checked(void **state)
     read_only = virDomainLookupByName(reading, "guest");
     assert_all_fail(read_only, 0, VIR_ERR_OPERATION_DENIED);
     assert_int_equal(virSnapDomainMigrateCheck(read_only, METADATA), 0);
+    assert_null(virSnapConnectMigratePrepare(reading, "<domain/>", NULL, 0, 0));
+    assert_code(VIR_ERR_OPERATION_DENIED);
     virDomainFree(read_only);
     virConnectClose(reading);
+    assert_null(virSnapConnectMigratePrepare(NULL, "<domain/>", NULL, 0, 0));
+    assert_error(VIR_ERR_INVALID_CONN, VIR_FROM_DOMAIN, NULL);
+    assert_null(virSnapConnectMigratePrepare(fixture->connection, NULL, NULL, 0, 0));
+    assert_code(VIR_ERR_INVALID_ARG);
+    assert_null(virSnapConnectMigratePrepare(fixture->connection, "<domain/>", NULL, 0, 1));
+    assert_code(VIR_ERR_INVALID_ARG);
+    assert_null(virSnapConnectMigratePrepare(fixture->connection, "<domain/>", &relative, 1, 0));
+    assert_code(VIR_ERR_INVALID_ARG);
+    assert_null(virSnapConnectMigratePrepare(fixture->connection, "<domain", NULL, 0, 0));
+    assert_code(VIR_ERR_XML_DETAIL);
     assert_int_equal(virSnapDomainMigrateCheck(NULL, 0), -1);
     assert_error(VIR_ERR_INVALID_DOMAIN, VIR_FROM_DOM, NULL);
     assert_int_equal(virSnapDomainMigrateBegin(domain, NULL, METADATA), -1);

@@ -3,9 +3,10 @@
 usage: move.py MINIVMM [TEST...]
 """
 
+import contextlib
 import os
-import signal
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -141,12 +142,16 @@ class Host(live.Guest):
             time.sleep(0.05)
         raise AssertionError("the guest does not boot")
 
-    def migration(self):
+    def has_domain(self):
         try:
-            return int(self.tell("migration"))
+            self.tell("xml")
         except Failed as error:
             assert "no domain" in str(error), error
-            return NONE
+            return False
+        return True
+
+    def migration(self):
+        return int(self.tell("migration")) if self.has_domain() else NONE
 
     def goes_on(self, before):
         """The guest runs, and is the one that had counted so far."""
@@ -470,7 +475,9 @@ def settled(pair, way):
     """Does what docs/migration.md says about two ends; answers who has the domain then, and who not."""
     source, destination = pair.hosts
     states = (source.migration(), destination.migration())
-    assert states in ((OUTGOING, NONE), (OUTGOING, INCOMING), (OUTGOING, FINISHED)), states
+    assert states in (
+        (NONE, NONE), (OUTGOING, NONE), (OUTGOING, INCOMING), (OUTGOING, FINISHED),
+        (CONFIRMED, FINISHED)), states
     for host, state in zip(pair.hosts, states):
         if state in (OUTGOING, INCOMING):
             host.refused("create 0 <domainsnapshot/>", "another host")
@@ -482,11 +489,15 @@ def settled(pair, way):
             assert "has not arrived" in str(error), error
     if destination.migration() == FINISHED:
         destination.refused("cancel", "for good")
-        destination.tell(f"finish {source.tell('begin')}")
+        if states[0] == OUTGOING:
+            destination.tell(f"finish {source.tell('begin')}")
         source.tell("confirm")
         return destination, source
     if states[1] != NONE:
         destination.tell("cancel")
+    elif destination.has_domain():
+        # It was prepared, and nothing has come in.
+        destination.tell("undefine")
     source.tell("cancel")
     return source, destination
 
@@ -519,13 +530,57 @@ def each_end_killed(program, victim_number, with_guest):
                 is_whole(owner, history)
 
 
+@contextlib.contextmanager
+def dies_at_rename(host, number):
+    """A manager that dies at its n-th rename from now on: where a change is decided or carried out."""
+    inject = f"inject=renameat:signal=SIGKILL:when={number}"
+    tracer = subprocess.Popen(
+        ["strace", "-p", str(host.process.pid), "-o", "/dev/null", "-e", "trace=renameat", "-e", inject],
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )
+    assert "attached" in tracer.stderr.readline()
+    try:
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(60)
+        tracer.stderr.close()
+
+
+def each_rename_killed(program, victim_number):
+    """Within the phases, while a guest comes. tools/crash does so at every call, without a guest."""
+    seen = set()
+    for number in range(1, 100):
+        with tempfile.TemporaryDirectory() as directory, Pair(program, directory) as pair:
+            history = grow_a_little(pair.source)
+            before = pair.source.counter()
+            victim = pair.hosts[victim_number]
+            with dies_at_rename(victim, number):
+                answers = pair.move()
+            if answers == ["ok", "ok"]:
+                return seen
+            assert answers[victim_number] == "", answers
+            victim.come_back()
+            seen.add(victim.migration())
+            owner, other = settled(pair, "finish" if number % 2 else "cancel")
+            owner.goes_on(before)
+            is_gone(other)
+            is_whole(owner, history)
+    raise AssertionError("it never ends")
+
+
+def a_source_that_is_killed_at_each_rename(program):
+    assert each_rename_killed(program, 0) == {NONE, OUTGOING, CONFIRMED}
+
+
+def a_destination_that_is_killed_at_each_rename(program):
+    assert each_rename_killed(program, 1) == {NONE, INCOMING, FINISHED}
+
+
 def is_gone(host):
     """Neither domain nor guest is there, or a domain that it may not start."""
-    try:
-        assert host.tell("list") == "" and host.tell("pid") == "0"
-        host.refused("start", "has moved")
-    except Failed as error:
-        assert "no domain" in str(error), error
+    if host.has_domain():
+        has_nothing(host)
 
 
 def a_source_that_is_killed_anywhere(program):
@@ -556,6 +611,8 @@ DEATHS = [
     a_destination_that_is_killed_anywhere,
     a_source_that_dies_with_its_guest_anywhere,
     a_destination_that_dies_with_its_guest_anywhere,
+    a_source_that_is_killed_at_each_rename,
+    a_destination_that_is_killed_at_each_rename,
 ]
 
 

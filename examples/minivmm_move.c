@@ -11,6 +11,7 @@
  *     finish COOKIE             the domain is this host's now, and its guest goes on
  *     confirm                   it is the other one's
  *     cancel                    it stays where it was, and its guest goes on there
+ *     undefine                  the domain that was prepared here does not come
  *
  * The source says              the destination answers
  *     domain on|paused|off N   and N bytes of definition, and the stream of snapshots
@@ -399,6 +400,8 @@ int move_command(struct guest *guest, const char *line)
         conclude(confirm(guest));
     else if (strcmp(line, "cancel") == 0)
         conclude(cancel(guest));
+    else if (strcmp(line, "undefine") == 0)
+        conclude(forget(guest));
     else
         return 0;
     return 1;
