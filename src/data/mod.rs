@@ -19,7 +19,7 @@ pub mod qmp;
 mod work;
 pub use check::{Difference, Verdict};
 pub use executor::{Executor, Neighbour, Secrets, Start};
-pub use hold::Hold;
+pub use hold::{Hold, write_refused};
 pub use libvirt::Libvirt;
 pub use point::{Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;
