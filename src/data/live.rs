@@ -225,6 +225,14 @@ impl Data for Live {
         self.offline.remove(files)
     }
 
+    fn keeps_former(&self, point: &Point<'_>, restores: &[Restore]) -> bool {
+        match self.access.commands() {
+            Ok(None) => self.offline.keeps_former(point, restores),
+            // What a running guest's images hold is told by the next tidying.
+            Ok(Some(_)) | Err(_) => false,
+        }
+    }
+
     fn tidy(&self, point: &Point<'_>) -> Result<()> {
         match self.access.commands()? {
             // A running guest's images are in use: the next tidying finds them.

@@ -1,6 +1,6 @@
 //! What becomes of an operation that was cut off.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::create::requested;
 use super::{lend, offline};
@@ -8,7 +8,7 @@ use crate::data::Executor;
 use crate::error::Result;
 use crate::ops::create::is_regular_file;
 use crate::ops::domain::Domain;
-use crate::ops::intent::Intent;
+use crate::ops::intent::{Intent, Leftovers};
 use crate::ops::point::OwnedPoint;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
 use crate::store::Lock;
@@ -19,8 +19,8 @@ use crate::xml::{self, Participation};
 pub(in crate::ops) struct Settled {
     /// What becomes of the metadata.
     pub plan: Plan,
-    /// Files that are of no use from then on.
-    pub useless: Vec<PathBuf>,
+    /// What is of no use from then on.
+    pub leftovers: Leftovers,
 }
 
 /// Settles guest data as far as that can be done without risk to what the guest has written since.
@@ -38,7 +38,7 @@ pub(in crate::ops) fn settled(
     let plan = settled_by_libvirt(domain, executor, tree, intent)?;
     Ok(Settled {
         plan,
-        useless: Vec::new(),
+        leftovers: Leftovers::default(),
     })
 }
 
@@ -64,15 +64,14 @@ fn settled_by_libvirt(
             let is_gone = plan.drop.iter().all(|snapshot| is_gone(domain, snapshot));
             Ok(if is_gone { plan } else { tree.plan_keep() })
         }
-        // Files that stay are in nobody's way.
-        Intent::Remove { files } => {
-            let _ = domain.data.remove(files);
-            Ok(tree.plan_keep())
-        }
-        Intent::Tidy { names } => {
-            let named = names.iter().filter_map(|name| tree.get(name).ok());
+        // Of no use, but in nobody's way either.
+        Intent::Tidy(leftovers) => {
+            let _ = domain.data.remove(&leftovers.files);
+            let named = leftovers
+                .names
+                .iter()
+                .filter_map(|name| tree.get(name).ok());
             for point in named.filter_map(|snapshot| OwnedPoint::local(snapshot).ok()) {
-                // Only space is at stake.
                 let _ = domain.data.tidy(&point.borrow(None));
             }
             Ok(tree.plan_keep())

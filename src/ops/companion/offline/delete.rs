@@ -11,7 +11,7 @@ use crate::ops::companion::settle::Settled;
 use crate::ops::delete::{count_data, dropped_points, rewritten};
 use crate::ops::domain::Domain;
 use crate::ops::flags::DeleteFlags;
-use crate::ops::intent::{Intent, Worker};
+use crate::ops::intent::{Intent, Leftovers, Worker};
 use crate::ops::point::OwnedPoint;
 use crate::store::Lock;
 use crate::tree::{Plan, Tree};
@@ -33,10 +33,11 @@ impl Domain {
         if moved.is_some() {
             self.check_no_managed_save(executor)?;
         }
-        let change = writing.change_with(&plan, None, &work.removals)?;
+        let leftovers = Leftovers::files(&work.removals);
+        let change = writing.change_with(&plan, None, &leftovers)?;
         if before == 0 && work.merges.is_empty() {
             // No image is touched before the change is made.
-            return writing.commit_and_remove(&plan, &change, &work.removals);
+            return writing.commit_and_tidy(&plan, &change, &leftovers);
         }
         writing.intend(&Intent::Delete {
             worker: Worker::Library,
@@ -47,7 +48,7 @@ impl Domain {
         let lock = writing.descriptor();
         match self.bring_together(executor, images, &points, &work, lock) {
             Ok(hold) => {
-                let done = writing.commit_and_remove(&plan, &change, &work.removals);
+                let done = writing.commit_and_tidy(&plan, &change, &leftovers);
                 drop(hold);
                 writing.finish(done)
             }
@@ -156,6 +157,6 @@ pub(super) fn settled(
     let (plan, _) = rewritten(tree, plan, work, &domain.host.definition()?)?;
     Ok(Settled {
         plan,
-        useless: work.removals.clone(),
+        leftovers: Leftovers::files(&work.removals),
     })
 }

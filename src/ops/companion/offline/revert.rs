@@ -11,7 +11,7 @@ use crate::ops::collect::Collected;
 use crate::ops::companion::settle::Settled;
 use crate::ops::domain::Domain;
 use crate::ops::flags::RevertFlags;
-use crate::ops::intent::{Intent, Worker};
+use crate::ops::intent::{Intent, Leftovers, Worker};
 use crate::ops::point::OwnedPoint;
 use crate::ops::revert::{Prepared, rewritten};
 use crate::snapshot::Snapshot;
@@ -39,7 +39,8 @@ impl Domain {
         let name = &snapshot.name;
         let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
         let point = OwnedPoint::of(snapshot)?;
-        let change = writing.change_with(&plan, None, &work.removals)?;
+        let mut leftovers = Leftovers::files(&work.removals);
+        let mut change = writing.change_with(&plan, None, &leftovers)?;
         images.check_revert(&writing.point(&point), &restores)?;
         let before = self.host.definition()?;
         let guests = writable(&before)?;
@@ -52,9 +53,18 @@ impl Domain {
             restores: restores.clone(),
             work: work.clone(),
         })?;
-        if let Err(cause) = images.revert(&writing.point(&point), &restores, flags.bits()) {
+        let reverted = images.revert(&writing.point(&point), &restores, flags.bits());
+        let keeps_former = images.keeps_former(&writing.point(&point), &restores);
+        if let Err(cause) = reverted {
+            if keeps_former {
+                return writing.finish(Err(cause));
+            }
             // All or nothing: the images are as before.
             return writing.give_up_revert(point, &restores, cause);
+        }
+        if keeps_former {
+            leftovers.names.push(name.to_string());
+            change.then = leftovers.intent();
         }
         let is_new = |restore: &Restore| restore.new_file().is_some();
         let can_be_undone = !restores.is_empty() && restores.iter().all(is_new);
@@ -67,7 +77,7 @@ impl Domain {
             }
             Err(cause) => return writing.finish(Err(cause)),
         };
-        match writing.commit_and_remove(&plan, &change, &work.removals) {
+        match writing.commit_and_tidy(&plan, &change, &leftovers) {
             Err(cause) if can_be_undone => {
                 executor.define(&before)?;
                 writing.give_up_revert(point, &restores, cause)
@@ -180,14 +190,14 @@ impl CutOff<'_> {
             images.discard(self.restores)?;
             return Ok(Settled {
                 plan: tree.plan_keep(),
-                useless: Vec::new(),
+                leftovers: Leftovers::default(),
             });
         }
         // Only space is at stake.
         let _ = images.tidy(&point);
         Ok(Settled {
             plan: rewritten(tree, self.name, self.restores, self.work)?,
-            useless: self.work.removals.clone(),
+            leftovers: Leftovers::files(&self.work.removals),
         })
     }
 
