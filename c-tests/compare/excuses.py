@@ -20,6 +20,7 @@ from judging import (
 
 EMBEDDED_PAIRS = ("qemu-embedded", "test-embedded")
 TEST_PAIRS = ("test-embedded", "test-companion")
+QEMU_PAIRS = ("qemu-embedded", "qemu-companion")
 
 
 @rewrite("D57")
@@ -216,7 +217,7 @@ def guests_that_run(theirs, ours, run):
 
 @parting("external-revert")
 def external_snapshots_are_reverted_to(theirs, _ours, run):
-    return run.pair == "qemu-embedded" and message(theirs) in (
+    return run.pair in QEMU_PAIRS and message(theirs) in (
         "unsupported configuration: revert to external snapshot not supported yet",
         "internal error: Invalid target domain state 'disk-snapshot'. Refusing snapshot reversion",
     )
@@ -231,13 +232,13 @@ def external_snapshots_are_deleted(theirs, ours, run):
         "deletion of external children disk snapshots not supported",
         "deleting external snapshot that has internal snapshot as parent not supported",
     )
-    return run.pair == "qemu-embedded" and ours["error"] is None and message(theirs).endswith(known)
+    return run.pair in QEMU_PAIRS and ours["error"] is None and message(theirs).endswith(known)
 
 
 @parting("D13")
 def guest_goes_on_in_new_files(theirs, ours, run):
     """The only names with a time in them are those that a revert gives."""
-    if run.pair not in EMBEDDED_PAIRS or theirs["call"] != "state":
+    if run.pair == "test-companion" or theirs["call"] != "state":
         return False
     made = re.compile(r"<source file='[^']*\.T{10}'/>")
     return made.search(ours["value"]["domain"]) and not made.search(theirs["value"]["domain"])

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
 use super::qcow2::ImageFile;
@@ -63,6 +64,13 @@ impl Hold {
         drop(self.files);
         self.stamps
     }
+}
+
+/// Why an image could not be written to. Asked with access(2): opening a block device for writing
+/// and closing it makes udev look at it anew.
+pub fn write_refused(path: &Path) -> Option<Errno> {
+    let access = Access::READ_OK | Access::WRITE_OK;
+    rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).err()
 }
 
 fn in_use(disk: &str, path: &Path) -> Error {

@@ -21,7 +21,7 @@ mod work;
 pub use check::{Difference, Part, Verdict};
 pub use executor::{Executor, Neighbour, Secrets, Start};
 pub use firmware::{Firmware, Nvram, Tpm};
-pub use hold::Hold;
+pub use hold::{Hold, write_refused};
 pub use libvirt::Libvirt;
 pub use point::{Guest, Image, Layer, OverlayFile, Place, Point, PointDisk};
 pub use qemu_img::QemuImg;

@@ -5,6 +5,9 @@ usage: layers.py URI DOMAIN random SEED STEPS KINDS   random snapshots taken, re
                                                       what each shows is read after every step
        layers.py URI DOMAIN show                      what guest and snapshots show, as JSON
        layers.py URI DOMAIN do OPERATION NAME FLAGS   revert or delete; prints the error, if any
+       layers.py URI DOMAIN aftermath OPERATION NAME FLAGS
+                                                      what they show after that was cut off; after it was done
+                                                      again, if it was not done; then deletes all
        layers.py URI DOMAIN race FIFO OPERATION NAME FLAGS
                                                       the same, and starts the guest when the FIFO says so
 """
@@ -205,6 +208,20 @@ def operate(domain, operation, name, flags):
     return ""
 
 
+def aftermath(domain, operation, name, flags):
+    said = {"seen": shows(domain)}
+    is_done = {
+        "delete": name not in said["seen"]["snapshots"],
+        "revert": name == said["seen"]["current"],
+    }
+    if not is_done[operation]:
+        said["again"] = operate(domain, operation, name, flags)
+    said["now"] = shows(domain)
+    for snapshot in domain.listAllSnapshots():
+        snapshot.delete()
+    print(json.dumps(said))
+
+
 def race(domain, fifo, *operation):
     """Does it, and starts the guest when somebody opens the FIFO. A guest that runs afterwards writes to
     its disk, and is ended."""
@@ -241,6 +258,8 @@ def main():
     domain = connection.lookupByName(name)
     if what == "show":
         print(json.dumps(shows(domain)))
+    elif what == "aftermath":
+        aftermath(domain, *rest)
     elif what == "race":
         race(domain, *rest)
     else:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import unittest
 
-from world import PRELOAD, World
+from world import PRELOAD, World, snapshots_in
 
 BYSTANDER = """
 import os
@@ -90,6 +90,23 @@ class Rules(World):
                 os.unlink(self.path("libvirt", "guest-vda.qcow2"))
                 self.domain_file("libvirt")
                 self.virsh(uri, f"define {file}", preload=False)
+
+    def test_d6_a_guest_that_has_lost_a_disk_is_no_crash(self):
+        uri = self.embedded("libvirt")
+        file = self.domain_file("libvirt", disks=("vda", "vdb"))
+        self.virsh(uri, f"define {file}", "snapshot-create-as guest a",
+                   "detach-disk guest vdb --config")
+        images = [self.path("libvirt", f"guest-{disk}.qcow2") for disk in ("vda", "vdb")]
+        for flags in ("", "--children"):
+            # virsh lives on: libvirt alone ends here.
+            said, errors = self.virsh(
+                uri, "start guest", f"snapshot-delete guest a {flags}", "domstate guest", "destroy guest")
+            self.assertIn("disk 'vdb' of internal snapshot 'a' is not in the running domain", errors)
+            self.assertIn("running", said.splitlines())
+            self.assertEqual([snapshots_in(image) for image in images], [["a"]] * 2)
+        _, errors = self.virsh(uri, "snapshot-delete guest a")
+        self.assertEqual(errors.strip(), "")
+        self.assertEqual([snapshots_in(image) for image in images], [[]] * 2)
 
     def test_an_external_snapshot_redefined_without_definition_has_the_stored_one(self):
         output, _ = self.program(REDEFINE_EXTERNAL, self.guest())

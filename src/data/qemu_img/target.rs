@@ -4,9 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD};
-
 use crate::data::Image;
+use crate::data::hold::write_refused;
 use crate::data::qcow2::{Encryption, Entry, Facts, Identity, ImageFile, Unreadable};
 use crate::error::{Error, Result};
 
@@ -122,13 +121,13 @@ pub(super) fn only<'f>(facts: &'f Facts, name: &'f str) -> Option<&'f Entry> {
     entries.next().filter(|_| entries.next().is_none())
 }
 
-/// Why `qemu-img` could not write there. Asked with access(2): opening a block device for writing
-/// and closing it makes udev look at it anew.
+/// Why `qemu-img` could not write there.
 fn not_writable(path: &Path) -> Option<String> {
-    let access = Access::READ_OK | Access::WRITE_OK;
-    rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)
-        .err()
-        .map(|errno| format!("cannot be written: {}", std::io::Error::from(errno)))
+    let errno = write_refused(path)?;
+    Some(format!(
+        "cannot be written: {}",
+        std::io::Error::from(errno)
+    ))
 }
 
 fn unusable(image: &Image, error: &Unreadable) -> Error {

@@ -9,11 +9,13 @@ use serde_json::Value;
 use super::external::{self, Afterwards, External, Meanwhile, MemoryWanted};
 use super::guest::{Guest, Start, qemu_io};
 use super::overlay::{NewOverlay, Origin};
-use super::{Commands, KeptMemory, internal, merge};
-use crate::data::Image;
+use super::{AgentCommands, Commands, KeptMemory, internal, merge};
+use crate::data::live::{Access, Live};
 use crate::data::progress::{Progress, Unwatched, Wish};
 use crate::data::qcow2::ImageFile;
+use crate::data::{Data, Image, Layer, OverlayFile, Place, Point, PointDisk, QemuImg};
 use crate::error::{Error, Result};
+use crate::snapshot::DiskMode;
 
 const WAITING: crate::data::Guest = crate::data::Guest::Waiting;
 
@@ -502,4 +504,81 @@ fn memory_files_are_checked_before_use() {
     huge[20..24].copy_from_slice(&50u32.to_ne_bytes());
     assert!(refusal(&huge).ends_with("in its definition"));
     assert!(KeptMemory::open(directory.path()).is_err());
+}
+
+/// The way to a guest that nobody else has hands on.
+struct Alone(Arc<super::Monitor>);
+
+impl Access for Alone {
+    fn commands(&self) -> Result<Option<Arc<dyn Commands>>> {
+        Ok(Some(Arc::clone(&self.0) as Arc<dyn Commands>))
+    }
+
+    fn agent(&self) -> Option<Arc<dyn AgentCommands>> {
+        None
+    }
+
+    fn progress(&self) -> &dyn Progress {
+        &Unwatched
+    }
+
+    fn create_data(&self, _: &str, _: u32) -> Option<Result<()>> {
+        None
+    }
+
+    fn revert_data(&self, _: &str, _: u32) -> Option<Result<()>> {
+        None
+    }
+
+    fn delete_data(&self, _: &str) -> Option<Result<()>> {
+        None
+    }
+
+    fn has_own_data(&self) -> bool {
+        false
+    }
+}
+
+fn inside(image: &Image) -> PointDisk {
+    PointDisk {
+        target: image.disk.clone(),
+        is_read_only: false,
+        mode: DiskMode::Internal,
+        base: Place::Local(Layer {
+            path: image.path.clone(),
+            format: Some("qcow2".to_owned()),
+        }),
+        overlay: Place::Nowhere,
+        reverted: Place::Nowhere,
+        overlay_file: OverlayFile::New,
+    }
+}
+
+#[test]
+fn d6_what_a_disk_holds_that_the_guest_has_lost_is_dropped_too() {
+    let mut guest = Guest::new(2);
+    internal::capture(&*guest.monitor, "one", &guest.images, &Unwatched).unwrap();
+    guest.kill();
+    let images = guest.images.clone();
+    let directory = Arc::clone(&guest.directory);
+    let guest = Guest::start(directory, images[..1].to_vec(), Start::Paused);
+    let disks: Vec<PointDisk> = images.iter().map(inside).collect();
+    let live = Live::new(
+        Arc::new(Alone(Arc::clone(&guest.monitor))),
+        Arc::new(QemuImg::new("qemu-img")),
+    );
+    live.delete(&Point {
+        name: "one",
+        document: "",
+        disks: &disks,
+        memory: None,
+        firmware: &crate::data::Firmware::default(),
+        is_of_guest: true,
+        guest: crate::data::Guest::Waiting,
+        lock: None,
+    })
+    .unwrap();
+    assert_eq!(held(&images[0]), Vec::<String>::new());
+    assert_eq!(held(&images[1]), Vec::<String>::new());
+    assert_eq!(guest.status(), "prelaunch");
 }

@@ -35,6 +35,7 @@ impl Domain {
             return self.delete_offline(executor, images, &writing, (name, flags), plan);
         }
         self.check_kinds(name, executor.driver(), flags)?;
+        self.check_disks(executor, &plan)?;
         // What cannot be stored must not be done.
         writing.change(&plan)?;
         for snapshot in &plan.drop {
@@ -83,6 +84,30 @@ impl Domain {
             return Ok(());
         };
         Err(Error::DeletionUnsupported { what })
+    }
+
+    /// libvirt 9.0 ends the process if a guest that runs lacks a disk of an internal snapshot
+    /// (docs/differences.md, D6).
+    fn check_disks(&self, executor: &dyn Executor, plan: &Plan) -> Result<()> {
+        let Some(running) = executor.running_definition()? else {
+            return Ok(());
+        };
+        let has = xml::domain_facts(&running)?.disks;
+        for snapshot in plan.drop.iter().filter(|each| !each.is_external()) {
+            let mut disks = snapshot.disks.iter();
+            let lost = disks.find(|disk| has.iter().all(|known| *known.target != *disk.name));
+            if let Some(lost) = lost {
+                return Err(Error::GuestState {
+                    detail: format!(
+                        "disk '{}' of internal snapshot '{}' is not in the running domain '{}'",
+                        lost.name,
+                        snapshot.name,
+                        self.name()
+                    ),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Deletes internal snapshots, children before their parents. After a failure those that are

@@ -9,8 +9,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use super::settle::Settled;
-use crate::data::{Data, Executor, Place};
+use crate::data::{Data, Executor, Place, write_refused};
 use crate::error::{Error, Result};
 use crate::ops::domain::Domain;
 use crate::ops::intent::{Intent, Worker};
@@ -38,15 +40,26 @@ impl Domain {
         }
     }
 
-    /// As [`Domain::layered_images`], of a guest that is off.
+    /// As [`Domain::layered_images`], of a guest that is off, if this process may write to what it
+    /// would write to. Else libvirt may be another user, and is asked.
     pub(super) fn images_at_hand<'e>(
         &self,
         executor: &'e dyn Executor,
     ) -> Result<Option<&'e dyn Data>> {
-        match self.host.state()? {
-            State::Shutoff => self.layered_images(executor),
-            _ => Ok(None),
+        if self.host.state()? != State::Shutoff {
+            return Ok(None);
         }
+        let Some(images) = self.layered_images(executor)? else {
+            return Ok(None);
+        };
+        let is_others = |(_, path): &(String, PathBuf)| {
+            matches!(
+                write_refused(path),
+                Some(Errno::ACCESS | Errno::PERM | Errno::ROFS)
+            )
+        };
+        let guests = writable(&self.host.definition()?)?;
+        Ok((!guests.iter().any(is_others)).then_some(images))
     }
 
     fn check_off(&self) -> Result<()> {
