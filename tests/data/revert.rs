@@ -57,6 +57,18 @@ fn a_leaf_gets_a_new_overlay_of_its_own() {
     assert_eq!(guest.files().len(), 4);
 }
 
+#[test]
+fn d5_without_a_current_snapshot_there_is_a_way_back_all_the_same() {
+    let guest = chain();
+    guest.revert("s1").unwrap();
+    guest.delete("s1", 0).unwrap();
+    assert_eq!(guest.domain.current().unwrap(), None);
+    guest.revert("s3").unwrap();
+    assert_eq!(guest.domain.current().unwrap().as_deref(), Some("s3"));
+    assert_eq!(guest.content("vda"), [3; 3]);
+    assert_eq!(guest.content_of("s2", "vda"), [2; 3]);
+}
+
 // docs/differences.md, D13: libvirt rewrites the image below.
 #[test]
 fn d13_d14_internal_below_external_goes_to_a_copy() {
