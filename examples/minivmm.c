@@ -14,6 +14,7 @@
  *     delete FLAGS NAME
  *     current | list         names
  *     xml                    the domain's definition now, in one line
+ *     snapshot NAME          the snapshot's document, in one line
  *     pid                    the guest's process
  *
  * The guest has 16 MiB of memory, no kernel, and the disks that the definition names. Its QMP sockets
@@ -65,7 +66,7 @@ static char *copy(const char *format, const char *first, int number)
     return text;
 }
 
-/* QEMU's arguments for a definition. This manager knows disks in qcow2 files, and nothing else. */
+/* QEMU's arguments for a definition. This manager knows disks in files, and nothing else. */
 static void arguments_of(const struct guest *guest, const char *xml, unsigned int flags, char **list)
 {
     int count = 0, disks = 0;
@@ -83,12 +84,13 @@ static void arguments_of(const struct guest *guest, const char *xml, unsigned in
     list[count++] = copy("unix:%s,server=on,wait=off", guest->own, 0);
     const char *disk = xml;
     while ((disk = strstr(disk, "<disk ")) && count < MAX_ARGUMENTS - 5) {
-        char file[TEXT];
+        char file[TEXT], format[TEXT];
         const char *end = strstr(disk, "</disk>");
-        if (end && attribute(disk, end, "<source file=", file)) {
+        if (end && attribute(disk, end, "<source file=", file) &&
+            attribute(disk, end, "<driver name='qemu' type=", format)) {
             char *blockdev = NULL;
-            if (asprintf(&blockdev, "driver=qcow2,node-name=disk%d,file.driver=file,file.filename=%s",
-                         disks, file) < 0)
+            if (asprintf(&blockdev, "driver=%s,node-name=disk%d,file.driver=file,file.filename=%s",
+                         format, disks, file) < 0)
                 abort();
             list[count++] = strdup("-blockdev");
             list[count++] = blockdev;
@@ -249,9 +251,9 @@ static int current(struct guest *guest)
     return 0;
 }
 
-static int definition(struct guest *guest)
+/* Answers with a document in one line, and frees it. */
+static int in_one_line(char *xml)
 {
-    char *xml = virDomainGetXMLDesc(guest->domain, 0);
     if (!xml)
         return answer(1);
     for (char *place = xml; *place; place++)
@@ -259,6 +261,16 @@ static int definition(struct guest *guest)
             *place = ' ';
     printf("ok %s\n", xml);
     free(xml);
+    return 0;
+}
+
+static int document(struct guest *guest, const char *name)
+{
+    virDomainSnapshotPtr snapshot = virDomainSnapshotLookupByName(guest->domain, name, 0);
+    if (!snapshot)
+        return answer(1);
+    in_one_line(virDomainSnapshotGetXMLDesc(snapshot, 0));
+    virDomainSnapshotFree(snapshot);
     return 0;
 }
 
@@ -288,7 +300,9 @@ static int command(struct guest *guest, const char *line)
     if (strcmp(line, "current") == 0)
         return current(guest);
     if (strcmp(line, "xml") == 0)
-        return definition(guest);
+        return in_one_line(virDomainGetXMLDesc(guest->domain, 0));
+    if (strncmp(line, "snapshot ", 9) == 0)
+        return document(guest, line + 9);
     printf("error: unknown command\n");
     return 0;
 }

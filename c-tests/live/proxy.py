@@ -1,0 +1,83 @@
+"""What stands between the library and a monitor, and does mischief."""
+
+import json
+import os
+import socket
+import threading
+
+
+class Proxy:
+    """Stands between the library and the monitor. Descriptors go through, too."""
+
+    def __init__(self, path, monitor):
+        self.path, self.monitor = path, monitor
+        self.count, self.at, self.mischief = 0, None, None
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def arm(self, at, mischief):
+        """The at-th command from now on meets mischief: a function of the request."""
+        self.count, self.at, self.mischief = 0, at, mischief
+
+    def is_met(self):
+        return self.count > self.at
+
+    def accept(self):
+        while True:
+            client = self.listener.accept()[0]
+            guest = socket.socket(socket.AF_UNIX)
+            try:
+                guest.connect(str(self.monitor))
+            except OSError:
+                client.close()
+                continue
+            for work in (self.requests, self.answers):
+                threading.Thread(target=work, args=(client, guest), daemon=True).start()
+
+    def requests(self, client, guest):
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(client, 1 << 16, 1)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            answer = data
+            # The library sends the next command after the answer to the last: one line each time.
+            if self.at is not None:
+                if self.count == self.at:
+                    answer = self.mischief(json.loads(data), client)
+                self.count += 1
+            if answer is data:
+                try:
+                    socket.send_fds(guest, [data], descriptors)
+                except OSError:
+                    break
+            elif answer:
+                client.sendall(answer)
+            for descriptor in descriptors:
+                os.close(descriptor)
+        for end in (client, guest):
+            shut(end)
+
+    def answers(self, client, guest):
+        try:
+            while data := guest.recv(1 << 16):
+                client.sendall(data)
+        except OSError:
+            pass
+        shut(client)
+
+
+def shut(end):
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
+def refuse(request, _client):
+    error = {"class": "GenericError", "desc": "mischief"}
+    return json.dumps({"error": error, "id": request.get("id")}).encode() + b"\n"
