@@ -1,15 +1,17 @@
 """Drives examples/minivmm with a real QEMU: snapshots of a running guest, contents checked.
 
 usage: live.py MINIVMM [TEST...]
+
+TREE_SEEDS=1..20 chooses the random trees.
 """
 
 import sys
 import tempfile
 
-from live import contents, faults
+from live import contents, faults, trees
 from live.guest import Guest
 
-TESTS = contents.TESTS + faults.TESTS
+TESTS = contents.TESTS + faults.TESTS + trees.TESTS
 
 
 def main(program, *names):

@@ -1,7 +1,7 @@
 /* A small manager of guests, in front of virsnap: it starts a real QEMU for a domain, gives the
  * library its hooks, and takes, reverts and deletes snapshots of the running guest.
  *
- *     minivmm STATE_DIR DOMAIN.xml
+ *     minivmm STATE_DIR DOMAIN.xml [URI_PARAMETERS]
  *
  * It reads commands from standard input, one a line, and answers each with one line, `ok` or
  * `error: ...`:
@@ -14,6 +14,7 @@
  *     delete FLAGS NAME
  *     current | list         names
  *     xml                    the domain's definition now, in one line
+ *     define XML             give it another one while it is off
  *     snapshot NAME          the snapshot's document, in one line
  *     pid                    the guest's process
  *
@@ -264,6 +265,14 @@ static int in_one_line(char *xml)
     return 0;
 }
 
+static int redefine(struct guest *guest, const char *xml)
+{
+    virDomainPtr defined = virDomainDefineXML(virDomainGetConnect(guest->domain), xml);
+    if (defined)
+        virDomainFree(defined);
+    return answer(!defined);
+}
+
 static int document(struct guest *guest, const char *name)
 {
     virDomainSnapshotPtr snapshot = virDomainSnapshotLookupByName(guest->domain, name, 0);
@@ -301,6 +310,8 @@ static int command(struct guest *guest, const char *line)
         return current(guest);
     if (strcmp(line, "xml") == 0)
         return in_one_line(virDomainGetXMLDesc(guest->domain, 0));
+    if (strncmp(line, "define ", 7) == 0)
+        return redefine(guest, line + 7);
     if (strncmp(line, "snapshot ", 9) == 0)
         return document(guest, line + 9);
     printf("error: unknown command\n");
@@ -336,13 +347,13 @@ int main(int argc, char **argv)
     char uri[TEXT + 16];
     char line[16 * TEXT];
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: minivmm STATE_DIR DOMAIN.xml\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: minivmm STATE_DIR DOMAIN.xml [URI_PARAMETERS]\n");
         return 2;
     }
     virSetErrorFunc(NULL, quiet);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    snprintf(uri, sizeof(uri), "virsnap://%s", argv[1]);
+    snprintf(uri, sizeof(uri), "virsnap://%s?%s", argv[1], argc == 4 ? argv[3] : "");
     virConnectPtr conn = virConnectOpen(uri);
     guest.domain = conn ? define(conn, argv[2]) : NULL;
     if (!guest.domain) {

@@ -6,7 +6,7 @@ import time
 
 from .guest import (
     CREATE_DISK_ONLY, CREATE_HALT, CREATE_LIVE, CREATE_NO_METADATA, CREATE_QUIESCE, CREATE_REUSE_EXT,
-    NO_DISKS, PAUSED, REVERT_PAUSED, REVERT_RUNNING, RUNNING, SHUTOFF,
+    NO_DISKS, PAUSED, REVERT_PAUSED, REVERT_RUNNING, RUNNING, SHUTOFF, facts,
 )
 
 
@@ -290,17 +290,112 @@ def a_manual_disk_leaves_the_guest_paused(guest):
     assert not (guest.directory / "disk1.m").exists()
 
 
-def what_cannot_be_mixed_is_refused_before_anything_is_touched(guest):
+def mixed(kind, *modes):
+    """A document's part: a mode for each disk, and where the memory goes."""
+    disks = "".join(
+        f"<disk name='vd{letter}' snapshot='{mode}'/>" for letter, mode in zip("ab", modes))
+    return f"<disks>{disks}</disks>{kind}"
+
+
+def disks_inside_and_overlays_are_of_one_instant(guest):
+    guest.tell("start")
+    guest.run_for(0.5)
+    guest.write(0, 0x11)
+    guest.write(1, 0x22)
+    memory = guest.memory()
+    guest.create("inside", 0, mixed("", "internal", "external"))
+    assert guest.state() == PAUSED and guest.held(0) == ["inside"] and guest.held(1) == []
+    assert guest.backing(guest.directory / "disk1.inside") == str(guest.images[1])
+    guest.command("cont")
+    file = guest.directory / "file.memory"
+    guest.create("file", 0, mixed(
+        f"<memory snapshot='external' file='{file}'/>", "internal", "external"))
+    guest.create("disks", CREATE_DISK_ONLY, mixed("", "internal", "external"))
+    assert guest.state() == RUNNING and guest.held(0) == ["inside", "file", "disks"]
+    guest.write(0, 0x33)
+    guest.write(1, 0x44)
+    for name, state in (("inside", PAUSED), ("file", PAUSED), ("disks", SHUTOFF)):
+        flags = 0 if name == "disks" else REVERT_PAUSED
+        guest.tell(f"revert {flags} {name}")
+        assert guest.state() == state
+        if name == "inside":
+            assert guest.memory() == memory
+        if state == SHUTOFF:
+            guest.tell("start")
+        assert guest.holds(0, 0x11) and guest.holds(1, 0x22)
+        guest.command("cont")
+        guest.write(0, 0x55)
+        guest.write(1, 0x66)
+    for name in ("inside", "disks", "file"):
+        guest.tell(f"delete 0 {name}")
+        assert guest.holds(0, 0x55) and guest.holds(1, 0x66)
+    assert guest.held(0) == [] and guest.tell("list") == "" and not file.exists()
+
+
+def a_raw_disk_gets_an_overlay_beside_memory_inside_of_another(guest):
+    raw = guest.directory / "raw"
+    raw.write_bytes(b"\x11" * (1 << 20))
+    guest.images[1] = raw
+    definition = guest.tell("xml").replace(
+        f"type='qcow2'/> <source file='{guest.directory / 'disk1.qcow2'}'",
+        f"type='raw'/> <source file='{raw}'")
+    guest.tell(f"define {definition}")
+    guest.tell("start")
+    guest.run_for(0.3)
+    memory = guest.memory()
+    guest.create("m", 0, mixed("", "internal", "external"))
+    guest.write(0, 0x22)
+    guest.write(1, 0x22)
+    guest.tell("revert 0 m")
+    assert guest.state() == PAUSED and guest.memory() == memory
+    assert guest.holds(0, 0) and guest.holds(1, 0x11)
+    assert raw.read_bytes() == b"\x11" * (1 << 20)
+
+
+def memory_below_other_snapshots_comes_back_in_a_copy(guest):
+    guest.tell("start")
+    guest.run_for(0.3)
+    guest.write(0, 0x11)
+    guest.create("other")
+    guest.write(0, 0x22)
+    memory = guest.memory()
+    guest.create("i")
+    guest.write(0, 0x33)
+    guest.create("e", CREATE_DISK_ONLY)
+    guest.write(0, 0x44)
+    for _ in range(2):
+        before = [image.read_bytes() for image in guest.images]
+        guest.tell("revert 0 i")
+        assert guest.state() == PAUSED and guest.memory() == memory
+        assert guest.holds(0, 0x22) and guest.holds(1, 0)
+        assert [image.read_bytes() for image in guest.images] == before
+        copies = [path for path in guest.directory.glob("disk?.[0-9]*")]
+        assert len(copies) == 2, copies
+        for copy in copies:
+            # It holds no snapshot, so nothing keeps it when it is of no use any more.
+            assert "snapshots" not in facts(copy) and guest.backing(copy) is None
+            assert copy.stat().st_mode & 0o777 == 0o600
+        guest.write(0, 0x55)
+    # What the guest has open below its own gives up a snapshot, too.
+    guest.tell("revert 0 e")
+    guest.tell("start")
+    assert guest.holds(0, 0x33)
+    guest.tell("delete 0 other")
+    assert guest.held(0) == guest.held(1) == ["i"]
+    guest.tell("delete 0 i")
+    assert guest.held(0) == guest.held(1) == [] and guest.holds(0, 0x33)
+    assert guest.found(guest.images[0], 0x33)
+
+
+def what_cannot_be_taken_is_refused_before_anything_is_touched(guest):
     guest.tell("start")
     guest.command("cont")
     before = guest.tell("xml")
-    internal = "<disks><disk name='vda' snapshot='internal'/></disks>"
-    external = "<disks><disk name='vda' snapshot='external'/></disks>"
     memory = f"<memory snapshot='external' file='{guest.directory / 'x'}'/>"
     for flags, more, text in (
-        (CREATE_DISK_ONLY, internal, "require external disk snapshots; disk vda"),
-        (0, memory + internal, "mixing internal and external"),
-        (0, external, "must use snapshot mode 'internal'"),
+        (CREATE_LIVE, mixed(memory, "internal", "external"), "LIVE with a disk"),
+        (0, mixed("", "external", "external"), "require all disks to be selected"),
+        (0, mixed("", "internal", "no"), "require all disks to be selected"),
         (0, "<memory snapshot='no'/>", "must include the memory state"),
     ):
         guest.refused(
@@ -308,6 +403,40 @@ def what_cannot_be_mixed_is_refused_before_anything_is_touched(guest):
         assert guest.state() == RUNNING and guest.tell("xml") == before
         assert guest.tell("list") == "" and guest.held(0) == []
         assert not (guest.directory / "x").exists()
+
+
+def a_guest_that_gave_its_images_away_is_left_alone(guest):
+    """Its memory went to a file while it was paused: until it is resumed QEMU writes to no image."""
+    guest.tell("start")
+    guest.write(0, 0x11)
+    guest.create("inside")
+    guest.create("e", CREATE_DISK_ONLY)
+    guest.command("cont")
+    guest.command("stop")
+    guest.create("m", 0, f"<memory snapshot='external' file='{guest.directory / 'm.memory'}'/>")
+    files = sorted(path.name for path in guest.directory.iterdir())
+    definition = guest.tell("xml")
+    pid = guest.tell("pid")
+    for line in (
+        "create 0 <domainsnapshot><name>x</name></domainsnapshot>",
+        f"create {CREATE_DISK_ONLY} <domainsnapshot><name>x</name>"
+        f"{mixed('', 'internal', 'external')}</domainsnapshot>",
+        f"create 0 <domainsnapshot><name>x</name>"
+        f"<memory snapshot='external' file='{guest.directory / 'x'}'/></domainsnapshot>",
+        "delete 0 m", "delete 0 e", "delete 0 inside",
+    ):
+        guest.refused(line, "resume it first")
+        assert guest.tell("pid") == pid and guest.state() == PAUSED, line
+        assert guest.tell("list") == "inside e m" and guest.tell("xml") == definition, line
+        assert sorted(path.name for path in guest.directory.iterdir()) == files, line
+        assert guest.held(0) == guest.held(1) == ["inside"], line
+    # New overlays are put on images that QEMU has not to write to.
+    guest.create("x", CREATE_DISK_ONLY)
+    guest.command("cont")
+    assert guest.holds(0, 0x11)
+    for name in ("inside", "m", "e", "x"):
+        guest.tell(f"delete 0 {name}")
+    assert guest.holds(0, 0x11) and guest.state() == RUNNING
 
 
 def a_document_is_checked_while_the_guest_has_the_images(guest):
@@ -337,6 +466,10 @@ TESTS = [
     layers_merge_while_the_guest_runs,
     overlays_of_the_caller_are_used_as_they_are,
     a_manual_disk_leaves_the_guest_paused,
-    what_cannot_be_mixed_is_refused_before_anything_is_touched,
+    disks_inside_and_overlays_are_of_one_instant,
+    a_raw_disk_gets_an_overlay_beside_memory_inside_of_another,
+    memory_below_other_snapshots_comes_back_in_a_copy,
+    what_cannot_be_taken_is_refused_before_anything_is_touched,
+    a_guest_that_gave_its_images_away_is_left_alone,
     a_document_is_checked_while_the_guest_has_the_images,
 ]

@@ -1,9 +1,7 @@
 """Each command to the monitor refused in turn, or the guest killed at it."""
 
-import os
-
 from .guest import CREATE_DISK_ONLY, Failed, NO_DISKS, PAUSED, RUNNING, SHUTOFF
-from .proxy import refuse
+from .proxy import kill, refuse
 
 
 def kinds(guest):
@@ -55,12 +53,7 @@ def a_guest_killed_at_each_command_leaves_before_or_after(guest):
             guest.write(0, 0x11)
             guest.command("cont")
             before = guest.tell("xml")
-            pid = int(guest.tell("pid"))
             flags, more, files = kinds(guest)[number]
-
-            def kill(_request, _client):
-                os.kill(pid, 9)
-                return b""
 
             guest.proxy.arm(at, kill)
             try:
@@ -99,11 +92,6 @@ def a_merge_that_is_cut_off_at_each_command_ends_well(guest):
             guest.create("s", CREATE_DISK_ONLY)
             guest.write(0, 0x22)
             guest.write(1, 0x33)
-            pid = int(guest.tell("pid"))
-
-            def kill(_request, _client):
-                os.kill(pid, 9)
-                return b""
 
             guest.proxy.arm(at, kill if kills else refuse)
             try:

@@ -29,8 +29,9 @@ class Failed(Exception):
 class Guest:
     """A minivmm, and the second QMP socket of its guest."""
 
-    def __init__(self, program, directory, disks):
+    def __init__(self, program, directory, disks, parameters=""):
         self.program, self.top, self.disks = program, Path(directory), disks
+        self.parameters = parameters
         self.runs = 0
         self.begin()
 
@@ -48,7 +49,8 @@ class Guest:
         self.proxy = Proxy(f"{self.definition}.proxy", f"{self.definition}.qmp")
         environment = dict(os.environ, MINIVMM_MONITOR=self.proxy.path)
         self.process = subprocess.Popen(
-            ["stdbuf", "-o0", program, self.directory / "state", self.definition],
+            ["stdbuf", "-o0", program, self.directory / "state", self.definition,
+             self.parameters],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
             env=environment,
         )

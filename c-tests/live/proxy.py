@@ -2,8 +2,13 @@
 
 import json
 import os
+import signal
 import socket
+import struct
 import threading
+import time
+
+FORWARD = object()
 
 
 class Proxy:
@@ -18,7 +23,8 @@ class Proxy:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def arm(self, at, mischief):
-        """The at-th command from now on meets mischief: a function of the request."""
+        """The at-th command from now on meets mischief: a function of the request and the guest's
+        socket. It answers what the library gets, or FORWARD."""
         self.count, self.at, self.mischief = 0, at, mischief
 
     def is_met(self):
@@ -44,13 +50,13 @@ class Proxy:
                 data = b""
             if not data:
                 break
-            answer = data
+            answer = FORWARD
             # The library sends the next command after the answer to the last: one line each time.
             if self.at is not None:
                 if self.count == self.at:
-                    answer = self.mischief(json.loads(data), client)
+                    answer = self.mischief(json.loads(data), guest)
                 self.count += 1
-            if answer is data:
+            if answer is FORWARD:
                 try:
                     socket.send_fds(guest, [data], descriptors)
                 except OSError:
@@ -78,6 +84,26 @@ def shut(end):
         pass
 
 
-def refuse(request, _client):
+def refuse(request, _guest):
     error = {"class": "GenericError", "desc": "mischief"}
     return json.dumps({"error": error, "id": request.get("id")}).encode() + b"\n"
+
+
+def drop(_request, _guest):
+    return b""
+
+
+def delay(seconds):
+    def late(_request, _guest):
+        time.sleep(seconds)
+        return FORWARD
+
+    return late
+
+
+def kill(_request, guest):
+    """The guest's process ends."""
+    size = struct.calcsize("3i")
+    pid = struct.unpack("3i", guest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+    os.kill(pid, signal.SIGKILL)
+    return b""

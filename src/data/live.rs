@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use super::chain::QCOW2;
 use super::progress::Progress;
+use super::qmp::internal::Interrupted;
 use super::qmp::{
-    Afterwards, AgentCommands, Commands, External, KeptMemory, Meanwhile, MemoryWanted, NewOverlay,
-    Origin, external, internal, layers,
+    Afterwards, AgentCommands, Commands, External, Inside, KeptMemory, Meanwhile, MemoryWanted,
+    NewOverlay, Origin, external, internal, layers,
 };
-use super::{Data, Difference, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore};
+use super::{
+    Data, Difference, Image, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore,
+};
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
 
@@ -55,13 +58,15 @@ impl Live {
 impl Live {
     /// A running guest may have only some of the images by now: disks come and go.
     fn delete_from_guest(&self, monitor: &dyn Commands, point: &Point<'_>) -> Result<()> {
-        let (in_use, _) = internal::in_use(monitor, &point.internal_images()?)?;
-        internal::discard(monitor, point.name, &in_use)?;
-        let is_in_use = |disk: &PointDisk| in_use.iter().any(|image| image.disk == disk.target);
+        let uses = internal::uses(monitor, &point.internal_images()?)?;
+        internal::discard(monitor, point.name, &uses.written)?;
+        internal::discard_below(monitor, point.name, &uses.below)?;
+        let is_unused =
+            |disk: &PointDisk| uses.unused.iter().any(|image| image.disk == disk.target);
         let others: Vec<PointDisk> = point
             .disks
             .iter()
-            .filter(|disk| disk.mode == DiskMode::Internal && !is_in_use(disk))
+            .filter(|disk| disk.mode == DiskMode::Internal && is_unused(disk))
             .cloned()
             .collect();
         if others.is_empty() {
@@ -105,12 +110,10 @@ impl Data for Live {
             return Ok(());
         }
         match self.access.commands()? {
-            Some(monitor) if point.is_external() => {
-                external::check_capture(&*monitor, &wanted(point, 0)?)
-            }
-            Some(monitor) => {
+            Some(monitor) if is_inside(point) => {
                 internal::check_capture(&*monitor, point.name, &point.internal_images()?)
             }
+            Some(monitor) => external::check_capture(&*monitor, &wanted(point, 0)?),
             None => self.offline.check_create(point),
         }
     }
@@ -123,7 +126,7 @@ impl Data for Live {
             return self.offline.create(point, flags);
         };
         let progress = self.access.progress();
-        if !point.is_external() {
+        if is_inside(point) {
             let images = point.internal_images()?;
             return internal::capture(&*monitor, point.name, &images, progress);
         }
@@ -144,10 +147,8 @@ impl Data for Live {
             return done;
         }
         match self.access.commands()? {
-            Some(monitor) if point.is_external() => {
-                external::discard(&*monitor, &wanted(point, 0)?)
-            }
-            Some(monitor) => self.delete_from_guest(&*monitor, point),
+            Some(monitor) if is_inside(point) => self.delete_from_guest(&*monitor, point),
+            Some(monitor) => external::discard(&*monitor, &wanted(point, 0)?),
             None if point.is_of_guest && point.is_external() => self.take_back_without_guest(point),
             None => self.offline.take_back(point),
         }
@@ -171,8 +172,37 @@ impl Data for Live {
         let Some(monitor) = self.access.commands()? else {
             return self.offline.revert(point, restores, flags);
         };
-        let images = point.internal_images()?;
-        internal::restore(&*monitor, point.name, &images, self.access.progress())
+        let (images, copies) = loaded(point, restores)?;
+        let progress = self.access.progress();
+        match internal::restore(&*monitor, point.name, &images, &copies, progress) {
+            Ok(()) => Ok(()),
+            Err(Interrupted::Before(cause)) => Err(cause),
+            Err(Interrupted::Loading(cause)) => Err(match self.access.commands() {
+                Ok(None) => match self.offline.go_back(point, restores) {
+                    Ok(()) => cause,
+                    Err(undo) => cause.with_failed_undo(&undo),
+                },
+                // It has taken it back, or has said why not.
+                _ => cause,
+            }),
+        }
+    }
+
+    fn check_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        internal::check_held(point.name, &point.internal_images()?)?;
+        let (mut in_place, copies) = loaded(point, restores)?;
+        // A copy has the snapshot alone.
+        in_place.retain(|image| !copies.contains(image));
+        internal::check_unambiguous(point.name, &in_place)?;
+        self.offline.check_load(point, restores)
+    }
+
+    fn prepare_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        self.offline.prepare_load(point, restores)
+    }
+
+    fn go_back(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        self.offline.go_back(point, restores)
     }
 
     fn load_memory(&self, file: &Path) -> Result<()> {
@@ -246,12 +276,31 @@ impl Data for Live {
     }
 }
 
+/// The images that a guest loads a snapshot from, and those of them that are copies of its own.
+fn loaded(point: &Point<'_>, restores: &[Restore]) -> Result<(Vec<Image>, Vec<Image>)> {
+    let mut images = point.internal_images()?;
+    let mut copies = Vec::new();
+    for image in &mut images {
+        let is_this = |restore: &&Restore| restore.disk() == image.disk;
+        if let Some(copy) = restores.iter().find(is_this).and_then(Restore::new_file) {
+            image.path.clone_from(copy);
+            copies.push(image.clone());
+        }
+    }
+    Ok((images, copies))
+}
+
 /// VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE.
 const QUIESCE: u32 = 64;
 /// VIR_DOMAIN_SNAPSHOT_CREATE_LIVE.
 const LIVE: u32 = 256;
 
-/// An external snapshot, as the guest's process is asked for it.
+/// Whether all of a running guest is captured inside of its images, by one job.
+fn is_inside(point: &Point<'_>) -> bool {
+    point.has_memory_inside && !point.is_external()
+}
+
+/// A snapshot with external parts or without memory, as the guest's process is asked for it.
 fn wanted(point: &Point<'_>, flags: u32) -> Result<External> {
     let overlays = point
         .disks
@@ -284,8 +333,15 @@ fn wanted(point: &Point<'_>, flags: u32) -> Result<External> {
         guest,
     });
     let manual = point.disks.iter().any(|disk| disk.mode == DiskMode::Manual);
+    let images = point.internal_images()?;
+    let inside = (!images.is_empty()).then(|| Inside {
+        name: point.name.to_owned(),
+        images,
+        has_memory: point.has_memory_inside,
+    });
     Ok(External {
         overlays,
+        inside,
         memory,
         afterwards: match manual {
             true => Afterwards::Paused,

@@ -27,6 +27,11 @@ pub use work::{Merge, Restore};
 /// begin the name of a domain's own.
 const BEFORE: &str = ".virsnap-before-revert";
 
+/// What works on images alone says of a guest's memory.
+const NO_MEMORY: Error = Error::Unsupported {
+    what: "memory of a running guest is",
+};
+
 /// Captures, restores and drops a snapshot's data.
 ///
 /// Create and revert are all or nothing: after an error the guest is as before, or the error names
@@ -50,6 +55,24 @@ pub trait Data: Send + Sync {
     /// Makes the captured state the guest's again, disk by disk as `restores` says, after the same
     /// check; disks that it does not name stay.
     fn revert(&self, point: &Point<'_>, restores: &[Restore], flags: u32) -> Result<()>;
+
+    /// Whether a guest can load the memory that internal data has, once it is started on the images
+    /// of [`Data::prepare_load`]. Nothing is touched.
+    fn check_load(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Err(NO_MEMORY)
+    }
+
+    /// Makes the new images of a revert to memory inside of images. A guest that is started on them
+    /// is brought back by [`Data::revert`].
+    fn prepare_load(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Err(NO_MEMORY)
+    }
+
+    /// After a guest ended while it was reverted: makes the images that it had, and that are no new
+    /// ones, show what they have kept of its former content.
+    fn go_back(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Err(NO_MEMORY)
+    }
 
     /// Removes the new files of a revert that did not happen, or not to its end.
     fn discard(&self, restores: &[Restore]) -> Result<()> {
@@ -83,9 +106,7 @@ pub trait Data: Send + Sync {
 
     /// Gives a guest that waits for it the memory that an external snapshot has in a file.
     fn load_memory(&self, _file: &Path) -> Result<()> {
-        Err(Error::Unsupported {
-            what: "memory of a running guest is",
-        })
+        Err(NO_MEMORY)
     }
 
     /// Gives back the space that work which was cut off has taken and does not use. May be left

@@ -112,6 +112,8 @@ pub struct Point<'a> {
     pub disks: &'a [PointDisk],
     /// The file of external memory.
     pub memory: Option<&'a Path>,
+    /// The guest's memory is in the first image that holds the snapshot inside.
+    pub has_memory_inside: bool,
     /// It is of a guest that was on, which may have written to its overlays since.
     pub is_of_guest: bool,
     /// What programs inherit that work on it, so that the domain stays locked as long as they live.

@@ -23,7 +23,9 @@ mod step;
 mod target;
 #[cfg(test)]
 mod tests;
+mod whole;
 
+use overlay::Copies;
 use step::{Attempt, Step};
 use target::{Target, only};
 
@@ -126,12 +128,28 @@ impl Data for QemuImg {
     fn revert(&self, point: &Point<'_>, restores: &[Restore], _flags: u32) -> Result<()> {
         let images = applied(point, restores)?;
         let work = self.work(point.lock);
-        work.make_restored(point.name, restores)?;
+        work.make_restored(point.name, restores, Copies::OfDisks)?;
         let restored = work.restore(point.name, &images);
         restored.map_err(|cause| match self.discard(restores) {
             Ok(()) => cause,
             Err(undo) => cause.with_failed_undo(&undo),
         })
+    }
+
+    fn check_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        whole::check(point.name, restores)
+    }
+
+    fn prepare_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        self.work(point.lock)
+            .make_restored(point.name, restores, Copies::WithMemory)
+    }
+
+    fn go_back(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        let images = applied(point, restores)?;
+        let targets = target::open_all(&images)?;
+        let targets: Vec<&Target<'_>> = targets.iter().collect();
+        self.work(point.lock).go_back(point.name, &targets)
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {

@@ -18,6 +18,7 @@ pub(super) struct OwnedPoint {
     /// Its disks.
     pub disks: Vec<PointDisk>,
     memory: Option<PathBuf>,
+    has_memory_inside: bool,
     is_of_guest: bool,
 }
 
@@ -73,6 +74,7 @@ impl OwnedPoint {
             name: snapshot.name.to_string(),
             document: xml::format(snapshot, xml::Form::Public { secure: true }),
             disks,
+            has_memory_inside: snapshot.memory == Some(Memory::Internal),
             is_of_guest: snapshot.state != State::Shutoff,
             memory: match &snapshot.memory {
                 Some(Memory::External { file }) => Some(Path::new(&**file).to_owned()),
@@ -103,6 +105,7 @@ impl OwnedPoint {
             document: &self.document,
             disks: &self.disks,
             memory: self.memory.as_deref(),
+            has_memory_inside: self.has_memory_inside,
             is_of_guest: self.is_of_guest,
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::domain::Domain;
 use super::flags::RevertFlags;
-use crate::data::Restore;
+use crate::data::{Point, Restore};
 use crate::error::{Error, Result};
 use crate::host::Start;
 use crate::snapshot::{Memory, Snapshot, State};
@@ -65,7 +65,6 @@ impl Domain {
         &self,
         snapshot: &'a Snapshot,
         definition: &str,
-        restores: &[Restore],
         flags: RevertFlags,
     ) -> Result<Way<'a>> {
         if self.has_own_data() {
@@ -89,9 +88,6 @@ impl Domain {
                 end: with_memory,
             },
         };
-        if source == Source::Inside {
-            check_in_place(restores)?;
-        }
         if way.starts() && !self.host.can_start() {
             return Err(Error::Unsupported {
                 what: "starting the guest without a callback for it is",
@@ -105,14 +101,52 @@ impl Domain {
         self.guest().is_ok_and(|guest| guest.has_own_data())
     }
 
+    /// Whether the guest can be given its memory, where that is inside of images.
+    pub(super) fn check_load(
+        &self,
+        way: Way<'_>,
+        point: &Point<'_>,
+        restores: &[Restore],
+    ) -> Result<()> {
+        match way {
+            Way::InPlace(_) | Way::Restart { .. } => self.data.check_load(point, restores),
+            Way::Hooks | Way::Off { .. } | Way::FromFile { .. } => Ok(()),
+        }
+    }
+
     /// What comes before the data.
-    pub(super) fn before_data(&self, way: Way<'_>, definition: &str) -> Result<()> {
+    pub(super) fn before_data(
+        &self,
+        way: Way<'_>,
+        definition: &str,
+        point: &Point<'_>,
+        restores: &[Restore],
+    ) -> Result<()> {
         if way.stops() {
             self.host.stop()?;
         }
         match way {
-            Way::Restart { .. } => self.host.start(definition, Start::Paused),
+            Way::Restart { .. } => {
+                self.data.prepare_load(point, restores)?;
+                self.host.start(definition, Start::Paused)
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Ends the guest that was started for a revert which has failed: its images are not those of
+    /// the domain.
+    pub(super) fn stop_restarted(&self, way: Way<'_>, cause: Error) -> Error {
+        let Way::Restart { .. } = way else {
+            return cause;
+        };
+        let stopped = match self.host.state() {
+            Ok(State::Shutoff) => Ok(()),
+            _ => self.host.stop(),
+        };
+        match stopped {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
         }
     }
 
@@ -165,16 +199,6 @@ impl Way<'_> {
             Way::InPlace(end) | Way::Restart { end, .. } | Way::FromFile { end, .. } => Some(end),
         }
     }
-}
-
-/// Internal memory is in the image itself: a copy of the disk, or an overlay, has none.
-fn check_in_place(restores: &[Restore]) -> Result<()> {
-    if restores.iter().any(|restore| restore.new_file().is_some()) {
-        return Err(Error::Unsupported {
-            what: "revert to memory inside of an image that other snapshots stand on is",
-        });
-    }
-    Ok(())
 }
 
 /// Where the memory comes from, and what the guest does afterwards; `None`: it is off.

@@ -37,12 +37,13 @@ impl Domain {
             restores,
             work,
         } = self.prepared_revert(&writing, &snapshot, &kept)?;
-        let way = self.way(&snapshot, &definition, &restores, flags)?;
+        let way = self.way(&snapshot, &definition, flags)?;
         let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
         let point = OwnedPoint::of(&snapshot)?;
         let change = writing.change_with(&plan, Some(&definition), &work.removals)?;
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
         self.data.check_revert(&writing.point(&point), &restores)?;
+        self.check_load(way, &writing.point(&point), &restores)?;
         self.host.begin();
         writing.intend(&Intent::Revert {
             name: name.to_owned(),
@@ -51,12 +52,13 @@ impl Domain {
             restores: restores.clone(),
             work: work.clone(),
         })?;
-        let reverted = self.before_data(way, &definition).and_then(|()| {
-            let point = writing.point(&point);
-            self.data.revert(&point, &restores, flags.bits())
-        });
+        let borrowed = writing.point(&point);
+        let reverted = self
+            .before_data(way, &definition, &borrowed, &restores)
+            .and_then(|()| self.data.revert(&borrowed, &restores, flags.bits()));
         if let Err(cause) = reverted {
             // All or nothing: the images are as before.
+            let cause = self.stop_restarted(way, cause);
             return writing.give_up_revert(point, &restores, cause);
         }
         let is_new = |restore: &Restore| restore.new_file().is_some();

@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use super::Commands;
 use super::wire::{self, Fault, Wire};
 use crate::error::{Error, Result};
-use crate::limits;
 
 /// A connection to a guest's monitor.
 #[derive(Debug)]
@@ -39,12 +38,13 @@ struct Channel {
 }
 
 impl Monitor {
-    /// Connects and agrees on capabilities: none are needed.
+    /// As [`Monitor::connect_within`], with the usual time limit.
+    #[cfg(test)]
     pub fn connect(socket: &Path) -> Result<Monitor> {
-        Monitor::connect_within(socket, limits::MONITOR_REPLY)
+        Monitor::connect_within(socket, crate::limits::MONITOR_REPLY)
     }
 
-    /// As [`Monitor::connect`], with another time limit for each answer.
+    /// Connects and agrees on capabilities: none are needed. Each answer may take that long.
     pub fn connect_within(socket: &Path, reply_time: Duration) -> Result<Monitor> {
         let deadline = Instant::now() + reply_time;
         let lost = |fault: Fault| lost(socket, &fault);
