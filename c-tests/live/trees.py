@@ -47,6 +47,22 @@ class Tree:
         self.taken, self.current, self.count = {}, None, 0
         self.shown = [[0] * PARTS for _ in guest.images]
         self.steps = []
+        # Around the calls that change something, and whether the guest may end in one.
+        self.begins = self.ends = lambda: None
+        self.may_end = False
+
+    def call(self, act, *arguments):
+        self.begins()
+        try:
+            act(*arguments)
+        finally:
+            self.ends()
+
+    def check_state(self, state):
+        """Whether the guest is there; it must do what is expected."""
+        found = self.guest.state()
+        assert found == state or (self.may_end and found == SHUTOFF), f"{found} for {state}"
+        return found != SHUTOFF
 
     # What the guest does.
 
@@ -108,8 +124,8 @@ class Tree:
         self.steps.append(f"create {name}: {kind.name}, state {state}, {disks}")
         if kind.memory:
             taken.memory = self.memory() if state == PAUSED else ""
-        self.guest.create(name, flags, more)
-        assert self.guest.state() == state
+        self.call(self.guest.create, name, flags, more)
+        self.check_state(state)
         if taken.file:
             taken.kept = digest(taken.file)
         self.taken[name], self.current = taken, name
@@ -126,14 +142,17 @@ class Tree:
         taken = self.taken[name]
         state = {0: taken.state, REVERT_RUNNING: RUNNING, REVERT_PAUSED: PAUSED}[flags]
         self.steps.append(f"revert {flags} {name}")
-        self.guest.tell(f"revert {flags} {name}")
-        assert self.guest.state() == state, self.guest.state()
-        for disk, parts in taken.disks.items():
-            self.shown[disk] = list(parts)
-        if taken.memory is not None and state == PAUSED:
+        self.call(self.guest.tell, f"revert {flags} {name}")
+        is_on = self.check_state(state)
+        self.reverted(name)
+        if taken.memory is not None and state == PAUSED and is_on:
             memory = self.memory()
             assert taken.memory in ("", memory), "another memory"
             taken.memory = memory
+
+    def reverted(self, name):
+        for disk, parts in self.taken[name].disks.items():
+            self.shown[disk] = list(parts)
         self.current = name
 
     def delete_any(self):
@@ -149,7 +168,7 @@ class Tree:
 
     def delete(self, name, flags=0):
         self.steps.append(f"delete {flags} {name}")
-        self.guest.tell(f"delete {flags} {name}")
+        self.call(self.guest.tell, f"delete {flags} {name}")
         self.deleted(name, flags)
 
     def deleted(self, name, flags=0):

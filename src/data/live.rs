@@ -78,6 +78,29 @@ impl Live {
         })
     }
 
+    /// A guest that ends meanwhile cannot take anything back itself.
+    fn restore(
+        &self,
+        monitor: &dyn Commands,
+        point: &Point<'_>,
+        restores: &[Restore],
+    ) -> Result<()> {
+        let (images, copies) = loaded(point, restores)?;
+        let progress = self.access.progress();
+        match internal::restore(monitor, point.name, &images, &copies, progress) {
+            Ok(()) => Ok(()),
+            Err(Interrupted::Before(cause)) => Err(cause),
+            Err(Interrupted::Loading(cause)) => Err(match self.access.commands() {
+                Ok(None) => match self.offline.go_back(point, restores) {
+                    Ok(()) => cause,
+                    Err(undo) => cause.with_failed_undo(&undo),
+                },
+                // It has taken it back, or has said why not.
+                _ => cause,
+            }),
+        }
+    }
+
     /// The guest may have written to its overlays before it went: that goes into the images below,
     /// which the domain still has.
     fn take_back_without_guest(&self, point: &Point<'_>) -> Result<()> {
@@ -114,6 +137,7 @@ impl Data for Live {
                 internal::check_capture(&*monitor, point.name, &point.internal_images()?)
             }
             Some(monitor) => external::check_capture(&*monitor, &wanted(point, 0)?),
+            None if point.is_of_guest => Err(ended("captured")),
             None => self.offline.check_create(point),
         }
     }
@@ -123,7 +147,10 @@ impl Data for Live {
             return done;
         }
         let Some(monitor) = self.access.commands()? else {
-            return self.offline.create(point, flags);
+            return match point.is_of_guest {
+                true => Err(ended("captured")),
+                false => self.offline.create(point, flags),
+            };
         };
         let progress = self.access.progress();
         if is_inside(point) {
@@ -172,20 +199,13 @@ impl Data for Live {
         let Some(monitor) = self.access.commands()? else {
             return self.offline.revert(point, restores, flags);
         };
-        let (images, copies) = loaded(point, restores)?;
-        let progress = self.access.progress();
-        match internal::restore(&*monitor, point.name, &images, &copies, progress) {
-            Ok(()) => Ok(()),
-            Err(Interrupted::Before(cause)) => Err(cause),
-            Err(Interrupted::Loading(cause)) => Err(match self.access.commands() {
-                Ok(None) => match self.offline.go_back(point, restores) {
-                    Ok(()) => cause,
-                    Err(undo) => cause.with_failed_undo(&undo),
-                },
-                // It has taken it back, or has said why not.
-                _ => cause,
-            }),
-        }
+        self.restore(&*monitor, point, restores)
+    }
+
+    fn load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        let monitor = self.access.commands()?;
+        let monitor = monitor.ok_or_else(|| ended("brought back"))?;
+        self.restore(&*monitor, point, restores)
     }
 
     fn check_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
@@ -206,9 +226,8 @@ impl Data for Live {
     }
 
     fn load_memory(&self, file: &Path) -> Result<()> {
-        let monitor = self.access.commands()?.ok_or_else(|| Error::GuestState {
-            detail: "the guest ended before it was given its memory".to_owned(),
-        })?;
+        let monitor = self.access.commands()?;
+        let monitor = monitor.ok_or_else(|| ended("given its memory"))?;
         KeptMemory::open(file)?.load(&*monitor, self.access.progress())
     }
 
@@ -273,6 +292,12 @@ impl Data for Live {
 
     fn differences(&self, point: &Point<'_>) -> Vec<Difference> {
         self.offline.differences(point)
+    }
+}
+
+fn ended(before: &str) -> Error {
+    Error::GuestState {
+        detail: format!("the guest ended before it was {before}"),
     }
 }
 

@@ -62,9 +62,14 @@ pub trait Data: Send + Sync {
         Err(NO_MEMORY)
     }
 
-    /// Makes the new images of a revert to memory inside of images. A guest that is started on them
-    /// is brought back by [`Data::revert`].
+    /// Makes the new images of a revert to memory inside of images, for a guest that is started on
+    /// them.
     fn prepare_load(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Err(NO_MEMORY)
+    }
+
+    /// As [`Data::revert`], of a guest that is on, with its memory.
+    fn load(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
         Err(NO_MEMORY)
     }
 

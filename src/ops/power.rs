@@ -134,6 +134,22 @@ impl Domain {
         }
     }
 
+    /// Brings the data back, of a guest that is on with its memory.
+    pub(super) fn bring_back(
+        &self,
+        way: Way<'_>,
+        point: &Point<'_>,
+        restores: &[Restore],
+        flags: RevertFlags,
+    ) -> Result<()> {
+        match way {
+            Way::InPlace(_) | Way::Restart { .. } => self.data.load(point, restores),
+            Way::Hooks | Way::Off { .. } | Way::FromFile { .. } => {
+                self.data.revert(point, restores, flags.bits())
+            }
+        }
+    }
+
     /// Ends the guest that was started for a revert which has failed: its images are not those of
     /// the domain.
     pub(super) fn stop_restarted(&self, way: Way<'_>, cause: Error) -> Error {

@@ -55,7 +55,7 @@ impl Domain {
         let borrowed = writing.point(&point);
         let reverted = self
             .before_data(way, &definition, &borrowed, &restores)
-            .and_then(|()| self.data.revert(&borrowed, &restores, flags.bits()));
+            .and_then(|()| self.bring_back(way, &borrowed, &restores, flags));
         if let Err(cause) = reverted {
             // All or nothing: the images are as before.
             let cause = self.stop_restarted(way, cause);

@@ -83,13 +83,18 @@ pub fn check_capture(monitor: &dyn Commands, wanted: &External) -> Result<()> {
     if let Some(inside) = &wanted.inside {
         internal::check_capture(monitor, &inside.name, &inside.images)?;
     }
-    match &wanted.memory {
-        Some(memory) if !is_free(&memory.file) => Err(Error::MemoryFile {
-            file: memory.file.clone(),
-            reason: "exists already and is no empty file".to_owned(),
-        }),
-        _ => Ok(()),
+    let Some(memory) = &wanted.memory else {
+        return Ok(());
+    };
+    // A guest's memory goes away once.
+    Status::of(monitor)?.check_has_images()?;
+    if is_free(&memory.file) {
+        return Ok(());
     }
+    Err(Error::MemoryFile {
+        file: memory.file.clone(),
+        reason: "exists already and is no empty file".to_owned(),
+    })
 }
 
 /// Whether there is no file, or an empty one.

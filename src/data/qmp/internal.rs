@@ -185,6 +185,7 @@ pub fn discard_below(monitor: &dyn Commands, name: &str, images: &[Image]) -> Re
         if held.facts()?.named(name).next().is_none() {
             continue;
         }
+        Status::of(monitor)?.check_has_images()?;
         let known = nodes::images(monitor)?;
         let node = &nodes::any(&known, &image.path)?.name;
         let dropped = nodes::reopen(monitor, node, Opened::ForWriting)
@@ -303,6 +304,7 @@ impl<'a> Targets<'a> {
         if !is_held {
             return Ok(());
         }
+        Status::of(self.monitor)?.check_has_images()?;
         self.run("delete", "snapshot-delete", name, false, &Unwatched)?;
         for target in &self.list {
             if target.held.facts()?.named(name).next().is_some() {
