@@ -2,16 +2,16 @@
 
 usage: live.py MINIVMM [TEST...]
 
-TREE_SEEDS=1..20 chooses the random trees.
+TREE_SEEDS=1..20 chooses the random trees, MISCHIEF_EACH=1 meets every command.
 """
 
 import sys
 import tempfile
 
-from live import contents, faults, trees
+from live import contents, faults, mischief, trees
 from live.guest import Guest
 
-TESTS = contents.TESTS + faults.TESTS + trees.TESTS
+TESTS = contents.TESTS + faults.TESTS + trees.TESTS + mischief.TESTS
 
 
 def main(program, *names):

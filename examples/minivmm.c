@@ -326,7 +326,13 @@ static virDomainPtr define(virConnectPtr conn, const char *file)
         return NULL;
     xml[fread(xml, 1, sizeof(xml) - 1, stream)] = 0;
     fclose(stream);
-    return virDomainDefineXML(conn, xml);
+    /* A manager that starts again finds its domain as it is by now. */
+    char name[TEXT] = "";
+    const char *place = strstr(xml, "<name>");
+    if (place)
+        sscanf(place, "<name>%4000[^<]", name);
+    virDomainPtr known = virDomainLookupByName(conn, name);
+    return known ? known : virDomainDefineXML(conn, xml);
 }
 
 static void quiet(void *data, virErrorPtr error)

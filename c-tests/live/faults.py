@@ -1,7 +1,9 @@
 """Each command to the monitor refused in turn, or the guest killed at it."""
 
+import time
+
 from .guest import CREATE_DISK_ONLY, Failed, NO_DISKS, PAUSED, RUNNING, SHUTOFF
-from .proxy import kill, refuse
+from .proxy import FORWARD, kill, refuse
 
 
 def kinds(guest):
@@ -158,6 +160,43 @@ def a_revert_that_is_refused_at_each_command_can_be_done_again(guest):
         assert trials >= 3, trials
 
 
+def a_manager_killed_in_a_revert_leaves_no_file_to_two_guests(guest):
+    """The guest that it has started for the revert lives on, on copies that nobody knows of."""
+    guest.tell("start")
+    guest.write(0, 0x11)
+    guest.create("i")
+    guest.create("e", CREATE_DISK_ONLY)
+    guest.write(0, 0x22)
+
+    def kill_manager(request, _guest):
+        if request["execute"] == "snapshot-load":
+            guest.process.kill()
+            guest.process.wait()
+        else:
+            guest.proxy.arm(0, kill_manager)
+        return FORWARD
+
+    guest.proxy.arm(0, kill_manager)
+    try:
+        guest.tell("revert 0 i")
+    except (Failed, BrokenPipeError):
+        pass
+    guest.proxy.at = None
+    copies = {path: path.stat().st_ino for path in guest.directory.glob("disk?.[0-9]*")}
+    assert len(copies) == 2, copies
+    guest.manage()
+    guest.refused("delete 0 e", "has it open; end it first")
+    assert {path: path.stat().st_ino for path in copies} == copies
+    guest.command("quit")
+    time.sleep(1)
+    guest.tell("delete 0 e")
+    assert guest.tell("list") == guest.tell("current") == "i"
+    guest.tell("start")
+    assert guest.holds(0, 0x11) and guest.found(guest.images[0], 0x11)
+    guest.tell("revert 0 i")
+    assert guest.state() == PAUSED
+
+
 def left_of(guest):
     """The overlays of snapshot s that there are."""
     return [path.name for path in guest.directory.iterdir() if path.name.endswith(".s")]
@@ -168,4 +207,5 @@ TESTS = [
     a_guest_killed_at_each_command_leaves_before_or_after,
     a_merge_that_is_cut_off_at_each_command_ends_well,
     a_revert_that_is_refused_at_each_command_can_be_done_again,
+    a_manager_killed_in_a_revert_leaves_no_file_to_two_guests,
 ]

@@ -36,7 +36,7 @@ class Guest:
         self.begin()
 
     def begin(self):
-        program, disks = self.program, self.disks
+        disks = self.disks
         self.runs += 1
         self.directory = self.top / str(self.runs)
         self.directory.mkdir()
@@ -47,9 +47,13 @@ class Guest:
         self.define()
         self.said = open(self.directory / "said", "w+")
         self.proxy = Proxy(f"{self.definition}.proxy", f"{self.definition}.qmp")
+        self.manage()
+
+    def manage(self):
+        """Starts the manager, also after another one."""
         environment = dict(os.environ, MINIVMM_MONITOR=self.proxy.path)
         self.process = subprocess.Popen(
-            ["stdbuf", "-o0", program, self.directory / "state", self.definition,
+            ["stdbuf", "-o0", self.program, self.directory / "state", self.definition,
              self.parameters],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
             env=environment,

@@ -53,9 +53,9 @@ class Proxy:
             answer = FORWARD
             # The library sends the next command after the answer to the last: one line each time.
             if self.at is not None:
-                if self.count == self.at:
-                    answer = self.mischief(json.loads(data), guest)
                 self.count += 1
+                if self.count == self.at + 1:
+                    answer = self.mischief(json.loads(data), guest)
             if answer is FORWARD:
                 try:
                     socket.send_fds(guest, [data], descriptors)

@@ -267,6 +267,14 @@ impl Data for Live {
         }
     }
 
+    fn discard(&self, restores: &[Restore]) -> Result<()> {
+        if let Some(monitor) = self.access.commands()? {
+            let files = restores.iter().filter_map(Restore::new_file).cloned();
+            layers::forget(&*monitor, &files.collect::<Vec<_>>())?;
+        }
+        self.offline.discard(restores)
+    }
+
     fn remove(&self, files: &[PathBuf]) -> Result<()> {
         if let Some(monitor) = self.access.commands()? {
             layers::forget(&*monitor, files)?;

@@ -152,6 +152,11 @@ impl Data for QemuImg {
         self.work(point.lock).go_back(point.name, &targets)
     }
 
+    fn discard(&self, restores: &[Restore]) -> Result<()> {
+        restores.iter().try_for_each(overlay::check_unused)?;
+        overlay::discard(restores)
+    }
+
     fn delete(&self, point: &Point<'_>) -> Result<()> {
         self.work(point.lock)
             .drop_data(point.name, &point.internal_images()?)

@@ -7,6 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
 use super::program::{self, Ending, Outcome};
 use super::target::only;
 use super::{Target, Work, check_holds_once};
@@ -229,8 +232,33 @@ pub(super) fn check_restored(name: &str, restores: &[Restore]) -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that no QEMU has the new file of a revert open: after a crash a guest that was started
+/// on it may still be there, and nobody knows of it. QEMU has locks on a few bytes of each image.
+pub(super) fn check_unused(restore: &Restore) -> Result<()> {
+    let Some(path) = restore.new_file() else {
+        return Ok(());
+    };
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+        .open(path);
+    let Ok(file) = opened else {
+        return Ok(());
+    };
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(Error::ImageUnusable {
+            disk: restore.disk().to_owned(),
+            image: path.clone(),
+            reason: "a guest that was being reverted has it open; end it first".to_owned(),
+        }),
+        // Where there are no locks nobody has one.
+        _ => Ok(()),
+    }
+}
+
 /// Removes the new files of some steps of a revert.
-fn discard(restores: &[Restore]) -> Result<()> {
+pub(super) fn discard(restores: &[Restore]) -> Result<()> {
     let mut files = restores.iter().filter_map(Restore::new_file);
     files.try_for_each(|file| remove(file))
 }
