@@ -16,7 +16,7 @@ from .proxy import delay, drop, kill
 from .trees import KINDS, Tree
 
 # The library's limit for an answer, and more than that.
-REPLY_SECONDS, LATE_SECONDS = 2, 3
+REPLY_SECONDS, LATE_SECONDS = 4, 5
 INSIDE, _, DISKS, FILE, MIXED_INSIDE, MIXED_FILE, MIXED_DISKS = KINDS
 
 
@@ -152,7 +152,7 @@ MISCHIEFS = {"delay": delay(LATE_SECONDS), "drop": drop, "kill": kill}
 
 def meet_all(program, operation, mischief, stride):
     """A guest of its own, whose monitor is not waited for so long."""
-    parameters = f"monitor_reply={REPLY_SECONDS}"
+    parameters = "" if mischief == "kill" else f"monitor_reply={REPLY_SECONDS}"
     with tempfile.TemporaryDirectory() as top, Guest(program, top, 2, parameters) as guest:
         tree = Tree(guest, 1)
         at = 0

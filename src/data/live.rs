@@ -89,7 +89,13 @@ impl Live {
         let progress = self.access.progress();
         match internal::restore(monitor, point.name, &images, &copies, progress) {
             Ok(()) => Ok(()),
-            Err(Interrupted::Before(cause)) => Err(cause),
+            Err(Interrupted::Before(cause)) => {
+                if let Ok(None) = self.access.commands() {
+                    // What they kept is what they show. If this fails it is told to be there.
+                    let _ = self.offline.tidy(point);
+                }
+                Err(cause)
+            }
             Err(Interrupted::Loading(cause)) => Err(match self.access.commands() {
                 Ok(None) => match self.offline.go_back(point, restores) {
                     Ok(()) => cause,
@@ -280,6 +286,14 @@ impl Data for Live {
             layers::forget(&*monitor, files)?;
         }
         self.offline.remove(files)
+    }
+
+    fn keeps_former(&self, point: &Point<'_>, restores: &[Restore]) -> bool {
+        match self.access.commands() {
+            Ok(None) => self.offline.keeps_former(point, restores),
+            // What a running guest's images hold is told by the next tidying.
+            Ok(Some(_)) | Err(_) => false,
+        }
     }
 
     fn tidy(&self, point: &Point<'_>) -> Result<()> {

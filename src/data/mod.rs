@@ -114,8 +114,15 @@ pub trait Data: Send + Sync {
         Err(NO_MEMORY)
     }
 
-    /// Gives back the space that work which was cut off has taken and does not use. May be left
-    /// out where there is no such thing.
+    /// Whether a [`Data::revert`] has left the guest's former content in images. After a failure that
+    /// means: not all of them have gone back to it, so the revert must be finished. After success
+    /// it is of no use, and [`Data::tidy`] takes it away.
+    fn keeps_former(&self, _point: &Point<'_>, _restores: &[Restore]) -> bool {
+        false
+    }
+
+    /// Takes away what work has left in the images that is of no use, and gives back space that work
+    /// which was cut off has taken. May be left out where there is no such thing.
     fn tidy(&self, _point: &Point<'_>) -> Result<()> {
         Ok(())
     }

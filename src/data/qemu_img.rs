@@ -174,10 +174,17 @@ impl Data for QemuImg {
         files.iter().try_for_each(|file| overlay::remove(file))
     }
 
+    fn keeps_former(&self, point: &Point<'_>, restores: &[Restore]) -> bool {
+        let left = applied(point, restores).and_then(|images| count(BEFORE, &images));
+        left.map_or(true, |count| count > 0)
+    }
+
     fn tidy(&self, point: &Point<'_>) -> Result<()> {
         let work = self.work(point.lock);
         for target in &target::open_all(&point.internal_images()?)? {
-            work.drop_everywhere(BEFORE, &[target]);
+            if let Some((target, reason)) = work.drop_everywhere(BEFORE, &[target]).pop() {
+                return Err(target.unusable(reason));
+            }
             step::give_back(&work, target)
                 .and_then(|()| step::check_given_back(&work, target))
                 .map_err(|reason| target.unusable(reason))?;

@@ -1,11 +1,10 @@
 //! The way of every change: lock, intent, data, commit, tree.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::companion;
 use super::domain::{Domain, Hierarchy};
-use super::intent::Intent;
+use super::intent::{Intent, Leftovers};
 use super::point::OwnedPoint;
 use super::problem::{Problem, ProblemKind};
 use super::{delete, rename, revert, stored};
@@ -118,15 +117,15 @@ impl Writing<'_> {
         Ok(change)
     }
 
-    /// As [`Writing::change`], together with the domain's new definition, and with files that are of
-    /// no use from then on.
+    /// As [`Writing::change`], together with the domain's new definition, and with what is of no use
+    /// from then on.
     pub fn change_with(
         &self,
         plan: &Plan,
         definition: Option<&str>,
-        useless: &[PathBuf],
+        leftovers: &Leftovers,
     ) -> Result<Change> {
-        with(self.change(plan)?, definition, useless)
+        with(self.change(plan)?, definition, leftovers)
     }
 
     /// Makes a plan durable, then true in memory.
@@ -169,18 +168,19 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// As [`Writing::commit_change`]; then removes the files that are of no use any more.
-    pub fn commit_and_remove(
+    /// As [`Writing::commit_change`]; then does away with what is of no use any more.
+    pub fn commit_and_tidy(
         &self,
         plan: &Plan,
         change: &Change,
-        useless: &[PathBuf],
+        leftovers: &Leftovers,
     ) -> Result<()> {
         self.commit_change(plan, change)?;
-        if !useless.is_empty() {
-            // The change is made. What cannot be removed now is tried again by the next writer.
-            let removed = self.domain.data.remove(useless);
-            let _ = removed.and_then(|()| self.withdraw());
+        if change.then.is_some() {
+            // The change is made. What stays now is tried again by the next writer.
+            let removed = self.domain.data.remove(&leftovers.files);
+            let tidied = tidy(self.domain, &*self.domain.tree()?, leftovers, &*self.lock);
+            let _ = removed.and(tidied).and_then(|()| self.withdraw());
         }
         Ok(())
     }
@@ -244,8 +244,11 @@ impl Writing<'_> {
         match tidied {
             Ok(()) => self.withdraw(),
             Err(_) => {
-                let names = points.iter().map(|point| point.name.clone()).collect();
-                self.record(&Intent::Tidy { names }.encode())
+                let leftovers = Leftovers {
+                    names: points.iter().map(|point| point.name.clone()).collect(),
+                    files: Vec::new(),
+                };
+                self.record(&Intent::Tidy(leftovers).encode())
             }
         }
     }
@@ -260,13 +263,14 @@ impl Writing<'_> {
     ) -> Result<()> {
         let given_up = match self.domain.data.discard(restores) {
             Ok(()) => self.give_up(&[point]),
-            Err(_) => self.intend(&Intent::Remove {
+            Err(_) => self.intend(&Intent::Tidy(Leftovers {
+                names: Vec::new(),
                 files: restores
                     .iter()
                     .filter_map(Restore::new_file)
                     .cloned()
                     .collect(),
-            }),
+            })),
         };
         // A useless file is better than an intent that the next writer would carry out.
         match given_up.or_else(|_| self.withdraw()) {
@@ -324,10 +328,7 @@ pub(super) fn decided(domain: &Domain, tree: &Tree) -> Option<Plan> {
             work,
             ..
         } => revert::rewritten(tree, &name, &restores, &work).ok(),
-        Intent::Create { .. }
-        | Intent::Rename { .. }
-        | Intent::Tidy { .. }
-        | Intent::Remove { .. } => None,
+        Intent::Create { .. } | Intent::Rename { .. } | Intent::Tidy(_) => None,
     }
 }
 
@@ -375,7 +376,8 @@ impl Resolved {
                 merged.map_err(Merged::cause)?;
                 let definition = domain.host.definition()?;
                 let (plan, definition) = delete::rewritten(tree, plan, &work, &definition)?;
-                Resolved::done(domain, tree, plan, definition, &work.removals)
+                let leftovers = Leftovers::files(&work.removals);
+                Resolved::done(domain, tree, plan, definition, &leftovers)
             }
             Intent::Rename { to } => {
                 if rename::has_arrived(domain.store(), &to, domain.uuid())? {
@@ -389,21 +391,11 @@ impl Resolved {
                     change: Change::default(),
                 })
             }
-            Intent::Tidy { names } => {
-                for name in names {
-                    // Whoever has dropped one since had its images in hand.
-                    let Ok(snapshot) = tree.get(&name) else {
-                        continue;
-                    };
-                    let point = OwnedPoint::of(snapshot)?;
-                    domain.data.tidy(&point.borrow(lock.descriptor()))?;
-                }
-                Ok(Resolved::unchanged(tree))
-            }
-            Intent::Remove { files } => {
+            Intent::Tidy(leftovers) => {
                 // Of no use, but in nobody's way either: a file that stays must not keep the
                 // domain from working.
-                let _ = domain.data.remove(&files);
+                let _ = domain.data.remove(&leftovers.files);
+                tidy(domain, tree, &leftovers, lock)?;
                 Ok(Resolved::unchanged(tree))
             }
             Intent::Revert {
@@ -420,7 +412,8 @@ impl Resolved {
                 domain.data.revert(&point, &restores, flags)?;
                 domain.data.tidy(&point)?;
                 let plan = revert::rewritten(tree, &name, &restores, &work)?;
-                Resolved::done(domain, tree, plan, Some(definition), &work.removals)
+                let leftovers = Leftovers::files(&work.removals);
+                Resolved::done(domain, tree, plan, Some(definition), &leftovers)
             }
         }
     }
@@ -437,10 +430,10 @@ impl Resolved {
         tree: &Tree,
         plan: Plan,
         definition: Option<String>,
-        useless: &[PathBuf],
+        leftovers: &Leftovers,
     ) -> Result<Resolved> {
         let change = documents(domain, tree, &plan)?;
-        let change = with(change, definition.as_deref(), useless)?;
+        let change = with(change, definition.as_deref(), leftovers)?;
         Ok(Resolved { plan, change })
     }
 
@@ -451,15 +444,27 @@ impl Resolved {
     }
 }
 
-/// The change together with a new definition, and with the removal of files that follows from it.
-fn with(change: Change, definition: Option<&str>, useless: &[PathBuf]) -> Result<Change> {
-    let files = useless.to_vec();
+/// Takes out of images what is of no use there.
+fn tidy(domain: &Domain, tree: &Tree, leftovers: &Leftovers, lock: &dyn Lock) -> Result<()> {
+    for name in &leftovers.names {
+        // Whoever has dropped one since had its images in hand.
+        let Ok(snapshot) = tree.get(name) else {
+            continue;
+        };
+        let point = OwnedPoint::of(snapshot)?;
+        domain.data.tidy(&point.borrow(lock.descriptor()))?;
+    }
+    Ok(())
+}
+
+/// The change together with a new definition, and with the end of what is of no use after it.
+fn with(change: Change, definition: Option<&str>, leftovers: &Leftovers) -> Result<Change> {
     Ok(Change {
         definition: match definition {
             Some(definition) => DefinitionChange::Write(stored::definition(definition)?),
             None => change.definition,
         },
-        then: (!files.is_empty()).then(|| Intent::Remove { files }.encode()),
+        then: leftovers.intent(),
         ..change
     })
 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::change::Writing;
 use super::domain::Domain;
 use super::flags::CreateFlags;
-use super::intent::Intent;
+use super::intent::{Intent, Leftovers};
 use super::point::OwnedPoint;
 use super::uri::RedefineRules;
 use super::{overlays, records, stored};
@@ -38,7 +38,8 @@ impl Domain {
         writing.check_current()?;
         let point = OwnedPoint::with_overlays(&prepared.snapshot, &prepared.found)?;
         let plan = self.plan_new(&prepared.snapshot, flags)?;
-        let change = writing.change_with(&plan, prepared.definition.as_deref(), &[])?;
+        let change =
+            writing.change_with(&plan, prepared.definition.as_deref(), &Leftovers::default())?;
         // Before the intent: undoing it drops that name from the images. After the plan: of a
         // name that snapshot and image have, libvirt's error is about the snapshot.
         self.data.check_create(&writing.point(&point))?;

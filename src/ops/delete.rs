@@ -8,7 +8,7 @@ use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::flags::DeleteFlags;
-use super::intent::Intent;
+use super::intent::{Intent, Leftovers};
 use super::layers::{FileId, Roles, Survey, sources};
 use super::point::OwnedPoint;
 use super::records;
@@ -40,10 +40,11 @@ impl Domain {
             let definition = self.host.definition()?;
             rewritten(&*self.tree()?, plan, &work, &definition)?
         };
-        let change = writing.change_with(&plan, definition.as_deref(), &work.removals)?;
+        let leftovers = Leftovers::files(&work.removals);
+        let change = writing.change_with(&plan, definition.as_deref(), &leftovers)?;
         if before == 0 && work.merges.is_empty() {
             // No image is touched before the change is made.
-            return writing.commit_and_remove(&plan, &change, &work.removals);
+            return writing.commit_and_tidy(&plan, &change, &leftovers);
         }
         writing.intend(&Intent::Delete {
             name: name.to_owned(),
@@ -52,7 +53,7 @@ impl Domain {
         })?;
         let done = self.drop_data(&writing, &points).map_err(Merged::Untouched);
         match done.and_then(|()| writing.merge(&work.merges)) {
-            Ok(()) => writing.finish(writing.commit_and_remove(&plan, &change, &work.removals)),
+            Ok(()) => writing.finish(writing.commit_and_tidy(&plan, &change, &leftovers)),
             Err(Merged::Partly(cause)) => writing.finish(Err(cause)),
             Err(Merged::Untouched(cause)) => match self.count_data(&points) {
                 Ok(now) if now == before => writing.give_up(&points).and(Err(cause)),

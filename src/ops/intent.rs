@@ -46,16 +46,33 @@ pub(super) enum Intent {
         /// The new name.
         to: String,
     },
-    /// Nothing is to be done any more but to give back space that a failed operation has taken.
-    Tidy {
-        /// The snapshots whose images it was about.
-        names: Vec<String>,
-    },
-    /// The change is made; these files are of no use any more: removed.
-    Remove {
-        /// Their paths.
-        files: Vec<PathBuf>,
-    },
+    /// All is done, or nothing is; what is left of it goes.
+    Tidy(Leftovers),
+}
+
+/// What an operation leaves behind that is of no use to anybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Leftovers {
+    /// Snapshots in whose images there is something of the operation's own, or space that it has taken.
+    pub names: Vec<String>,
+    /// Files.
+    pub files: Vec<PathBuf>,
+}
+
+impl Leftovers {
+    /// These files and nothing else.
+    pub fn files(files: &[PathBuf]) -> Leftovers {
+        Leftovers {
+            files: files.to_vec(),
+            ..Leftovers::default()
+        }
+    }
+
+    /// What is to be recorded about them, if there are any.
+    pub fn intent(&self) -> Option<String> {
+        let is_none = self.names.is_empty() && self.files.is_empty();
+        (!is_none).then(|| Intent::Tidy(self.clone()).encode())
+    }
 }
 
 impl Intent {
@@ -90,8 +107,9 @@ impl Intent {
                 "work": record::collected(work),
             }),
             Intent::Rename { to } => json!({ "rename": to }),
-            Intent::Tidy { names } => json!({ "tidy": names }),
-            Intent::Remove { files } => json!({ "remove": record::paths(files) }),
+            Intent::Tidy(Leftovers { names, files }) => {
+                json!({ "tidy": names, "remove": record::paths(files) })
+            }
         }
         .to_string()
     }
@@ -105,7 +123,10 @@ impl Intent {
             let names = names
                 .map(|name| name.map(str::to_owned))
                 .collect::<Option<_>>()?;
-            Some(Intent::Tidy { names })
+            Some(Intent::Tidy(Leftovers {
+                names,
+                files: record::read_paths(value.get("remove")?)?,
+            }))
         } else if let Some(document) = text("create") {
             let found = value.get("found")?.as_object()?.iter();
             let found = found.map(|(disk, file)| {
@@ -122,10 +143,6 @@ impl Intent {
                 name,
                 deletion: deletion_of(&text("what")?)?,
                 work: record::read_collected(value.get("work")?)?,
-            })
-        } else if let Some(files) = value.get("remove") {
-            Some(Intent::Remove {
-                files: record::read_paths(files)?,
             })
         } else {
             Some(Intent::Revert {
@@ -244,12 +261,10 @@ mod tests {
                 work: work(),
             },
             Intent::Rename { to: name() },
-            Intent::Tidy {
+            Intent::Tidy(Leftovers {
                 names: vec![name(), "b".to_owned()],
-            },
-            Intent::Remove {
                 files: vec!["/a".into()],
-            },
+            }),
         ];
         for intent in intents {
             assert_eq!(Intent::decode(&intent.encode()), Some(intent));
@@ -261,7 +276,8 @@ mod tests {
             "{\"revert\":\"x\"}",
             "{\"delete\":\"x\",\"what\":\"?\"}",
             "{\"create\":\"x\",\"found\":{\"vda\":\"?\"}}",
-            "{\"remove\":[1]}",
+            "{\"tidy\":[],\"remove\":[1]}",
+            "{\"tidy\":[]}",
         ] {
             assert_eq!(Intent::decode(text), None, "{text}");
         }

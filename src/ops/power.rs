@@ -208,6 +208,18 @@ impl Way<'_> {
         }
     }
 
+    /// A revert that could only be finished without the guest has not given it its memory.
+    pub(super) fn check_finished(self, finished: Result<()>) -> Result<()> {
+        finished?;
+        match self {
+            Way::InPlace(_) | Way::Restart { .. } => Err(Error::GuestState {
+                detail: "the guest ended while its memory was loaded; its disks are the snapshot's"
+                    .to_owned(),
+            }),
+            Way::Hooks | Way::Off { .. } | Way::FromFile { .. } => Ok(()),
+        }
+    }
+
     fn end(self) -> Option<End> {
         match self {
             Way::Hooks => None,

@@ -9,7 +9,7 @@ use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
 use super::flags::RevertFlags;
-use super::intent::Intent;
+use super::intent::{Intent, Leftovers};
 use super::layers::{FileId, Roles, Survey, Surveyed, sources};
 use super::moves;
 use super::point::OwnedPoint;
@@ -40,7 +40,8 @@ impl Domain {
         let way = self.way(&snapshot, &definition, flags)?;
         let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
         let point = OwnedPoint::of(&snapshot)?;
-        let change = writing.change_with(&plan, Some(&definition), &work.removals)?;
+        let mut leftovers = Leftovers::files(&work.removals);
+        let mut change = writing.change_with(&plan, Some(&definition), &leftovers)?;
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
         self.data.check_revert(&writing.point(&point), &restores)?;
         self.check_load(way, &writing.point(&point), &restores)?;
@@ -55,14 +56,22 @@ impl Domain {
         let borrowed = writing.point(&point);
         let reverted = self
             .before_data(way, &definition, &borrowed, &restores)
-            .and_then(|()| self.bring_back(way, &borrowed, &restores, flags));
+            .and_then(|()| self.bring_back(way, &borrowed, &restores, flags))
+            .map_err(|cause| self.stop_restarted(way, cause));
+        let keeps_former = self.data.keeps_former(&borrowed, &restores);
         if let Err(cause) = reverted {
+            if keeps_former {
+                return way.check_finished(writing.finish(Err(cause)));
+            }
             // All or nothing: the images are as before.
-            let cause = self.stop_restarted(way, cause);
             return writing.give_up_revert(point, &restores, cause);
         }
+        if keeps_former {
+            leftovers.names.push(name.to_owned());
+            change.then = leftovers.intent();
+        }
         let is_new = |restore: &Restore| restore.new_file().is_some();
-        match writing.commit_and_remove(&plan, &change, &work.removals) {
+        match writing.commit_and_tidy(&plan, &change, &leftovers) {
             // Nothing was written to: then it can still be undone.
             Err(cause) if !restores.is_empty() && restores.iter().all(is_new) => {
                 writing.give_up_revert(point, &restores, cause)

@@ -12,15 +12,22 @@ use tempfile::TempDir;
 use virsnap::error::Result;
 use virsnap::ops::{Access, Connection, CreateFlags, DeleteFlags, Domain, RevertFlags};
 
-use crate::guest::{CHILDREN, DISK_ONLY, Guest, everything};
+use crate::guest::{CHILDREN, DISK_ONLY, Guest, everything, qemu};
 
 const TARGETS: [&str; 2] = ["vda", "vdb"];
 
-/// Stands in front of `qemu-img` in the PATH. Counts its calls in $VIRSNAP_CALLS; does what
-/// $VIRSNAP_FAULT says at call $VIRSNAP_AT.
+/// Stands in front of `qemu-img` in the PATH. Counts its calls in the directory $VIRSNAP_CALLS, in which
+/// two that run side by side cannot make the same name; does what $VIRSNAP_FAULT says at call $VIRSNAP_AT.
 const WRAPPER: &str = r#"#!/bin/sh
-echo call >> "$VIRSNAP_CALLS"
-if [ "$(wc -l < "$VIRSNAP_CALLS")" -eq "$VIRSNAP_AT" ]; then
+call=1
+until mkdir "$VIRSNAP_CALLS/$call" 2>/dev/null; do
+    [ -d "$VIRSNAP_CALLS" ] || exit 1
+    call=$((call + 1))
+done
+if [ "$VIRSNAP_FAULT" = refuse-all ] && [ "$call" -ge "$VIRSNAP_AT" ]; then
+    echo "qemu-img: refused" >&2
+    exit 1
+elif [ "$call" -eq "$VIRSNAP_AT" ]; then
     case $VIRSNAP_FAULT in
         refuse) echo "qemu-img: refused" >&2; exit 1;;
         die) kill -9 $PPID; exit 1;;
@@ -37,6 +44,8 @@ struct View {
     names: Vec<String>,
     current: Option<String>,
     contents: BTreeMap<(String, String), Vec<u8>>,
+    /// How many internal snapshots each of the guest's images holds.
+    tables: Vec<usize>,
     files: usize,
     differences: Vec<String>,
 }
@@ -47,6 +56,10 @@ impl View {
             names: guest.names(),
             current: guest.domain.current().unwrap().map(|name| name.to_string()),
             contents: everything(guest, &TARGETS).into_iter().collect(),
+            tables: TARGETS
+                .iter()
+                .map(|target| held(&guest.active(target)))
+                .collect(),
             files: guest.files().len(),
             differences: guest.differences(None),
         }
@@ -60,8 +73,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
-        let directory = furnished();
+    fn new(directory: Arc<TempDir>) -> World {
         let first = TempDir::new().unwrap();
         copy(directory.path(), first.path());
         World { directory, first }
@@ -84,9 +96,22 @@ impl World {
     fn settled(&self) -> View {
         let guest = Guest::of(&self.directory);
         // Refused, but a writer's first act is to finish or undo what was cut off.
-        guest.delete("no such snapshot", 0).unwrap_err();
+        let refused = guest.delete("no such snapshot", 0).unwrap_err();
+        assert!(
+            refused.to_string().contains("no such snapshot"),
+            "{refused}"
+        );
         View::of(&guest)
     }
+}
+
+/// How many internal snapshots an image holds, by QEMU's own count.
+fn held(image: &str) -> usize {
+    let output = qemu("qemu-img", &["snapshot", "-l", "-U", image]);
+    assert!(output.status.success(), "{output:?}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    // A title and a line of headings, if there is any.
+    table.lines().count().saturating_sub(2)
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -103,7 +128,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// s1 (internal on vda, external on vdb), s2 and s3 (external), and a guest that went on.
-fn furnished() -> Arc<TempDir> {
+fn layered() -> Arc<TempDir> {
     let guest = Guest::new(&[("vda", "qcow2"), ("vdb", "raw")]);
     let mixed = "<disk name='vda' snapshot='internal'/><disk name='vdb' snapshot='external'/>";
     for (name, disks, pattern) in [("s1", mixed, 1), ("s2", "", 2), ("s3", "", 3)] {
@@ -111,6 +136,20 @@ fn furnished() -> Arc<TempDir> {
             guest.write(target, pattern, 3);
         }
         guest.create(name, disks, DISK_ONLY).unwrap();
+    }
+    guest.write("vda", 4, 2);
+    guest.write("vdb", 4, 1);
+    Arc::clone(&guest.directory)
+}
+
+/// s1 and s2, internal on both disks, and a guest that went on.
+fn internal() -> Arc<TempDir> {
+    let guest = Guest::new(&[("vda", "qcow2"), ("vdb", "qcow2")]);
+    for (name, pattern) in [("s1", 1), ("s2", 2)] {
+        for target in TARGETS {
+            guest.write(target, pattern, 3);
+        }
+        guest.create(name, "", 0).unwrap();
     }
     guest.write("vda", 4, 2);
     guest.write("vdb", 4, 1);
@@ -166,14 +205,15 @@ fn real_qemu_img() -> PathBuf {
         .expect("these tests need qemu-img")
 }
 
-fn run(operation: &str, fault: &str, at: usize, directory: &Path, tools: &Path) -> Output {
-    let calls = tools.join("calls");
-    fs::write(&calls, "").unwrap();
+/// Runs an operation in a process of its own. Gives what it said and how many programs it started.
+fn run(operation: &str, fault: &str, at: usize, directory: &Path, tools: &Path) -> (Output, usize) {
+    // A program may outlive the process that started it, and count itself after that.
+    let calls = TempDir::new_in(tools).unwrap().keep();
     let wrapped = std::env::join_paths(
         std::iter::once(tools.to_owned())
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
     );
-    Command::new(std::env::current_exe().unwrap())
+    let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "faults::child", "--nocapture"])
         .env("PATH", wrapped.unwrap())
         .env("VIRSNAP_OPERATION", operation)
@@ -183,29 +223,28 @@ fn run(operation: &str, fault: &str, at: usize, directory: &Path, tools: &Path) 
         .env("VIRSNAP_FAULT", fault)
         .env("VIRSNAP_QEMU_IMG", real_qemu_img())
         .output()
-        .unwrap()
+        .unwrap();
+    (output, fs::read_dir(calls).unwrap().count())
 }
 
-fn sweep(operation: &str) {
+fn sweep(furnished: fn() -> Arc<TempDir>, operation: &str) {
     let tools = TempDir::new().unwrap();
     let wrapper = tools.path().join("qemu-img");
     fs::write(&wrapper, WRAPPER).unwrap();
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-    let world = World::new();
+    let world = World::new(furnished());
     let directory = world.directory.path();
     let before = world.settled();
     world.restore();
-    let output = run(operation, "none", 0, directory, tools.path());
+    let (output, calls) = run(operation, "none", 0, directory, tools.path());
     assert!(output.status.success(), "{operation}: {output:?}");
-    let calls = fs::read_to_string(tools.path().join("calls")).unwrap();
-    let calls = calls.lines().count();
     assert!(calls > 0, "{operation} starts no program");
     let after = world.settled();
     assert_ne!(before, after, "{operation}");
-    for fault in ["refuse", "die", "die-late"] {
+    for fault in ["refuse", "refuse-all", "die", "die-late"] {
         for at in 1..=calls {
             world.restore();
-            let output = run(operation, fault, at, directory, tools.path());
+            let (output, _) = run(operation, fault, at, directory, tools.path());
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             let view = world.settled();
             let what = format!("{operation}: {fault} at call {at} of {calls}: {said}");
@@ -213,7 +252,7 @@ fn sweep(operation: &str) {
             if said.contains("outcome: done") {
                 assert_eq!(view, after, "{what}");
             }
-            if fault != "refuse" {
+            if fault.starts_with("die") {
                 assert!(!output.status.success(), "{what}");
             }
         }
@@ -222,23 +261,33 @@ fn sweep(operation: &str) {
 
 #[test]
 fn creating_is_done_or_not_done() {
-    sweep("create");
-    sweep("create external");
+    sweep(layered, "create");
+    sweep(layered, "create external");
 }
 
 #[test]
 fn reverting_is_done_or_not_done() {
-    sweep("revert to a copy");
-    sweep("revert");
+    sweep(layered, "revert to a copy");
+    sweep(layered, "revert");
+}
+
+#[test]
+fn reverting_inside_of_images_is_done_or_not_done() {
+    sweep(internal, "revert");
+}
+
+#[test]
+fn deleting_inside_of_images_is_done_or_not_done() {
+    sweep(internal, "delete");
 }
 
 #[test]
 fn d39_deleting_is_done_or_not_done() {
-    sweep("delete");
-    sweep("delete the current");
+    sweep(layered, "delete");
+    sweep(layered, "delete the current");
 }
 
 #[test]
 fn deleting_all_is_done_or_not_done() {
-    sweep("delete all");
+    sweep(layered, "delete all");
 }

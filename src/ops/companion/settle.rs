@@ -39,7 +39,7 @@ pub(in crate::ops) fn settled(
             Ok(if is_gone { plan } else { tree.plan_keep() })
         }
         // libvirt leaves nothing of that kind, and renames by itself.
-        Intent::Tidy { .. } | Intent::Remove { .. } | Intent::Rename { .. } => Ok(tree.plan_keep()),
+        Intent::Tidy(_) | Intent::Rename { .. } => Ok(tree.plan_keep()),
         // Not done again: the guest may have run since.
         Intent::Revert { name, .. } => {
             if executor.kept_current()?.as_deref() == Some(name) {
