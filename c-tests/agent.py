@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from live import CREATE_DISK_ONLY, CREATE_QUIESCE, RUNNING, Guest, refuse
+from live.guest import CREATE_DISK_ONLY, CREATE_QUIESCE, RUNNING, Guest
+from live.proxy import FORWARD, refuse
 
 SKIPPED = 77
 QUIESCED = CREATE_DISK_ONLY | CREATE_QUIESCE
@@ -82,14 +83,15 @@ class Each:
 
 
 def at_transaction(guest, mischief):
-    """Mischief at the one command that switches the disks."""
+    """Mischief, or a look, at the one command that switches the disks."""
     met = []
 
-    def spy(request, client):
+    def spy(request, monitor):
         if request["execute"] != "transaction":
-            return None
+            return FORWARD
         met.append(request)
-        return mischief(request, client)
+        answer = mischief(request, monitor)
+        return FORWARD if answer is None else answer
 
     guest.proxy.arm(Each(), spy)
     return met
@@ -104,7 +106,7 @@ def nothing_was_made(guest):
 def file_systems_are_frozen_for_the_switch_alone(guest, room):
     seen = []
 
-    def look(_request, _client):
+    def look(_request, _monitor):
         seen.extend([room.status(), room.takes_writes()])
 
     at_transaction(guest, look)

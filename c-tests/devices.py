@@ -11,7 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from live import CREATE_DISK_ONLY, CREATE_REUSE_EXT, RUNNING, SHUTOFF, Failed, Guest, facts, refuse
+from live.guest import (
+    CREATE_DISK_ONLY, CREATE_REUSE_EXT, RUNNING, SHUTOFF, Failed, Guest, facts,
+)
+from live.proxy import kill, refuse
 
 SKIPPED = 77
 
@@ -117,12 +120,7 @@ def what_a_device_held_before_is_never_the_guests(guest, device):
     for kills in (False, True):
         for at in range(100):
             leave_overlay(guest, device, "/elsewhere")
-            before, pid = guest.tell("xml"), int(guest.tell("pid"))
-
-            def kill(_request, _client):
-                os.kill(pid, 9)
-                return b""
-
+            before = guest.tell("xml")
             guest.proxy.arm(at, kill if kills else refuse)
             try:
                 guest.create("s", CREATE_DISK_ONLY, on(device))

@@ -16,11 +16,11 @@ import threading
 import time
 from pathlib import Path
 
-from live import (
+from live.guest import (
     CREATE_DISK_ONLY, DISK, DOMAIN, PAUSED, REVERT_PAUSED, REVERT_RUNNING, RUNNING, SHUTOFF, Failed,
-    shut,
+    Guest, facts,
 )
-import live
+from live.proxy import shut
 
 NONE, OUTGOING, INCOMING, FINISHED, CONFIRMED, CANCELLED = range(6)
 
@@ -80,7 +80,7 @@ class Relay:
             listener.close()
 
 
-class Host(live.Guest):
+class Host(Guest):
     """A minivmm with a state directory of its own. It can die, and come back."""
 
     def __init__(self, program, directory, images, definition=None):
@@ -433,7 +433,7 @@ def storage_that_was_copied_is_found_below_other_paths(pair):
         if file.is_file():
             shutil.copy(file, there)
     for image in there.glob("disk*"):
-        if below := live.facts(image).get("backing-filename"):
+        if below := facts(image).get("backing-filename"):
             below = there / Path(below).name
             subprocess.run(
                 ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", below, image], check=True)

@@ -2,7 +2,7 @@
  * library its hooks, and takes, reverts and deletes snapshots of the running guest. The domain moves
  * to another minivmm with all of them (minivmm_move.c).
  *
- *     minivmm STATE_DIR DOMAIN.xml
+ *     minivmm STATE_DIR DOMAIN.xml [URI_PARAMETERS]
  *
  * It reads commands from standard input, one a line, and answers each with one line, `ok` or
  * `error: ...`:
@@ -15,6 +15,8 @@
  *     delete FLAGS NAME
  *     current | list         names
  *     xml                    the domain's definition now, in one line
+ *     define XML             give it another one while it is off
+ *     snapshot NAME          the snapshot's document, in one line
  *     pid                    the guest's process
  *
  * The domain is the one in STATE_DIR; if there is none, DOMAIN.xml defines it, and if that is not there
@@ -63,8 +65,8 @@ static char *copy(const char *format, const char *first, int number)
     return text;
 }
 
-/* QEMU's arguments for a definition. This manager knows disks in qcow2 files or on block
- * devices, and nothing else. */
+/* QEMU's arguments for a definition. This manager knows disks in files or on block devices, and
+ * nothing else. */
 static void arguments_of(const struct guest *guest, const char *xml, unsigned int flags, char **list)
 {
     int count = 0, disks = 0;
@@ -82,13 +84,14 @@ static void arguments_of(const struct guest *guest, const char *xml, unsigned in
     list[count++] = copy("unix:%s,server=on,wait=off", guest->own, 0);
     const char *disk = xml;
     while ((disk = strstr(disk, "<disk ")) && count < MAX_ARGUMENTS - 5) {
-        char file[TEXT];
+        char file[TEXT], format[TEXT];
         const char *end = strstr(disk, "</disk>");
         int is_file = end && attribute(disk, end, "<source file=", file);
-        if (is_file || (end && attribute(disk, end, "<source dev=", file))) {
+        if ((is_file || (end && attribute(disk, end, "<source dev=", file))) &&
+            attribute(disk, end, "<driver name='qemu' type=", format)) {
             char *blockdev = NULL;
-            if (asprintf(&blockdev, "driver=qcow2,node-name=disk%d,file.driver=%s,file.filename=%s",
-                         disks, is_file ? "file" : "host_device", file) < 0)
+            if (asprintf(&blockdev, "driver=%s,node-name=disk%d,file.driver=%s,file.filename=%s",
+                         format, disks, is_file ? "file" : "host_device", file) < 0)
                 abort();
             list[count++] = strdup("-blockdev");
             list[count++] = blockdev;
@@ -286,9 +289,9 @@ static int current(struct guest *guest)
     return 0;
 }
 
-static int definition(struct guest *guest)
+/* Answers with a document in one line, and frees it. */
+static int in_one_line(char *xml)
 {
-    char *xml = virDomainGetXMLDesc(guest->domain, 0);
     if (!xml)
         return answer(1);
     for (char *place = xml; *place; place++)
@@ -296,6 +299,24 @@ static int definition(struct guest *guest)
             *place = ' ';
     printf("ok %s\n", xml);
     free(xml);
+    return 0;
+}
+
+static int redefine(struct guest *guest, const char *xml)
+{
+    virDomainPtr defined = virDomainDefineXML(virDomainGetConnect(guest->domain), xml);
+    if (defined)
+        virDomainFree(defined);
+    return answer(!defined);
+}
+
+static int document(struct guest *guest, const char *name)
+{
+    virDomainSnapshotPtr snapshot = virDomainSnapshotLookupByName(guest->domain, name, 0);
+    if (!snapshot)
+        return answer(1);
+    in_one_line(virDomainSnapshotGetXMLDesc(snapshot, 0));
+    virDomainSnapshotFree(snapshot);
     return 0;
 }
 
@@ -329,7 +350,11 @@ static int command(struct guest *guest, const char *line)
     if (strcmp(line, "current") == 0)
         return current(guest);
     if (strcmp(line, "xml") == 0)
-        return definition(guest);
+        return in_one_line(virDomainGetXMLDesc(guest->domain, 0));
+    if (strncmp(line, "define ", 7) == 0)
+        return redefine(guest, line + 7);
+    if (strncmp(line, "snapshot ", 9) == 0)
+        return document(guest, line + 9);
     printf("error: unknown command\n");
     return 0;
 }
@@ -380,14 +405,14 @@ int main(int argc, char **argv)
     char uri[TEXT + 16];
     char line[16 * TEXT];
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: minivmm STATE_DIR DOMAIN.xml\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: minivmm STATE_DIR DOMAIN.xml [URI_PARAMETERS]\n");
         return 2;
     }
     virSetErrorFunc(NULL, quiet);
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    snprintf(uri, sizeof(uri), "virsnap://%s", argv[1]);
+    snprintf(uri, sizeof(uri), "virsnap://%s?%s", argv[1], argc == 4 ? argv[3] : "");
     snprintf(guest.monitor, sizeof(guest.monitor), "%s.qmp", argv[2]);
     snprintf(guest.own, sizeof(guest.own), "%s.own", argv[2]);
     guest.attached = getenv("MINIVMM_MONITOR") ? getenv("MINIVMM_MONITOR") : guest.monitor;

@@ -3236,7 +3236,7 @@ int virDomainMigrateToURI3(virDomainPtr domain,
  * From now on the domain's state is the guest's, and snapshots are taken of it while it runs. When
  * the monitor's connection ends, the guest is taken for gone and the domain for shut off. The
  * connection is the library's own: a guest that the program talks to needs a second socket for
- * that. The agent is asked when a snapshot is to be quiesced, by a connection of its own each time.
+ * that. Each answer may take 30 seconds, or what the connection's URI says (monitor_reply=90). The agent is asked when a snapshot is to be quiesced, by a connection of its own each time.
  *
  * Returns 0, or -1 in case of error; then what was attached before stays.
  *

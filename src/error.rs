@@ -365,12 +365,6 @@ pub enum Error {
     /// A disk-only snapshot without an external disk.
     #[error("disk-only snapshots require at least one disk to be selected for snapshot")]
     NoDiskSelected,
-    /// DISK_ONLY of a running guest with an internal disk.
-    #[error("active qemu domains require external disk snapshots; disk {disk} requested internal")]
-    InternalWithoutMemory { disk: String },
-    /// Internal and external in one snapshot.
-    #[error("mixing internal and external targets for a snapshot is not yet supported")]
-    MixedTargets,
     /// A format that has no internal snapshots.
     #[error("internal snapshot for disk {disk} unsupported for storage type {format}")]
     FormatWithoutSnapshots { disk: String, format: String },
@@ -803,8 +797,6 @@ impl Error {
             | E::NothingSelected
             | E::DisksLeftOut
             | E::NoDiskSelected
-            | E::InternalWithoutMemory { .. }
-            | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::ExternalFormat { .. }
             | E::CacheWithoutQcow2
@@ -917,8 +909,6 @@ impl Error {
             | E::NothingSelected
             | E::DisksLeftOut
             | E::NoDiskSelected
-            | E::InternalWithoutMemory { .. }
-            | E::MixedTargets
             | E::FormatWithoutSnapshots { .. }
             | E::InternalOnType { .. }
             | E::InternalOnNetwork { .. }

@@ -32,7 +32,11 @@ impl Guest {
         let told = Arc::clone(&status);
         // It ends with the connection, which ends with the domain.
         std::thread::spawn(move || answer(listener.accept().unwrap().0, &told));
-        domain.guest().unwrap().attach(&socket, None).unwrap();
+        domain
+            .guest()
+            .unwrap()
+            .attach(&socket, None, virsnap::limits::MONITOR_REPLY)
+            .unwrap();
         Guest { status }
     }
 

@@ -23,7 +23,7 @@ use crate::ops::Hooks;
 /// From now on the domain's state is the guest's, and snapshots are taken of it while it runs. When
 /// the monitor's connection ends, the guest is taken for gone and the domain for shut off. The
 /// connection is the library's own: a guest that the program talks to needs a second socket for
-/// that. The agent is asked when a snapshot is to be quiesced, by a connection of its own each time.
+/// that. Each answer may take 30 seconds, or what the connection's URI says (monitor_reply=90). The agent is asked when a snapshot is to be quiesced, by a connection of its own each time.
 ///
 /// Returns 0, or -1 in case of error; then what was attached before stays.
 ///
@@ -52,9 +52,10 @@ pub unsafe extern "C" fn virSnapDomainSetMonitor(
         let agent = unsafe { path(call, agent, "agent") }?;
         call.writable(&domain.connection)?;
         call.known_flags(flags, 0)?;
+        let reply = domain.connection.connection.monitor_reply();
         let domain = domain.now()?;
         match monitor {
-            Some(monitor) => domain.guest()?.attach(&monitor, agent.as_deref())?,
+            Some(monitor) => domain.guest()?.attach(&monitor, agent.as_deref(), reply)?,
             None => domain.guest()?.detach(),
         }
         Ok(0)

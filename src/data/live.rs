@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::chain::QCOW2;
 use super::progress::Progress;
+use super::qmp::internal::Interrupted;
 use super::qmp::{
-    Afterwards, AgentCommands, Commands, External, KeptMemory, Meanwhile, MemoryWanted, NewOverlay,
-    Origin, end_orphans, external, internal, layers, status,
+    Afterwards, AgentCommands, Commands, External, Inside, KeptMemory, Meanwhile, MemoryWanted,
+    NewOverlay, Origin, end_orphans, external, internal, layers, status,
 };
 use super::{
-    Data, Difference, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore, firmware,
+    Data, Difference, Image, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore, firmware,
 };
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
@@ -63,7 +64,7 @@ impl Live {
             Some(_) => Some(&copy),
             None => None,
         };
-        if !point.is_external() {
+        if is_inside(point) {
             let images = point.internal_images()?;
             return status::waiting_for(monitor, beside, || {
                 internal::capture(monitor, point.name, &images, progress)
@@ -89,13 +90,15 @@ impl Live {
 
     /// A running guest may have only some of the images by now: disks come and go.
     fn delete_from_guest(&self, monitor: &dyn Commands, point: &Point<'_>) -> Result<()> {
-        let (in_use, _) = internal::in_use(monitor, &point.internal_images()?)?;
-        internal::discard(monitor, point.name, &in_use)?;
-        let is_in_use = |disk: &PointDisk| in_use.iter().any(|image| image.disk == disk.target);
+        let uses = internal::uses(monitor, &point.internal_images()?)?;
+        internal::discard(monitor, point.name, &uses.written)?;
+        internal::discard_below(monitor, point.name, &uses.below)?;
+        let is_unused =
+            |disk: &PointDisk| uses.unused.iter().any(|image| image.disk == disk.target);
         let others: Vec<PointDisk> = point
             .disks
             .iter()
-            .filter(|disk| disk.mode == DiskMode::Internal && !is_in_use(disk))
+            .filter(|disk| disk.mode == DiskMode::Internal && is_unused(disk))
             .cloned()
             .collect();
         if others.is_empty() {
@@ -105,6 +108,35 @@ impl Live {
             disks: &others,
             ..*point
         })
+    }
+
+    /// A guest that ends meanwhile cannot take anything back itself.
+    fn restore(
+        &self,
+        monitor: &dyn Commands,
+        point: &Point<'_>,
+        restores: &[Restore],
+    ) -> Result<()> {
+        let (images, copies) = loaded(point, restores)?;
+        let progress = self.access.progress();
+        match internal::restore(monitor, point.name, &images, &copies, progress) {
+            Ok(()) => Ok(()),
+            Err(Interrupted::Before(cause)) => {
+                if let Ok(None) = self.access.commands() {
+                    // What they kept is what they show. If this fails it is told to be there.
+                    let _ = self.offline.tidy(point);
+                }
+                Err(cause)
+            }
+            Err(Interrupted::Loading(cause)) => Err(match self.access.commands() {
+                Ok(None) => match self.offline.go_back(point, restores) {
+                    Ok(()) => cause,
+                    Err(undo) => cause.with_failed_undo(&undo),
+                },
+                // It has taken it back, or has said why not.
+                _ => cause,
+            }),
+        }
     }
 
     /// The guest may have written to its overlays before it went: that goes into the images below,
@@ -139,12 +171,15 @@ impl Data for Live {
             return Ok(());
         }
         let Some(monitor) = self.access.commands()? else {
-            return self.offline.check_create(point);
+            return match point.is_of_guest {
+                true => Err(ended("captured")),
+                false => self.offline.check_create(point),
+            };
         };
-        if point.is_external() {
-            external::check_capture(&*monitor, &wanted(point, 0)?)?;
-        } else {
+        if is_inside(point) {
             internal::check_capture(&*monitor, point.name, &point.internal_images()?)?;
+        } else {
+            external::check_capture(&*monitor, &wanted(point, 0)?)?;
         }
         firmware::check_capture(point)
     }
@@ -154,7 +189,10 @@ impl Data for Live {
             return done.and_then(|()| firmware::capture(point));
         }
         let Some(monitor) = self.commands_of_change()? else {
-            return self.offline.create(point, flags);
+            return match point.is_of_guest {
+                true => Err(ended("captured")),
+                false => self.offline.create(point, flags),
+            };
         };
         let captured = self.create_of_guest(&*monitor, point, flags);
         captured.map_err(|cause| match firmware::take_back(point) {
@@ -168,10 +206,11 @@ impl Data for Live {
             return done;
         }
         match self.commands_of_change()? {
-            Some(monitor) if point.is_external() => {
-                external::discard(&*monitor, &wanted(point, 0)?, point.guest)?;
+            Some(monitor) if is_inside(point) => {
+                status::go_on(&*monitor, point.guest)?;
+                self.delete_from_guest(&*monitor, point)?;
             }
-            Some(monitor) => self.delete_from_guest(&*monitor, point)?,
+            Some(monitor) => external::discard(&*monitor, &wanted(point, 0)?, point.guest)?,
             None if point.is_of_guest && point.is_external() => {
                 self.take_back_without_guest(point)?;
             }
@@ -204,8 +243,30 @@ impl Data for Live {
         let Some(monitor) = guest else {
             return self.offline.revert(point, restores, flags);
         };
-        let images = point.internal_images()?;
-        internal::restore(&*monitor, point.name, &images, self.access.progress())
+        self.restore(&*monitor, point, restores)
+    }
+
+    fn load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        let monitor = self.commands_of_change()?;
+        let monitor = monitor.ok_or_else(|| ended("brought back"))?;
+        self.restore(&*monitor, point, restores)
+    }
+
+    fn check_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        internal::check_held(point.name, &point.internal_images()?)?;
+        let (mut in_place, copies) = loaded(point, restores)?;
+        // A copy has the snapshot alone.
+        in_place.retain(|image| !copies.contains(image));
+        internal::check_unambiguous(point.name, &in_place)?;
+        self.offline.check_load(point, restores)
+    }
+
+    fn prepare_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        self.offline.prepare_load(point, restores)
+    }
+
+    fn go_back(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        self.offline.go_back(point, restores)
     }
 
     /// A guest that is on has got both with its memory: QEMU writes the variables to their file, and
@@ -221,9 +282,8 @@ impl Data for Live {
     }
 
     fn load_memory(&self, file: &Path) -> Result<()> {
-        let monitor = self.access.commands()?.ok_or_else(|| Error::GuestState {
-            detail: "the guest ended before it was given its memory".to_owned(),
-        })?;
+        let monitor = self.access.commands()?;
+        let monitor = monitor.ok_or_else(|| ended("given its memory"))?;
         KeptMemory::open(file)?.load(&*monitor, self.access.progress())
     }
 
@@ -264,6 +324,14 @@ impl Data for Live {
             }
             None => self.offline.merge(steps, lock),
         }
+    }
+
+    fn discard(&self, restores: &[Restore]) -> Result<()> {
+        if let Some(monitor) = self.access.commands()? {
+            let files = restores.iter().filter_map(Restore::new_file).cloned();
+            layers::forget(&*monitor, &files.collect::<Vec<_>>())?;
+        }
+        self.offline.discard(restores)
     }
 
     fn remove(&self, files: &[PathBuf]) -> Result<()> {
@@ -308,12 +376,37 @@ impl Data for Live {
     }
 }
 
+fn ended(before: &str) -> Error {
+    Error::GuestState {
+        detail: format!("the guest ended before it was {before}"),
+    }
+}
+
+/// The images that a guest loads a snapshot from, and those of them that are copies of its own.
+fn loaded(point: &Point<'_>, restores: &[Restore]) -> Result<(Vec<Image>, Vec<Image>)> {
+    let mut images = point.internal_images()?;
+    let mut copies = Vec::new();
+    for image in &mut images {
+        let is_this = |restore: &&Restore| restore.disk() == image.disk;
+        if let Some(copy) = restores.iter().find(is_this).and_then(Restore::new_file) {
+            image.path.clone_from(copy);
+            copies.push(image.clone());
+        }
+    }
+    Ok((images, copies))
+}
+
 /// VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE.
 const QUIESCE: u32 = 64;
 /// VIR_DOMAIN_SNAPSHOT_CREATE_LIVE.
 const LIVE: u32 = 256;
 
-/// An external snapshot, as the guest's process is asked for it.
+/// Whether all of a running guest is captured inside of its images, by one job.
+fn is_inside(point: &Point<'_>) -> bool {
+    point.has_memory_inside && !point.is_external()
+}
+
+/// A snapshot with external parts or without memory, as the guest's process is asked for it.
 fn wanted(point: &Point<'_>, flags: u32) -> Result<External> {
     let overlays = point
         .disks
@@ -346,8 +439,15 @@ fn wanted(point: &Point<'_>, flags: u32) -> Result<External> {
         guest,
     });
     let manual = point.disks.iter().any(|disk| disk.mode == DiskMode::Manual);
+    let images = point.internal_images()?;
+    let inside = (!images.is_empty()).then(|| Inside {
+        name: point.name.to_owned(),
+        images,
+        has_memory: point.has_memory_inside,
+    });
     Ok(External {
         overlays,
+        inside,
         memory,
         afterwards: match manual {
             true => Afterwards::Paused,

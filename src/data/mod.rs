@@ -31,6 +31,11 @@ pub use work::{Merge, Restore};
 /// begin the name of a domain's own.
 const BEFORE: &str = ".virsnap-before-revert";
 
+/// What works on images alone says of a guest's memory.
+const NO_MEMORY: Error = Error::Unsupported {
+    what: "memory of a running guest is",
+};
+
 /// Captures, restores and drops a snapshot's data.
 ///
 /// Create and revert are all or nothing: after an error the guest is as before, or the error names
@@ -59,6 +64,29 @@ pub trait Data: Send + Sync {
     /// only be finished: by another revert, and this again.
     fn replace_firmware(&self, _point: &Point<'_>) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether a guest can load the memory that internal data has, once it is started on the images
+    /// of [`Data::prepare_load`]. Nothing is touched.
+    fn check_load(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Err(NO_MEMORY)
+    }
+
+    /// Makes the new images of a revert to memory inside of images, for a guest that is started on
+    /// them.
+    fn prepare_load(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Err(NO_MEMORY)
+    }
+
+    /// As [`Data::revert`], of a guest that is on, with its memory.
+    fn load(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Err(NO_MEMORY)
+    }
+
+    /// After a guest ended while it was reverted: makes the images that it had, and that are no new
+    /// ones, show what they have kept of its former content.
+    fn go_back(&self, _point: &Point<'_>, _restores: &[Restore]) -> Result<()> {
+        Err(NO_MEMORY)
     }
 
     /// Removes the new files of a revert that did not happen, or not to its end.
@@ -109,9 +137,7 @@ pub trait Data: Send + Sync {
 
     /// Gives a guest that waits for it the memory that an external snapshot has in a file.
     fn load_memory(&self, _file: &Path) -> Result<()> {
-        Err(Error::Unsupported {
-            what: "memory of a running guest is",
-        })
+        Err(NO_MEMORY)
     }
 
     /// Whether a [`Data::revert`] has left the guest's former content in images. After a failure that

@@ -124,6 +124,8 @@ pub struct Point<'a> {
     pub memory: Option<&'a Path>,
     /// What it has besides disks and memory.
     pub firmware: &'a Firmware,
+    /// The guest's memory is in the first image that holds the snapshot inside.
+    pub has_memory_inside: bool,
     /// It is of a guest that was on, which may have written to its overlays since.
     pub is_of_guest: bool,
     /// What the guest did before, where it is to be taken back.

@@ -23,7 +23,9 @@ mod step;
 mod target;
 #[cfg(test)]
 mod tests;
+mod whole;
 
+use overlay::Copies;
 use step::{Attempt, Step};
 use target::{Target, only};
 
@@ -131,7 +133,8 @@ impl Data for QemuImg {
         let images = applied(point, restores)?;
         let work = self.work(point.lock);
         firmware::stage(point)?;
-        let restored = work.make_restored(point.name, restores).and_then(|()| {
+        let made = work.make_restored(point.name, restores, Copies::OfDisks);
+        let restored = made.and_then(|()| {
             let restored = work.restore(point.name, &images);
             restored.map_err(|cause| match self.discard(restores) {
                 Ok(()) => cause,
@@ -143,6 +146,27 @@ impl Data for QemuImg {
 
     fn replace_firmware(&self, point: &Point<'_>) -> Result<()> {
         firmware::replace(point)
+    }
+
+    fn check_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        whole::check(point.name, restores)
+    }
+
+    fn prepare_load(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        self.work(point.lock)
+            .make_restored(point.name, restores, Copies::WithMemory)
+    }
+
+    fn go_back(&self, point: &Point<'_>, restores: &[Restore]) -> Result<()> {
+        let images = applied(point, restores)?;
+        let targets = target::open_all(&images)?;
+        let targets: Vec<&Target<'_>> = targets.iter().collect();
+        self.work(point.lock).go_back(point.name, &targets)
+    }
+
+    fn discard(&self, restores: &[Restore]) -> Result<()> {
+        restores.iter().try_for_each(overlay::check_unused)?;
+        overlay::discard(restores)
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {

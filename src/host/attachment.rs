@@ -28,9 +28,10 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Attaches a running guest's monitor, and its agent where there is one.
-    pub fn attach(&self, monitor: &Path, agent: Option<&Path>) -> Result<()> {
-        let connected = Monitor::connect(monitor)?;
+    /// Attaches a running guest's monitor, which may take that long for an answer, and its agent
+    /// where there is one.
+    pub fn attach(&self, monitor: &Path, agent: Option<&Path>, reply: Duration) -> Result<()> {
+        let connected = Monitor::connect_within(monitor, reply)?;
         *self.monitor.write() = Some(Arc::new(connected));
         *self.agent.write() = agent.map(|socket| Arc::new(Agent::new(socket.to_owned())));
         Ok(())

@@ -1,6 +1,7 @@
 //! A connection: a driver, and what this caller may do with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::domain::Domain;
 use super::driver::{Driver, Undefine};
@@ -22,6 +23,7 @@ pub struct Connection {
     uri: String,
     access: Access,
     redefine: RedefineRules,
+    monitor_reply: Duration,
     driver: Arc<Driver>,
 }
 
@@ -34,6 +36,7 @@ impl Connection {
             uri: uri.to_owned(),
             access,
             redefine: parsed.redefine,
+            monitor_reply: parsed.monitor_reply,
             driver: Driver::open(&parsed.directory)?,
         }))
     }
@@ -48,6 +51,7 @@ impl Connection {
                 check: uri::RedefineCheck::Trust,
                 ..RedefineRules::default()
             },
+            monitor_reply: crate::limits::MONITOR_REPLY,
             driver,
         })
     }
@@ -65,6 +69,11 @@ impl Connection {
     /// How REDEFINE is carried out on this connection.
     pub fn redefine_rules(&self) -> RedefineRules {
         self.redefine
+    }
+
+    /// How long a guest's monitor that is attached through it may take for an answer.
+    pub fn monitor_reply(&self) -> Duration {
+        self.monitor_reply
     }
 
     /// All domains, ordered by name.

@@ -93,6 +93,8 @@ impl Domain {
         snapshot.domain = Some(xml::nested(&definition).into());
         let (default, participation) = if disk_only || has_memory_file {
             (DiskMode::External, Participation::Individual)
+        } else if is_active {
+            (DiskMode::Internal, Participation::Listed)
         } else {
             (DiskMode::Internal, Participation::Uniform)
         };
@@ -208,7 +210,8 @@ fn check_internal_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> 
 }
 
 /// What it checks of all disks together. Where it knows no mixture of modes, this library does
-/// (docs/differences.md, D79): with DISK_ONLY each disk is as the caller says.
+/// (docs/differences.md, D79): of a guest that is on, or with DISK_ONLY, each disk is as the caller
+/// says.
 fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags) -> Result<()> {
     let has = |mode| snapshot.disks.iter().any(|disk| disk.mode == Some(mode));
     let has_memory_file = matches!(snapshot.memory, Some(Memory::External { .. }));
@@ -216,7 +219,7 @@ fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags
         return Err(Error::NothingSelected);
     }
     if snapshot.state != State::Shutoff {
-        check_of_guest(snapshot)?;
+        check_of_guest(snapshot, flags)?;
         // The agent of a paused guest does not answer.
         if flags.has(CreateFlags::QUIESCE) && has(DiskMode::Manual) {
             return Err(Error::Unsupported {
@@ -237,30 +240,21 @@ fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags
     Ok(())
 }
 
-/// The instant of a running guest is one: its disks and its memory are kept in the same way.
-fn check_of_guest(snapshot: &Snapshot) -> Result<()> {
-    let has = |mode| snapshot.disks.iter().any(|disk| disk.mode == Some(mode));
-    let has_internal_memory = snapshot.memory == Some(Memory::Internal);
-    if has(DiskMode::Internal) && !has_internal_memory {
-        return match snapshot.memory {
-            Some(Memory::External { .. }) => Err(Error::MixedTargets),
-            _ => Err(internal_without_memory(snapshot)),
-        };
-    }
-    if has_internal_memory && has(DiskMode::External) {
-        return Err(Error::MixedTargets);
-    }
-    if has_internal_memory && !has(DiskMode::Internal) {
-        return Err(Error::DisksLeftOut);
-    }
-    Ok(())
-}
-
-fn internal_without_memory(snapshot: &Snapshot) -> Error {
-    let mut disks = snapshot.disks.iter();
-    let internal = disks.find(|disk| disk.mode == Some(DiskMode::Internal));
-    Error::InternalWithoutMemory {
-        disk: internal.map_or(String::new(), |disk| disk.name.to_string()),
+fn check_of_guest(snapshot: &Snapshot, flags: CreateFlags) -> Result<()> {
+    let has_internal = snapshot
+        .disks
+        .iter()
+        .any(|disk| disk.mode == Some(DiskMode::Internal));
+    match snapshot.memory {
+        // It has no place but in an image.
+        Some(Memory::Internal) if !has_internal => Err(Error::DisksLeftOut),
+        // QEMU gives the images away when the memory is written, and what is inside must be before.
+        Some(Memory::External { .. }) if has_internal && flags.has(CreateFlags::LIVE) => {
+            Err(Error::Unsupported {
+                what: "LIVE with a disk whose snapshot is inside of its image is",
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct OwnedPoint {
     memory: Option<PathBuf>,
     /// What it has besides disks and memory.
     pub firmware: Firmware,
+    has_memory_inside: bool,
     is_of_guest: bool,
     guest: Guest,
 }
@@ -86,6 +87,7 @@ impl OwnedPoint {
             document: xml::format(snapshot, xml::Form::Public { secure: true }),
             disks,
             firmware,
+            has_memory_inside: snapshot.memory == Some(Memory::Internal),
             is_of_guest: snapshot.state != State::Shutoff,
             guest: Guest::Waiting,
             memory: match &snapshot.memory {
@@ -123,6 +125,7 @@ impl OwnedPoint {
             disks: &self.disks,
             memory: self.memory.as_deref(),
             firmware: &self.firmware,
+            has_memory_inside: self.has_memory_inside,
             is_of_guest: self.is_of_guest,
             guest: self.guest,
         }

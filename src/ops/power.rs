@@ -5,8 +5,8 @@ use std::path::Path;
 use super::domain::Domain;
 use super::flags::RevertFlags;
 use super::layers::sources;
-use crate::data::Restore;
 use crate::data::qcow2::ImageFile;
+use crate::data::{Point, Restore};
 use crate::error::{Error, Result};
 use crate::host::Start;
 use crate::snapshot::{Memory, Snapshot, State};
@@ -67,13 +67,9 @@ impl Domain {
         &self,
         snapshot: &'a Snapshot,
         definition: &str,
-        restores: &[Restore],
         flags: RevertFlags,
     ) -> Result<Way<'a>> {
         let way = self.way_now(snapshot, definition, flags)?;
-        if matches!(way, Way::InPlace(_) | Way::Restart { .. }) {
-            check_in_place(restores)?;
-        }
         if way.starts() && !self.host.can_start() {
             return Err(Error::Unsupported {
                 what: "starting the guest without a callback for it is",
@@ -165,15 +161,89 @@ impl Domain {
         self.guest().is_ok_and(|guest| guest.has_own_data())
     }
 
+    /// Whether the guest can be given its memory, where that is inside of images.
+    pub(super) fn check_load(
+        &self,
+        way: Way<'_>,
+        point: &Point<'_>,
+        restores: &[Restore],
+    ) -> Result<()> {
+        match way.loads() {
+            true => self.data.check_load(point, restores),
+            false => Ok(()),
+        }
+    }
+
     /// What comes before the data.
-    pub(super) fn before_data(&self, way: Way<'_>, definition: &str) -> Result<()> {
+    fn before_data(
+        &self,
+        way: Way<'_>,
+        definition: &str,
+        point: &Point<'_>,
+        restores: &[Restore],
+    ) -> Result<()> {
         if way.stops() {
             self.host.stop()?;
         }
         match way {
-            Way::Restart { .. } => self.host.start(definition, Start::Paused),
+            Way::Restart { .. } => {
+                self.data.prepare_load(point, restores)?;
+                self.host.start(definition, Start::Paused)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Brings the data back, of a guest that is on with its memory. What can be done beside a running
+    /// guest is done before it is stopped.
+    pub(super) fn bring_back(
+        &self,
+        way: Way<'_>,
+        definition: &str,
+        point: &Point<'_>,
+        restores: &[Restore],
+        flags: RevertFlags,
+    ) -> Result<()> {
+        let before = || self.before_data(way, definition, point, restores);
+        let revert = || self.data.revert(point, restores, flags.bits());
+        if way.loads() {
+            before()?;
+            self.data.load(point, restores)
+        } else if restores.iter().all(Restore::is_beside_the_guest) {
+            revert()?;
+            before()
+        } else {
+            before()?;
+            revert()
+        }
+    }
+
+    /// Ends the guest that was started for a revert which has failed: its images are not those of
+    /// the domain.
+    pub(super) fn stop_restarted(&self, way: Way<'_>, cause: Error) -> Error {
+        let Way::Restart { .. } = way else {
+            return cause;
+        };
+        let stopped = match self.host.state() {
+            Ok(State::Shutoff) => Ok(()),
+            _ => self.host.stop(),
+        };
+        match stopped {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        }
+    }
+
+    /// A revert that could only be finished without the guest has not given it its memory.
+    pub(super) fn check_finished(&self, way: Way<'_>, finished: Result<()>) -> Result<()> {
+        finished?;
+        if way.loads() && self.host.state()? == State::Shutoff {
+            return Err(Error::GuestState {
+                detail: "the guest ended while its memory was loaded; its disks are the snapshot's"
+                    .to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// What comes after the data, when everything else is done: should this process die, the
@@ -219,6 +289,14 @@ impl Way<'_> {
         }
     }
 
+    /// Whether a guest that is on loads memory and disks.
+    fn loads(self) -> bool {
+        match self {
+            Way::InPlace(_) | Way::Restart { .. } => true,
+            Way::Hooks | Way::Off { .. } | Way::FromFile { .. } => false,
+        }
+    }
+
     fn end(self) -> Option<End> {
         match self {
             Way::Hooks => None,
@@ -226,16 +304,6 @@ impl Way<'_> {
             Way::InPlace(end) | Way::Restart { end, .. } | Way::FromFile { end, .. } => Some(end),
         }
     }
-}
-
-/// Internal memory is in the image itself: a copy of the disk, or an overlay, has none.
-fn check_in_place(restores: &[Restore]) -> Result<()> {
-    if restores.iter().any(|restore| restore.new_file().is_some()) {
-        return Err(Error::Unsupported {
-            what: "revert to memory inside of an image that other snapshots stand on is",
-        });
-    }
-    Ok(())
 }
 
 /// Where the memory comes from, and what the guest does afterwards; `None`: it is off.

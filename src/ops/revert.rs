@@ -40,7 +40,7 @@ impl Domain {
             work,
         } = self.prepared_revert(&writing, &snapshot, &kept)?;
         firmware::check_reset(&snapshot, &definition, flags)?;
-        let way = self.way(&snapshot, &definition, &restores, flags)?;
+        let way = self.way(&snapshot, &definition, flags)?;
         let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
         let point = OwnedPoint::to_revert(&snapshot, flags)?;
         let mut leftovers = Leftovers::files(&work.removals);
@@ -48,6 +48,7 @@ impl Domain {
         // Before the intent: what is recorded will be finished after a crash, so it must be possible.
         self.check_nobody_writes()?;
         self.data.check_revert(&writing.point(&point), &restores)?;
+        self.check_load(way, &writing.point(&point), &restores)?;
         self.host.begin();
         writing.intend(&Intent::Revert {
             worker: Worker::Library,
@@ -57,29 +58,24 @@ impl Domain {
             restores: restores.clone(),
             work: work.clone(),
         })?;
-        let data = || {
-            let point = writing.point(&point);
-            self.data.revert(&point, &restores, flags.bits())
-        };
-        // What can be done beside a running guest is done before it is stopped.
-        let reverted = if restores.iter().all(Restore::is_beside_the_guest) {
-            data().and_then(|()| self.before_data(way, &definition))
-        } else {
-            self.before_data(way, &definition).and_then(|()| data())
-        };
-        let keeps_former = self.data.keeps_former(&writing.point(&point), &restores);
+        let finish = |cause| self.check_finished(way, writing.finish(Err(cause)));
+        let borrowed = writing.point(&point);
+        let reverted = self
+            .bring_back(way, &definition, &borrowed, &restores, flags)
+            .map_err(|cause| self.stop_restarted(way, cause));
+        let keeps_former = self.data.keeps_former(&borrowed, &restores);
         match (way, reverted) {
-            (_, Err(cause)) if keeps_former => return writing.finish(Err(cause)),
+            (_, Err(cause)) if keeps_former => return finish(cause),
             // A guest that can be brought neither back nor on: the next writer does it.
             (Way::InPlace(_), Err(cause @ Error::UndoFailed { .. })) => {
-                return writing.finish(Err(cause));
+                return finish(cause);
             }
             (_, Err(cause)) => return writing.end_failed_revert(point, &restores, cause),
             (_, Ok(())) => {}
         }
         let replaced = self.data.replace_firmware(&writing.point(&point));
         if let Err(cause) = replaced.and_then(|()| self.go_on_in_place(way)) {
-            return writing.finish(Err(cause));
+            return finish(cause);
         }
         writing.tidy_after_revert(&point, &restores, &mut change, &mut leftovers);
         let is_new = |restore: &Restore| restore.new_file().is_some();
@@ -87,9 +83,11 @@ impl Domain {
         match writing.commit_and_tidy(&plan, &change, &leftovers) {
             // Nothing was written to: then it can still be undone.
             Err(cause) if !is_replaced && !restores.is_empty() && restores.iter().all(is_new) => {
+                let cause = self.stop_restarted(way, cause);
                 writing.end_failed_revert(point, &restores, cause)
             }
-            done => writing.finish(done),
+            Err(cause) => finish(cause),
+            Ok(()) => Ok(()),
         }?;
         self.after_data(way, &definition)
     }

@@ -1,9 +1,11 @@
 //! The URI of an embedded connection: `virsnap:///ABSOLUTE/STATE/DIR`, and behind a `?`, separated by
-//! `&`: `redefine_current=parent|flag`, `redefine_check=strict|warn|trust`.
+//! `&`: `redefine_current=parent|flag`, `redefine_check=strict|warn|trust`, `monitor_reply=SECONDS`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::limits;
 
 /// The scheme, and the type that the connection answers.
 const SCHEME: &str = "virsnap";
@@ -17,6 +19,8 @@ pub(super) struct Uri {
     pub directory: PathBuf,
     /// How REDEFINE is carried out.
     pub redefine: RedefineRules,
+    /// How long a guest's monitor may take for an answer.
+    pub monitor_reply: Duration,
 }
 
 /// How a connection carries out REDEFINE.
@@ -83,6 +87,7 @@ pub(super) fn parse(uri: &str) -> Result<Uri> {
         return Err(refuse("the root directory cannot hold the state in URI"));
     }
     let mut redefine = RedefineRules::default();
+    let mut monitor_reply = limits::MONITOR_REPLY;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter {
             "redefine_current=parent" => redefine.current = RedefineCurrent::Parent,
@@ -90,13 +95,25 @@ pub(super) fn parse(uri: &str) -> Result<Uri> {
             "redefine_check=strict" => redefine.check = RedefineCheck::Strict,
             "redefine_check=warn" => redefine.check = RedefineCheck::Warn,
             "redefine_check=trust" => redefine.check = RedefineCheck::Trust,
-            _ => return Err(refuse("unknown parameter in URI")),
+            _ => match parameter.strip_prefix("monitor_reply=").map(seconds) {
+                Some(Some(time)) => monitor_reply = time,
+                Some(None) => return Err(refuse("monitor_reply is not 1 to 3600 seconds in URI")),
+                None => return Err(refuse("unknown parameter in URI")),
+            },
         }
     }
     Ok(Uri {
         directory: Path::new(&path).to_owned(),
         redefine,
+        monitor_reply,
     })
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds = text.parse().ok()?;
+    (1..=3600)
+        .contains(&seconds)
+        .then(|| Duration::from_secs(seconds))
 }
 
 /// Undoes percent-encoding (RFC 3986, section 2.1).
@@ -124,6 +141,8 @@ mod tests {
         assert_eq!(uri.directory, Path::new("/srv/a b"));
         assert_eq!(uri.redefine.current, RedefineCurrent::Flag);
         assert_eq!(uri.redefine.check, RedefineCheck::Warn);
+        let slow = parse("virsnap:///s?monitor_reply=90").unwrap();
+        assert_eq!(slow.monitor_reply, Duration::from_secs(90));
         let defaults = parse("virsnap:///s").unwrap().redefine;
         assert_eq!(defaults.current, RedefineCurrent::Parent);
         assert_eq!(defaults.check, RedefineCheck::Strict);
@@ -145,6 +164,8 @@ mod tests {
             "virsnap:///s?x=1",
             "virsnap:///s?redefine_current=maybe",
             "virsnap:///s?redefine_check=",
+            "virsnap:///s?monitor_reply=0",
+            "virsnap:///s?monitor_reply=3601",
             "virsnap:////",
             "virsnap:///%2F",
             "virsnap:///s%2",

@@ -16,6 +16,8 @@ use crate::snapshot::{Disk, DiskMode, ExternalImage, Snapshot};
 pub enum Participation {
     /// Every disk must take part with the default mode (libvirt's "uniform").
     Uniform,
+    /// As [`Participation::Uniform`], but for disks that the snapshot lists with another mode.
+    Listed,
     /// Each disk as it says.
     Individual,
 }
@@ -113,13 +115,13 @@ fn complete(
     default: DiskMode,
     participation: Participation,
 ) -> Result<Disk> {
-    let uniform = participation == Participation::Uniform;
+    let uniform = participation != Participation::Individual;
     let mode = match (disk.mode, domain_disk.snapshot) {
         (None, Some(own)) if !uniform || own == DiskMode::No => own,
         (None, _) => default,
         (Some(mode), own) => {
             let left_out = mode == DiskMode::No && own == Some(DiskMode::No);
-            if uniform && mode != default && !left_out {
+            if participation == Participation::Uniform && mode != default && !left_out {
                 return Err(Error::DiskMode {
                     disk: disk.name.to_string(),
                     mode: default.word(),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use virsnap::data::qmp::{Commands, Monitor};
 use virsnap::error::Result;
+use virsnap::limits;
 use virsnap::ops::{Domain, Hooks, Start};
 use virsnap::snapshot::State;
 
@@ -72,7 +73,9 @@ impl Manager {
         await_true("its monitors", || {
             Monitor::connect(Path::new(&self.path("own"))).is_ok()
         });
-        domain.guest()?.attach(Path::new(&self.path("qmp")), None)
+        let monitor = self.path("qmp");
+        let guest = domain.guest()?;
+        guest.attach(Path::new(&monitor), None, limits::MONITOR_REPLY)
     }
 
     fn end(&self) {

@@ -51,6 +51,7 @@ impl World {
             disks: &[],
             memory: None,
             firmware: &self.firmware,
+            has_memory_inside: false,
             is_of_guest: false,
             guest: Guest::Waiting,
             lock: None,

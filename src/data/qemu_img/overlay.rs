@@ -7,6 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
 use super::program::{self, Ending, Outcome};
 use super::target::only;
 use super::{Target, Work, check_holds_once};
@@ -21,9 +24,18 @@ pub(super) type Attempt<T> = std::result::Result<T, String>;
 
 /// Whether a file was made by this operation, and so goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     Made,
     Found,
+}
+
+/// What the copy of an internal snapshot has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copies {
+    /// What its disk shows.
+    OfDisks,
+    /// The snapshot itself, for a guest that loads it.
+    WithMemory,
 }
 
 impl Work<'_> {
@@ -101,12 +113,20 @@ impl Work<'_> {
     }
 
     /// Makes the new files of a revert, or none.
-    pub(super) fn make_restored(&self, name: &str, restores: &[Restore]) -> Result<()> {
+    pub(super) fn make_restored(
+        &self,
+        name: &str,
+        restores: &[Restore],
+        copies: Copies,
+    ) -> Result<()> {
         for (done, restore) in restores.iter().enumerate() {
             let made = match restore {
                 Restore::Apply { .. } => Ok(()),
                 Restore::Overlay { base, path, .. } => self.make_overlay(&qcow2(path), base),
-                Restore::Copy { disk, from, path } => self.copy(name, disk, from, path),
+                Restore::Copy { disk, from, path } => match copies {
+                    Copies::OfDisks => self.copy(name, disk, from, path),
+                    Copies::WithMemory => self.copy_whole(name, disk, from, path),
+                },
             };
             if let (Err(reason), Some(path)) = (made, restore.new_file()) {
                 let before = restores.get(..done).unwrap_or_default();
@@ -212,8 +232,33 @@ pub(super) fn check_restored(name: &str, restores: &[Restore]) -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that no QEMU has the new file of a revert open: after a crash a guest that was started
+/// on it may still be there, and nobody knows of it. QEMU has locks on a few bytes of each image.
+pub(super) fn check_unused(restore: &Restore) -> Result<()> {
+    let Some(path) = restore.new_file() else {
+        return Ok(());
+    };
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+        .open(path);
+    let Ok(file) = opened else {
+        return Ok(());
+    };
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(Error::ImageUnusable {
+            disk: restore.disk().to_owned(),
+            image: path.clone(),
+            reason: "a guest that was being reverted has it open; end it first".to_owned(),
+        }),
+        // Where there are no locks nobody has one.
+        _ => Ok(()),
+    }
+}
+
 /// Removes the new files of some steps of a revert.
-fn discard(restores: &[Restore]) -> Result<()> {
+pub(super) fn discard(restores: &[Restore]) -> Result<()> {
     let mut files = restores.iter().filter_map(Restore::new_file);
     files.try_for_each(|file| remove(file))
 }
@@ -236,7 +281,7 @@ fn qcow2(path: &Path) -> Layer {
 
 /// Makes the file that an image is to be written to, for its owner alone (CVE-2025-13193); takes one
 /// that is there if nothing is in it, or if it is a block device.
-fn claim(path: &Path) -> Attempt<Origin> {
+pub(super) fn claim(path: &Path) -> Attempt<Origin> {
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -258,7 +303,7 @@ fn claim(path: &Path) -> Attempt<Origin> {
 }
 
 /// Makes a new image and its name durable.
-fn sync(path: &Path) -> Attempt<()> {
+pub(super) fn sync(path: &Path) -> Attempt<()> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .and_then(|()| sync_directory(path))

@@ -67,6 +67,17 @@ impl Work<'_> {
         Err(failure("revert", name, target, reason, undo))
     }
 
+    /// Makes the content that the images have kept what they show again.
+    pub(super) fn go_back(&self, name: &str, targets: &[&Target<'_>]) -> Result<()> {
+        let failed = failures(targets, self.take(Step::Apply(BEFORE), targets));
+        if let Some((target, reason)) = failed.into_iter().next() {
+            return Err(failure("undo the revert", name, target, reason, Vec::new()));
+        }
+        // Of no use any more, and the next revert drops it.
+        self.drop_everywhere(BEFORE, targets);
+        Ok(())
+    }
+
     fn apply_everywhere(&self, name: &str, targets: &[&Target<'_>]) -> Result<()> {
         let failed = failures(targets, self.take(Step::Apply(name), targets));
         let Some((target, reason)) = failed.into_iter().next() else {

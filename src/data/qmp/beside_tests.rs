@@ -21,6 +21,7 @@ fn running() -> (Guest, External) {
             format: "qcow2".to_owned(),
             origin: Origin::Ours,
         }],
+        inside: None,
         memory: None,
         afterwards: Afterwards::AsBefore,
     };

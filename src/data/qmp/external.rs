@@ -1,4 +1,5 @@
-//! External snapshots of a running guest: its disks, and its memory, at one instant.
+//! Snapshots of a running guest with external parts, or of its disks alone: disks, and memory, at
+//! one instant.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +7,10 @@ use super::agent::{self, AgentCommands, Frozen};
 use super::memory::NewMemory;
 use super::overlay::{self, NewOverlay, Origin, Overlays};
 use super::status::{self, Beside, Status};
-use super::{Commands, memory, merge, nodes};
-use crate::data::Guest;
+use super::{Commands, internal, memory, merge, nodes};
 use crate::data::progress::{Progress, Unwatched};
 use crate::data::qcow2::{ImageFile, Unreadable};
+use crate::data::{Guest, Image};
 use crate::error::{Error, Result};
 
 /// What is to be captured.
@@ -17,10 +18,23 @@ use crate::error::{Error, Result};
 pub struct External {
     /// The disks that get an overlay.
     pub overlays: Vec<NewOverlay>,
+    /// The disks that keep it inside of their images, if there are any.
+    pub inside: Option<Inside>,
     /// Where the memory goes, if it is kept.
     pub memory: Option<MemoryWanted>,
     /// What the guest does when all is captured.
     pub afterwards: Afterwards,
+}
+
+/// Disks whose snapshot is inside of their images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inside {
+    /// Its name.
+    pub name: String,
+    /// Their images, at least one.
+    pub images: Vec<Image>,
+    /// Whether the first image has the memory, too.
+    pub has_memory: bool,
 }
 
 /// What a guest does when it has been captured.
@@ -60,13 +74,21 @@ pub fn check_capture(monitor: &dyn Commands, wanted: &External) -> Result<()> {
         nodes::writable(&known, &overlay.image)?;
         check_overlay(overlay)?;
     }
-    match &wanted.memory {
-        Some(memory) if !is_free(&memory.file) => Err(Error::MemoryFile {
-            file: memory.file.clone(),
-            reason: "exists already and is no empty file".to_owned(),
-        }),
-        _ => Ok(()),
+    if let Some(inside) = &wanted.inside {
+        internal::check_capture(monitor, &inside.name, &inside.images)?;
     }
+    let Some(memory) = &wanted.memory else {
+        return Ok(());
+    };
+    // A guest's memory goes away once.
+    Status::of(monitor)?.check_has_images()?;
+    if is_free(&memory.file) {
+        return Ok(());
+    }
+    Err(Error::MemoryFile {
+        file: memory.file.clone(),
+        reason: "exists already and is no empty file".to_owned(),
+    })
 }
 
 /// What a block device holds is written over, but should this be cut off nobody could tell an older
@@ -111,9 +133,14 @@ pub fn capture(
     if wanted.afterwards == Afterwards::Paused && was_running && !wanted.runs_meanwhile() {
         status::pause(monitor)?;
     }
-    let captured = match &wanted.memory {
-        Some(memory) => capture_with_memory(monitor, wanted, memory, was_running, beside, progress),
-        None => switch_disks(monitor, agent, &wanted.overlays, beside),
+    let captured = match (&wanted.memory, &wanted.inside) {
+        (Some(memory), _) => {
+            capture_with_memory(monitor, wanted, memory, was_running, beside, progress)
+        }
+        (None, Some(inside)) if inside.has_memory => {
+            capture_with_memory_inside(monitor, wanted, inside, was_running, beside, progress)
+        }
+        (None, _) => switch_disks(monitor, agent, wanted, beside),
     };
     if captured.is_err() && wanted.afterwards == Afterwards::Paused {
         let resumed = resume(monitor, was_running);
@@ -134,19 +161,64 @@ fn capture_with_memory(
     progress: &dyn Progress,
 ) -> Result<()> {
     let new = NewMemory::create(&memory.file, &memory.definition, was_running)?;
-    let captured = pause_for(monitor, memory.guest, was_running)
-        .and_then(|()| new.fill(monitor, progress))
-        .and_then(|()| new.complete())
-        .and_then(|()| switch_disks(monitor, None, &wanted.overlays, beside));
+    let mut is_switched = false;
+    let mut switch = || {
+        switch_disks(monitor, None, wanted, beside)?;
+        is_switched = true;
+        Ok(())
+    };
+    let fill = || new.fill(monitor, progress).and_then(|()| new.complete());
+    let captured =
+        pause_for(monitor, memory.guest, was_running).and_then(|()| match wanted.inside {
+            // An overlay is put on images that the guest gave away with its memory, but what is
+            // inside of them must be there before.
+            None => fill().and_then(|()| switch()),
+            Some(_) => switch().and_then(|()| fill()),
+        });
     if captured.is_ok() && wanted.afterwards == Afterwards::Paused {
         return Ok(());
     }
     let resumed = resume(monitor, was_running);
+    let undo = |cause| match is_switched {
+        true => new.take_back(undo_switch(monitor, wanted, cause)),
+        false => new.take_back(cause),
+    };
     match (captured, resumed) {
         (Ok(()), Ok(())) => Ok(()),
-        (Ok(()), Err(cause)) => Err(new.take_back(undo_switch(monitor, &wanted.overlays, cause))),
-        (Err(cause), Ok(())) => Err(new.take_back(cause)),
-        (Err(cause), Err(undo)) => Err(new.take_back(cause).with_failed_undo(&undo)),
+        (Ok(()), Err(cause)) | (Err(cause), Ok(())) => Err(undo(cause)),
+        (Err(cause), Err(failed)) => Err(undo(cause).with_failed_undo(&failed)),
+    }
+}
+
+fn capture_with_memory_inside(
+    monitor: &dyn Commands,
+    wanted: &External,
+    inside: &Inside,
+    was_running: bool,
+    beside: Option<&Beside<'_>>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let overlays = Overlays::prepare(monitor, &wanted.overlays, None)?;
+    let save = || internal::capture(monitor, &inside.name, &inside.images, progress);
+    let saved = pause_for(monitor, Meanwhile::Paused, was_running)
+        .and_then(|()| status::waiting_for(monitor, beside, save));
+    let captured = match saved {
+        Ok(()) => overlays
+            .switch()
+            .map_err(|cause| match discard_inside(monitor, inside) {
+                Ok(()) => cause,
+                Err(undo) => cause.with_failed_undo(&undo),
+            }),
+        Err(cause) => Err(overlays.take_back(cause)),
+    };
+    if captured.is_ok() && wanted.afterwards == Afterwards::Paused {
+        return Ok(());
+    }
+    match (captured, resume(monitor, was_running)) {
+        (Ok(()), Ok(())) => Ok(()),
+        (Ok(()), Err(cause)) => Err(undo_switch(monitor, wanted, cause)),
+        (Err(cause), Ok(())) => Err(cause),
+        (Err(cause), Err(undo)) => Err(cause.with_failed_undo(&undo)),
     }
 }
 
@@ -164,16 +236,26 @@ pub fn discard(monitor: &dyn Commands, wanted: &External, guest: Guest) -> Resul
     if wanted.memory.is_some() {
         memory::stop_sending(monitor)?;
     }
-    if guest == Guest::Running && Status::of(monitor)?.is_paused() {
-        status::resume(monitor)?;
-    }
-    for overlay in &wanted.overlays {
-        discard_overlay(monitor, overlay)?;
-    }
+    status::go_on(monitor, guest)?;
+    discard_disks(monitor, wanted)?;
     match &wanted.memory {
         Some(memory) => remove_memory(&memory.file),
         None => Ok(()),
     }
+}
+
+fn discard_disks(monitor: &dyn Commands, wanted: &External) -> Result<()> {
+    for overlay in &wanted.overlays {
+        discard_overlay(monitor, overlay)?;
+    }
+    match &wanted.inside {
+        Some(inside) => discard_inside(monitor, inside),
+        None => Ok(()),
+    }
+}
+
+fn discard_inside(monitor: &dyn Commands, inside: &Inside) -> Result<()> {
+    internal::discard(monitor, &inside.name, &inside.images)
 }
 
 fn discard_overlay(monitor: &dyn Commands, wanted: &NewOverlay) -> Result<()> {
@@ -252,11 +334,8 @@ fn remove_file(path: &Path) -> Result<()> {
     overlay::remove(path).map_err(|cause| Error::io("remove", path, cause))
 }
 
-fn undo_switch(monitor: &dyn Commands, overlays: &[NewOverlay], cause: Error) -> Error {
-    let undone = overlays
-        .iter()
-        .try_for_each(|overlay| discard_overlay(monitor, overlay));
-    match undone {
+fn undo_switch(monitor: &dyn Commands, wanted: &External, cause: Error) -> Error {
+    match discard_disks(monitor, wanted) {
         Ok(()) => cause,
         Err(undo) => cause.with_failed_undo(&undo),
     }
@@ -280,14 +359,14 @@ fn resume(monitor: &dyn Commands, was_running: bool) -> Result<()> {
 fn switch_disks(
     monitor: &dyn Commands,
     agent: Option<&dyn AgentCommands>,
-    wanted: &[NewOverlay],
+    wanted: &External,
     beside: Option<&Beside<'_>>,
 ) -> Result<()> {
-    if wanted.is_empty() {
+    if wanted.overlays.is_empty() && wanted.inside.is_none() {
         return status::wait(monitor, beside)?.release();
     }
     // Before the freeze, which should be short.
-    let overlays = Overlays::prepare(monitor, wanted)?;
+    let overlays = Overlays::prepare(monitor, &wanted.overlays, wanted.inside.as_ref())?;
     let frozen = match agent.map(agent::freeze).transpose() {
         Ok(frozen) => frozen,
         Err(cause) => return Err(overlays.take_back(cause)),
@@ -305,7 +384,12 @@ fn switch_disks(
     let switched = overlays.switch();
     let released = held.release();
     let thawed = frozen.map_or(Ok(()), Frozen::thaw);
-    match (switched, released.and(thawed)) {
+    let proved = switched.and_then(|()| match &wanted.inside {
+        Some(inside) => internal::check_held_disks(&inside.name, &inside.images)
+            .map_err(|cause| undo_switch(monitor, wanted, cause)),
+        None => Ok(()),
+    });
+    match (proved, released.and(thawed)) {
         (Ok(()), Ok(())) => Ok(()),
         (Ok(()), Err(cause)) => Err(undo_switch(monitor, wanted, cause)),
         (Err(cause), Ok(())) => Err(cause),

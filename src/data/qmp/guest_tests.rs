@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::external::{self, Afterwards, External, Meanwhile, MemoryWanted};
 use super::guest::{Guest, Start, qemu_io};
+use super::internal::Interrupted;
 use super::overlay::{NewOverlay, Origin};
 use super::{AgentCommands, Commands, KeptMemory, internal, merge};
 use crate::data::live::{Access, Live};
@@ -40,9 +41,16 @@ fn overlay(guest: &Guest, disk: usize, name: &str) -> NewOverlay {
 fn disks_only(overlays: Vec<NewOverlay>) -> External {
     External {
         overlays,
+        inside: None,
         memory: None,
         afterwards: Afterwards::AsBefore,
     }
+}
+
+fn restore(monitor: &dyn Commands, name: &str, images: &[Image]) -> Result<()> {
+    internal::restore(monitor, name, images, &[], &Unwatched).map_err(|failure| match failure {
+        Interrupted::Before(cause) | Interrupted::Loading(cause) => cause,
+    })
 }
 
 /// A guest whose n-th command is refused, lost or never answered.
@@ -140,7 +148,7 @@ fn memory_and_disks_come_back() {
     guest.write(0, 0x33);
     guest.write(1, 0x44);
     std::thread::sleep(Duration::from_millis(300));
-    internal::restore(monitor, "one", &guest.images, &Unwatched).unwrap();
+    restore(monitor, "one", &guest.images).unwrap();
     assert_eq!(guest.status(), "paused");
     assert!(guest.memory() == memory);
     assert!(guest.holds(0, 0x11) && guest.holds(1, 0x22));
@@ -163,7 +171,7 @@ fn d12_names_that_a_monitor_line_would_twist_are_kept() {
         ["a\"b", "c\\d", "e f", "1", "ü'`$(x)"]
     );
     // "1" is the ID of a"b: QEMU would load that.
-    let error = internal::restore(&*guest.monitor, "1", &guest.images, &Unwatched).unwrap_err();
+    let error = restore(&*guest.monitor, "1", &guest.images).unwrap_err();
     assert!(error.to_string().contains("ID of another"), "{error}");
     assert!(matches!(
         internal::capture(&*guest.monitor, "e f", &guest.images, &Unwatched),
@@ -203,7 +211,7 @@ fn a_failed_restore_leaves_memory_disks_and_state_as_they_were() {
     sabotage_each(
         &guest,
         Sabotage::Refuse,
-        |monitor| internal::restore(monitor, "s", &guest.images, &Unwatched),
+        |monitor| restore(monitor, "s", &guest.images),
         |what| {
             assert_eq!(guest.status(), "paused", "{what}");
             assert!(guest.memory() == memory, "{what}");
@@ -211,7 +219,7 @@ fn a_failed_restore_leaves_memory_disks_and_state_as_they_were() {
         },
         || {
             assert!(guest.holds(0, 0x11));
-            internal::restore(&*guest.monitor, "now", &guest.images, &Unwatched).unwrap();
+            restore(&*guest.monitor, "now", &guest.images).unwrap();
         },
     );
     assert_eq!(held(&guest.images[0]), ["s", "now"]);
@@ -222,7 +230,7 @@ fn d18_an_image_that_lacks_the_snapshot_stops_a_restore_before_anything() {
     let guest = Guest::new(2);
     guest.monitor.execute("cont", Value::Null).unwrap();
     internal::capture(&*guest.monitor, "s", &guest.images[..1], &Unwatched).unwrap();
-    let error = internal::restore(&*guest.monitor, "s", &guest.images, &Unwatched).unwrap_err();
+    let error = restore(&*guest.monitor, "s", &guest.images).unwrap_err();
     assert!(matches!(error, Error::ImageLacksSnapshot { .. }), "{error}");
     assert_eq!(guest.status(), "running");
     assert_eq!(held(&guest.images[0]), ["s"]);
@@ -329,6 +337,7 @@ fn d15_files_that_hold_something_are_never_overwritten() {
 fn with_memory(guest: &Guest, meanwhile: Meanwhile) -> External {
     External {
         overlays: vec![overlay(guest, 0, "a.s")],
+        inside: None,
         memory: Some(MemoryWanted {
             file: guest.path("memory.s"),
             definition: "<domain type='qemu'/>".to_owned(),
@@ -573,6 +582,7 @@ fn d6_what_a_disk_holds_that_the_guest_has_lost_is_dropped_too() {
         disks: &disks,
         memory: None,
         firmware: &crate::data::Firmware::default(),
+        has_memory_inside: true,
         is_of_guest: true,
         guest: crate::data::Guest::Waiting,
         lock: None,

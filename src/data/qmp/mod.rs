@@ -34,7 +34,7 @@ pub mod status;
 mod wire;
 
 pub use agent::{Agent, AgentCommands};
-pub use external::{Afterwards, External, Meanwhile, MemoryWanted};
+pub use external::{Afterwards, External, Inside, Meanwhile, MemoryWanted};
 pub use job::end_orphans;
 pub use memory::{KeptMemory, is_memory_file};
 pub use monitor::Monitor;

@@ -39,12 +39,12 @@ struct Channel {
 }
 
 impl Monitor {
-    /// Connects and agrees on capabilities: none are needed.
+    /// As [`Monitor::connect_within`], with the usual time limit.
     pub fn connect(socket: &Path) -> Result<Monitor> {
         Monitor::connect_within(socket, limits::MONITOR_REPLY)
     }
 
-    /// As [`Monitor::connect`], with another time limit for each answer.
+    /// Connects and agrees on capabilities: none are needed. Each answer may take that long.
     pub fn connect_within(socket: &Path, reply_time: Duration) -> Result<Monitor> {
         let deadline = Instant::now() + reply_time;
         let lost = |fault: Fault| lost(socket, &fault);

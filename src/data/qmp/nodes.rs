@@ -79,6 +79,33 @@ pub(super) fn remove(monitor: &dyn Commands, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether QEMU may write to a node's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    ForReading,
+    ForWriting,
+}
+
+/// Opens a node's file in another way. `blockdev-reopen` would put all options to their defaults that
+/// are not given with it, and not all can be asked for; `qemu-io` keeps them.
+pub(super) fn reopen(monitor: &dyn Commands, node: &str, how: Opened) -> Result<()> {
+    let option = match how {
+        Opened::ForReading => "-r",
+        Opened::ForWriting => "-w",
+    };
+    let line = format!("qemu-io {node} \"reopen {option}\"");
+    let said = monitor.execute("human-monitor-command", json!({ "command-line": line }))?;
+    let is_so =
+        |known: &Node| known.name == node && known.is_read_only == (how == Opened::ForReading);
+    if all(monitor)?.iter().any(is_so) {
+        return Ok(());
+    }
+    Err(Error::MonitorRefused {
+        command: line,
+        reason: said.as_str().unwrap_or_default().trim().to_owned(),
+    })
+}
+
 fn all(monitor: &dyn Commands) -> Result<Vec<Node>> {
     // Flat: a long chain nests no deeper than a short one.
     let answer = monitor.execute("query-named-block-nodes", json!({ "flat": true }))?;

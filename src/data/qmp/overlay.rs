@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::nodes::{self, Node};
-use super::{Commands, fresh_name, job};
+use super::{Commands, Inside, fresh_name, internal, job};
 use crate::data::progress::Unwatched;
 use crate::error::{Error, Result};
 
@@ -71,18 +71,27 @@ pub(super) struct Overlays<'a> {
     files: Vec<NewOverlay>,
     /// The format node below and the overlay's, for each disk.
     switches: Vec<(String, String)>,
+    /// What is captured inside of images at the same instant, and their nodes.
+    inside: Option<(&'a Inside, Vec<String>)>,
 }
 
 impl<'a> Overlays<'a> {
     /// Makes the overlays known to the guest's process; all of them or none.
-    pub fn prepare(monitor: &'a dyn Commands, wanted: &[NewOverlay]) -> Result<Overlays<'a>> {
+    pub fn prepare(
+        monitor: &'a dyn Commands,
+        wanted: &[NewOverlay],
+        inside: Option<&'a Inside>,
+    ) -> Result<Overlays<'a>> {
+        let known = nodes::images(monitor)?;
         let mut overlays = Overlays {
             monitor,
             nodes: Vec::new(),
             files: Vec::new(),
             switches: Vec::new(),
+            inside: inside
+                .map(|inside| inside_nodes(&known, inside))
+                .transpose()?,
         };
-        let known = nodes::images(monitor)?;
         for overlay in wanted {
             if let Err(cause) = overlays.add(&known, overlay) {
                 return Err(overlays.take_back(cause));
@@ -91,18 +100,24 @@ impl<'a> Overlays<'a> {
         Ok(overlays)
     }
 
-    /// Lets all disks write to their overlays from one instant on; all or none.
+    /// Captures what is to be inside of images, and lets all other disks write to their overlays
+    /// from that instant on; all or none.
     pub fn switch(self) -> Result<()> {
-        let actions: Vec<Value> = self
-            .switches
-            .iter()
-            .map(|(node, overlay)| {
+        let inside = self.inside.iter().flat_map(|(inside, nodes)| {
+            nodes.iter().map(|node| {
                 json!({
-                    "type": "blockdev-snapshot",
-                    "data": { "node": node, "overlay": overlay },
+                    "type": "blockdev-snapshot-internal-sync",
+                    "data": { "device": node, "name": inside.name },
                 })
             })
-            .collect();
+        });
+        let overlays = self.switches.iter().map(|(node, overlay)| {
+            json!({
+                "type": "blockdev-snapshot",
+                "data": { "node": node, "overlay": overlay },
+            })
+        });
+        let actions: Vec<Value> = inside.chain(overlays).collect();
         match self
             .monitor
             .execute("transaction", json!({ "actions": actions }))
@@ -115,8 +130,14 @@ impl<'a> Overlays<'a> {
         }
     }
 
-    /// Whether the guest writes to the overlays: what is below is read-only then.
+    /// Whether the guest writes to the overlays: what is below is read-only then. What is inside of
+    /// images was captured with them.
     fn is_switched(&self) -> Result<bool> {
+        if let Some((inside, _)) = &self.inside
+            && internal::check_held_disks(&inside.name, &inside.images).is_err()
+        {
+            return Ok(false);
+        }
         let known = nodes::images(self.monitor)?;
         Ok(self.switches.iter().all(|(below, _)| {
             known
@@ -216,6 +237,12 @@ impl<'a> Overlays<'a> {
             &Unwatched,
         )
     }
+}
+
+fn inside_nodes<'i>(known: &[Node], inside: &'i Inside) -> Result<(&'i Inside, Vec<String>)> {
+    let images = inside.images.iter();
+    let nodes = images.map(|image| Ok(nodes::writable(known, &image.path)?.name.clone()));
+    Ok((inside, nodes.collect::<Result<_>>()?))
 }
 
 /// Makes an empty file that only its owner may read (CVE-2025-13193), or takes an empty one, or a

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Commands;
+use crate::data::Guest;
 use crate::error::{Error, Result};
 use crate::snapshot::State;
 
@@ -83,6 +84,14 @@ pub fn pause(monitor: &dyn Commands) -> Result<()> {
 /// Lets the guest's CPUs run.
 pub fn resume(monitor: &dyn Commands) -> Result<()> {
     monitor.execute("cont", Value::Null).map(drop)
+}
+
+/// Lets a guest go on that ran before a capture which was cut off, and may be paused by it.
+pub fn go_on(monitor: &dyn Commands, before: Guest) -> Result<()> {
+    if before == Guest::Running && Status::of(monitor)?.is_paused() {
+        return resume(monitor);
+    }
+    Ok(())
 }
 
 /// What is captured while a guest waits.
