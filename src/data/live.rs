@@ -232,7 +232,7 @@ impl Data for Live {
 
     fn revert(&self, point: &Point<'_>, restores: &[Restore], flags: u32) -> Result<()> {
         if let Some(done) = self.access.revert_data(point.document, flags) {
-            let is_ours = self.access.commands()?.is_none() && !self.access.has_own_data();
+            let is_ours = !self.access.has_own_data() && self.access.commands()?.is_none();
             return match is_ours {
                 true => done.and_then(|()| firmware::stage(point)),
                 false => done,
@@ -327,9 +327,13 @@ impl Data for Live {
     }
 
     fn discard(&self, restores: &[Restore]) -> Result<()> {
+        let files = restores.iter().filter_map(Restore::new_file).cloned();
+        let files: Vec<PathBuf> = files.collect();
+        if files.is_empty() {
+            return Ok(());
+        }
         if let Some(monitor) = self.access.commands()? {
-            let files = restores.iter().filter_map(Restore::new_file).cloned();
-            layers::forget(&*monitor, &files.collect::<Vec<_>>())?;
+            layers::forget(&*monitor, &files)?;
         }
         self.offline.discard(restores)
     }
