@@ -99,6 +99,13 @@ pub const AGENT_REPLY: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long a guest may take to freeze its file systems, which writes all dirty pages.
 pub const AGENT_FREEZE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// How long a process that was killed may hold its images after its monitor was closed: the kernel
+/// closes one descriptor after the other, on a busy machine not at once.
+pub const IMAGE_RELEASE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Between two looks whether it does.
+pub const IMAGE_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// How long a job is waited for between two looks, at most. Events of the monitor cut it short.
 pub const JOB_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 

@@ -416,7 +416,9 @@ impl Resolved {
                 Resolved::done(domain, tree, plan, definition, &leftovers)
             }
             Intent::Rename { to } => {
-                if rename::has_arrived(domain.store(), &to, domain.uuid())? {
+                // The name that it has already is nobody's wish: leaving that would leave nothing.
+                let is_other = *to != **domain.name();
+                if is_other && rename::has_arrived(domain.store(), &to, domain.uuid())? {
                     return Ok(Resolved {
                         plan: tree.plan_clear(),
                         change: rename::departure(domain.store(), domain.key())?,

@@ -1,6 +1,7 @@
 //! The guest's own part in a revert: what is stopped, started and resumed, and in which order.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::domain::Domain;
 use super::flags::RevertFlags;
@@ -9,6 +10,7 @@ use crate::data::qcow2::ImageFile;
 use crate::data::{Point, Restore};
 use crate::error::{Error, Result};
 use crate::host::Start;
+use crate::limits;
 use crate::snapshot::{Memory, Snapshot, State};
 
 /// How a guest comes to a snapshot's state.
@@ -143,7 +145,7 @@ impl Domain {
             let Some(image) = place.local() else {
                 continue;
             };
-            if ImageFile::open(&image.path).is_ok_and(|file| file.is_written_elsewhere()) {
+            if is_held(&image.path) {
                 return Err(Error::ImageUnusable {
                     disk,
                     image: image.path.clone(),
@@ -304,6 +306,21 @@ impl Way<'_> {
             Way::InPlace(end) | Way::Restart { end, .. } | Way::FromFile { end, .. } => Some(end),
         }
     }
+}
+
+/// Whether a process writes to an image, and goes on to do so.
+fn is_held(image: &Path) -> bool {
+    let Ok(file) = ImageFile::open(image) else {
+        return false;
+    };
+    let deadline = Instant::now() + limits::IMAGE_RELEASE;
+    while file.is_written_elsewhere() {
+        if Instant::now() >= deadline {
+            return true;
+        }
+        std::thread::sleep(limits::IMAGE_LOOK);
+    }
+    false
 }
 
 /// Where the memory comes from, and what the guest does afterwards; `None`: it is off.

@@ -143,12 +143,11 @@ class Sessions(World):
         self.assert_same(commands, self.two_drivers(), "guest")
 
     def test_external_snapshots_of_a_shut_off_guest(self):
+        # What libvirt refuses to do with them is in test_layers.py.
         commands = ["snapshot-create-as {d} e1 --disk-only", "snapshot-dumpxml {d} e1",
                     "domblklist {d}", "snapshot-create-as {d} e2 --disk-only --atomic",
-                    "snapshot-list {d} --external --topological --name", "snapshot-revert {d} e1",
-                    "snapshot-delete {d} e1 --children-only", "snapshot-delete {d} e2 --children",
-                    "snapshot-delete {d} e1", "snapshot-delete {d} e2 --metadata",
-                    "snapshot-list {d} --tree"]
+                    "snapshot-list {d} --external --topological --name",
+                    "snapshot-delete {d} e2 --metadata", "snapshot-list {d} --tree"]
         self.assert_same(commands, self.two_drivers(), "guest")
 
     def test_a_running_guest(self):

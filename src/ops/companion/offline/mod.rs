@@ -92,8 +92,7 @@ impl Domain {
 
     /// Makes sure that libvirt has taken the images in, and that no guest has others.
     fn check_switched(&self, executor: &dyn Executor, definition: &str) -> Result<()> {
-        let wanted = paths(definition)?;
-        if paths(&self.host.definition()?)? != wanted {
+        if !self.has_images_of(definition)? {
             return Err(Error::GuestState {
                 detail: format!(
                     "libvirt has not taken the images of domain '{}' over as it was told",
@@ -101,7 +100,11 @@ impl Domain {
                 ),
             });
         }
-        self.check_running(executor, &wanted)
+        self.check_running(executor, &paths(definition)?)
+    }
+
+    fn has_images_of(&self, definition: &str) -> Result<bool> {
+        Ok(paths(&self.host.definition()?)? == paths(definition)?)
     }
 
     /// Makes sure that the guest, if it runs, has those images.

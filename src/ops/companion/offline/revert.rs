@@ -59,24 +59,33 @@ impl Domain {
         writing.tidy_after_revert(&point, &restores, &mut change, &mut leftovers);
         let is_new = |restore: &Restore| restore.new_file().is_some();
         let can_be_undone = !restores.is_empty() && restores.iter().all(is_new);
-        let switched =
-            Hold::take(&guests).and_then(|all| self.switch(executor, &definition).map(|()| all));
-        let all = match switched {
-            Ok(all) => all,
-            Err(cause) if can_be_undone => {
-                return writing.end_failed_revert(point, &restores, cause);
-            }
-            Err(cause) => return writing.finish(Err(cause)),
+        let switched = Hold::take(&guests).and_then(|_all| self.switch(executor, &definition));
+        // From here on a guest that is started has the new images.
+        drop(left);
+        let committed = match switched {
+            Ok(()) => writing
+                .commit_and_tidy(&plan, &change, &leftovers)
+                .map_err(|cause| match can_be_undone {
+                    true => self.switch_back(executor, &before, cause),
+                    false => cause,
+                }),
+            failed => failed,
         };
-        match writing.commit_and_tidy(&plan, &change, &leftovers) {
-            Err(cause) if can_be_undone => {
-                executor.define(&before)?;
+        match committed {
+            Err(cause) if can_be_undone && matches!(self.has_images_of(&before), Ok(true)) => {
                 writing.end_failed_revert(point, &restores, cause)
             }
             done => writing.finish(done),
         }?;
-        drop((left, all));
         start(executor, flags)
+    }
+
+    /// Gives libvirt the old definition again, unless the guest runs with the new one already.
+    fn switch_back(&self, executor: &dyn Executor, before: &str, cause: Error) -> Error {
+        match self.switch(executor, before) {
+            Ok(()) => cause,
+            Err(undo) => cause.with_failed_undo(&undo),
+        }
     }
 
     /// Refuses to have libvirt make an internal snapshot the guest's on whose image others stand: what
