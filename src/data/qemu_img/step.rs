@@ -72,8 +72,9 @@ fn end(work: &Work<'_>, step: Step<'_>, target: &Target<'_>, begun: Begun) -> At
     let outcome = running.finish();
     if outcome.ending != Ending::Success {
         let _ = target.restore_table(&before);
-        // Only space is at stake: what is done stays done without it.
-        let _ = give_back(work, target);
+        // Only space is at stake: what is done stays done without it. Who has ended one program may
+        // end the next.
+        let _ = give_back(work, target).or_else(|_| give_back(work, target));
     }
     let after = target.facts().map_err(|error| error.to_string())?;
     let proof = step.prove(target, &before, &after);
