@@ -37,7 +37,7 @@ crash: ## kill, fail and power-cut every operation at every call (hours); docs/t
 	$(call step,crash: the full sweep)
 	meson setup $(call reconfigure,build-check) build-check -Dbuildtype=debug -Dwerror=true \
 		-Dtests=enabled -Dcargo_target_dir=$(CARGO_DIR)
-	meson compile -C build-check sweep
+	meson compile -C build-check sweep short_writes
 	tools/crash build-check/c-tests/sweep --table docs/testing.md $(CRASH_FLAGS)
 
 memory: ## refuse each allocation of each kind of call, once and from then on
