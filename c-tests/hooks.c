@@ -34,6 +34,7 @@ enum hook {
     CREATE_DATA,
     REVERT_DATA,
     DELETE_DATA,
+    PROGRESS,
     HOOKS,
 };
 
@@ -276,6 +277,13 @@ static int delete_data(void *opaque, const char *xml)
     return do_own(DELETE_DATA, "delvm", xml);
 }
 
+static int progress(void *opaque, unsigned long long done, unsigned long long total)
+{
+    assert_ptr_equal(opaque, &program);
+    assert_true(done <= total);
+    return fails(PROGRESS);
+}
+
 static void release(void *opaque)
 {
     assert_ptr_equal(opaque, &program);
@@ -317,6 +325,7 @@ static const virSnapDomainCallbacks guest_hooks = {
     .resume = resume,
     .monitorCommand = monitor_command,
     .agentCommand = agent_command,
+    .progress = progress,
 };
 
 static const virSnapDomainCallbacks data_hooks = {
@@ -417,6 +426,22 @@ static void memory_goes_through_the_programs_hands(void **state)
     assert_int_equal(program.descriptors, 1);
     assert_true(runs());
     assert_true(exists("m.memory"));
+}
+
+/* Whether there is time to stop so small a work is a matter of luck. */
+static void what_takes_long_is_told_and_can_be_stopped(void **state)
+{
+    set_up(state, guest_hooks);
+    write_in_guest(root(), 2, 1);
+    assert_int_equal(take("m", "", 0), 0);
+    assert_true(program.calls[PROGRESS] > 0);
+    program.failing = PROGRESS;
+    if (take("s", "", 0) < 0) {
+        assert_int_equal(virGetLastErrorCode(), VIR_ERR_OPERATION_ABORTED);
+        assert_text(domain_list(program.domain, 0), "m");
+    }
+    program.failing = NONE;
+    assert_true(runs() && guest_reads(1));
 }
 
 static void the_program_stops_and_starts_its_guest(void **state)
@@ -630,6 +655,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         guest_test(disks_are_switched_by_the_programs_hands),
         guest_test(memory_goes_through_the_programs_hands),
+        guest_test(what_takes_long_is_told_and_can_be_stopped),
         guest_test(the_program_stops_and_starts_its_guest),
         guest_test(a_failure_is_told_and_leaves_all_as_it_was),
         guest_test(a_guest_that_cannot_be_resumed_is_mended_by_the_next_change),

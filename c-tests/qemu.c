@@ -103,13 +103,14 @@ char *ask(const char *directory, const char *command)
 {
     char *answer = malloc(ANSWER_SIZE);
     int own = connect_to_own(directory);
-    FILE *stream = own < 0 ? NULL : fdopen(own, "r+");
+    FILE *stream = own < 0 ? NULL : fdopen(own, "r");
     const char *commands[] = {"{\"execute\":\"qmp_capabilities\"}", command};
 
     if (!answer || !stream || !fgets(answer, ANSWER_SIZE, stream))
         give_up("own monitor");
     for (size_t i = 0; i < 2; i++) {
-        if (fprintf(stream, "%s\n", commands[i]) < 0 || fflush(stream) != 0)
+        /* Past the stream, which may hold an event that is not read yet. */
+        if (dprintf(own, "%s\n", commands[i]) < 0)
             give_up("own monitor");
         do
             if (!fgets(answer, ANSWER_SIZE, stream))

@@ -545,15 +545,25 @@ static char *begin_migration(void)
     return cookie;
 }
 
-static void migrating(void)
+static void begin_or_die(void)
 {
-    char *cookie;
+    char *cookie = begin_migration();
 
-    one_disk();
-    cookie = begin_migration();
     if (!cookie)
         die("begin");
     free(cookie);
+}
+
+static void migrating(void)
+{
+    one_disk();
+    begin_or_die();
+}
+
+static void live_migrating(void)
+{
+    live_layers();
+    begin_or_die();
 }
 
 static int migrate_begin(void)
@@ -665,6 +675,20 @@ static int migrate_finish(void)
     return answer == 0 ? 0 : FAILED;
 }
 
+/* Begins what an operation works on: the guest, which has come as far in a migration as its domain. */
+static void begin_trial(void)
+{
+    virDomainPtr domain = guest();
+    int state = virSnapDomainMigrateGetState(domain, NULL, 0);
+
+    virDomainFree(domain);
+    start_guest(0x77);
+    if (state == VIR_SNAP_MIGRATE_STATE_OUTGOING)
+        send_guest_away(directory);
+    else if (state == VIR_SNAP_MIGRATE_STATE_INCOMING)
+        free(ask(directory, "{\"execute\":\"stop\"}"));
+}
+
 static const struct operation {
     const char *name;
     void (*prepare)(void);
@@ -708,6 +732,10 @@ static const struct operation {
     {"live-delete-current", live_layers, delete_last},
     {"live-revert", live_inside, revert_first},
     {"live-revert-external", live_layers, revert_first},
+    {"live-migrate-begin", live_layers, migrate_begin},
+    {"live-migrate-finish", imported, migrate_finish},
+    {"live-migrate-confirm", live_migrating, migrate_confirm},
+    {"live-migrate-cancel", live_migrating, migrate_cancel},
     {"undefine", one_disk, undefine},
     {"migrate-begin", one_disk, migrate_begin},
     {"migrate-import", sent_here, migrate_import},
@@ -986,7 +1014,7 @@ int main(int argc, char **argv)
         find_operation(argv[3])->prepare();
         answer = 0;
     } else if (strcmp(command, "begin") == 0) {
-        start_guest(0x77);
+        begin_trial();
         answer = 0;
     } else {
         attach();

@@ -40,6 +40,9 @@ void look_before_attaching(virDomainPtr domain, const char *directory);
 /* Gives the library the guest's monitor, if there is a guest. */
 void attach_guest(virDomainPtr domain, const char *directory);
 
+/* Sends the guest's memory away: it is paused then, and has given its images away. */
+void send_guest_away(const char *directory);
+
 /* What the guest does, and what its memory and disks hold. */
 void print_guest(virDomainPtr domain, const char *directory);
 

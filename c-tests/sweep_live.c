@@ -35,6 +35,18 @@ void look_before_attaching(virDomainPtr domain, const char *directory)
     free(status);
 }
 
+void send_guest_away(const char *directory)
+{
+    char *status = ask(directory, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"exec:cat >/dev/null\"}}");
+
+    while (!strstr(status, "\"postmigrate\"")) {
+        free(status);
+        pause_for_a_moment();
+        status = ask(directory, "{\"execute\":\"query-status\"}");
+    }
+    free(status);
+}
+
 static void print_disk(const char *directory, char letter)
 {
     for (int place = 0; place < 8; place++) {

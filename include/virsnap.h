@@ -3288,7 +3288,8 @@ int virSnapDomainSetCallbacks(virDomainPtr domain,
  * @flags: not used; 0
  *
  * What is asked for when nothing runs is forgotten. The operation ends with
- * VIR_ERR_OPERATION_ABORTED, or succeeds if it was too late to stop it.
+ * VIR_ERR_OPERATION_ABORTED, or succeeds if it was too late to stop it. A deletion that has begun to
+ * merge images cannot be taken back: it stops for now, and the next change of the domain finishes it.
  *
  * Returns 0, or -1 in case of error.
  *
@@ -3297,7 +3298,8 @@ int virSnapDomainSetCallbacks(virDomainPtr domain,
  * Threads: any, while another one is in the operation. Ownership: nothing changes hands.
  * Since: virsnap 0.1.0.
  */
-int virSnapDomainCancel(virDomainPtr domain, unsigned int flags);
+int virSnapDomainCancel(virDomainPtr domain,
+                        unsigned int flags);
 
 /**
  * Tells why a callback is about to fail. It becomes the end of the error's message.

@@ -119,7 +119,8 @@ pub unsafe extern "C" fn virSnapDomainSetCallbacks(
 /// @flags: not used; 0
 ///
 /// What is asked for when nothing runs is forgotten. The operation ends with
-/// VIR_ERR_OPERATION_ABORTED, or succeeds if it was too late to stop it.
+/// VIR_ERR_OPERATION_ABORTED, or succeeds if it was too late to stop it. A deletion that has begun to
+/// merge images cannot be taken back: it stops for now, and the next change of the domain finishes it.
 ///
 /// Returns 0, or -1 in case of error.
 ///

@@ -2,6 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
@@ -24,6 +25,7 @@ pub use firmware::{Firmware, Nvram, Tpm};
 pub use hold::{Hold, write_refused};
 pub use libvirt::Libvirt;
 pub use point::{Guest, Image, Layer, OverlayFile, Place, Point, PointDisk};
+use progress::Progress;
 pub use qemu_img::QemuImg;
 pub use work::{Merge, Restore};
 
@@ -151,6 +153,11 @@ pub trait Data: Send + Sync {
     /// which was cut off has taken. May be left out where there is no such thing.
     fn tidy(&self, _point: &Point<'_>) -> Result<()> {
         Ok(())
+    }
+
+    /// The same, with somebody who watches what takes long; `None` if nothing does.
+    fn watched(&self, _watch: Arc<dyn Progress>) -> Option<Arc<dyn Data>> {
+        None
     }
 
     /// How many places hold internal data of the snapshot.

@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+#[cfg(test)]
+mod agreement;
 mod content;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;

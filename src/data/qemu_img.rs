@@ -10,7 +10,9 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::progress::{Progress, Unwatched};
 use super::{BEFORE, Data, Image, Merge, Merged, Point, Restore, firmware};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -20,6 +22,8 @@ mod overlay;
 mod program;
 mod revert;
 mod step;
+#[cfg(test)]
+mod stop_tests;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -30,9 +34,10 @@ use step::{Attempt, Step};
 use target::{Target, only};
 
 /// Runs `qemu-img`.
-#[derive(Debug)]
 pub struct QemuImg {
     program: PathBuf,
+    /// Who watches what takes long.
+    watch: Arc<dyn Progress>,
 }
 
 impl QemuImg {
@@ -40,6 +45,7 @@ impl QemuImg {
     pub fn new(program: impl Into<PathBuf>) -> QemuImg {
         QemuImg {
             program: program.into(),
+            watch: Arc::new(Unwatched),
         }
     }
 
@@ -47,16 +53,19 @@ impl QemuImg {
         Work {
             program: &self.program,
             lock,
+            watch: &*self.watch,
         }
     }
 }
 
 /// One operation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Work<'a> {
     program: &'a Path,
     /// What the program inherits.
     lock: Option<BorrowedFd<'a>>,
+    /// Who watches what takes long.
+    watch: &'a dyn Progress,
 }
 
 impl Work<'_> {
@@ -94,6 +103,11 @@ impl Work<'_> {
 }
 
 impl Data for QemuImg {
+    fn watched(&self, watch: Arc<dyn Progress>) -> Option<Arc<dyn Data>> {
+        let program = self.program.clone();
+        Some(Arc::new(QemuImg { program, watch }))
+    }
+
     fn check_create(&self, point: &Point<'_>) -> Result<()> {
         check_name(point.name)?;
         check_free(point.name, &target::open_all(&point.internal_images()?)?)?;

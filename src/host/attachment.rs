@@ -196,8 +196,13 @@ impl Progress for Attachment {
         if self.is_cancelled.load(Ordering::Relaxed) {
             return Wish::Stop;
         }
-        self.hooks()
-            .map_or(Wish::GoOn, |hooks| hooks.progress(done, total))
+        let hooks = self.hooks();
+        let wish = hooks.map_or(Wish::GoOn, |hooks| hooks.progress(done, total));
+        if wish == Wish::Stop {
+            // What is left of the operation is not wished either.
+            self.cancel();
+        }
+        wish
     }
 }
 

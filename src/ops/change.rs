@@ -54,6 +54,7 @@ impl Domain {
     fn write_undefined(&self) -> Result<Writing<'_>> {
         let lock = self.store().lock(self.key())?;
         let writing = Writing { domain: self, lock };
+        self.host.begin();
         if !self.hierarchy()?.problems.is_empty() {
             self.forget();
         }

@@ -45,7 +45,6 @@ impl Domain {
         // name that snapshot and image have, libvirt's error is about the snapshot.
         self.check_nobody_writes()?;
         self.data.check_create(&writing.point(&point))?;
-        self.host.begin();
         let is_active = prepared.snapshot.state != State::Shutoff;
         self.capture(&writing, prepared, &point, flags)?;
         let halted = match flags.has(CreateFlags::HALT) && is_active {

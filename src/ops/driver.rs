@@ -212,7 +212,9 @@ impl Driver {
         let records = Records::new(uuid, name, Arc::clone(&self.store));
         let guest = Arc::new(Attachment::default());
         let host = Arc::new(Embedded::new(definition, Arc::clone(&guest)));
-        let data = Live::new(Arc::clone(&guest) as _, Arc::clone(&self.data));
+        let watched = self.data.watched(Arc::clone(&guest) as _);
+        let offline = watched.unwrap_or_else(|| Arc::clone(&self.data));
+        let data = Live::new(Arc::clone(&guest) as _, offline);
         Domain::new(Arc::new(records), host, Arc::new(data)).with_guest(guest)
     }
 

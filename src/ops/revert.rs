@@ -49,7 +49,6 @@ impl Domain {
         self.check_nobody_writes()?;
         self.data.check_revert(&writing.point(&point), &restores)?;
         self.check_load(way, &writing.point(&point), &restores)?;
-        self.host.begin();
         writing.intend(&Intent::Revert {
             worker: Worker::Library,
             name: name.to_owned(),

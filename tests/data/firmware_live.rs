@@ -130,7 +130,7 @@ fn firmware() -> String {
     found.expect("these tests need SeaBIOS, which comes with QEMU")
 }
 
-fn await_true(what: &str, is_so: impl Fn() -> bool) {
+pub fn await_true(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");

@@ -16,4 +16,5 @@ mod firmware_live;
 mod guest;
 mod redefine;
 mod revert;
+mod tpm;
 mod trees;

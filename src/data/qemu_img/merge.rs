@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use super::Work;
-use super::overlay::Attempt;
+use super::overlay::{Attempt, Failure, Watched};
 use super::program::Ending;
 use crate::data::chain::{self, QCOW2, RAW};
 use crate::data::check::names_base;
@@ -20,19 +20,19 @@ impl Work<'_> {
                     let before = stamp(&base.path);
                     let done = self.commit(top, base);
                     let untouched = taken == 0 && before.is_some() && before == stamp(&base.path);
-                    (disk, base, done.map_err(|reason| (reason, untouched)))
+                    (disk, base, done.map_err(|failure| (failure, untouched)))
                 }
                 Merge::Relink {
                     disk,
                     image,
                     backing,
                 } => {
-                    let done = self.relink(image, backing);
-                    (disk, image, done.map_err(|reason| (reason, taken == 0)))
+                    let done = self.relink(image, backing).map_err(Failure::from);
+                    (disk, image, done.map_err(|failure| (failure, taken == 0)))
                 }
             };
-            if let Err((reason, untouched)) = done {
-                let cause = failed(disk, image, reason);
+            if let Err((failure, untouched)) = done {
+                let cause = failed(disk, image, failure);
                 return Err(if untouched {
                     Merged::Untouched(cause)
                 } else {
@@ -48,38 +48,39 @@ impl Work<'_> {
         for step in steps {
             if let Merge::Commit { disk, top, base } = step {
                 self.compare(top, base)
-                    .map_err(|reason| Merged::Partly(failed(disk, base, reason)))?;
+                    .map_err(|failure| Merged::Partly(failed(disk, base, failure)))?;
             }
         }
         Ok(())
     }
 
     /// Writes to `base` what `top` shows.
-    fn commit(&self, top: &Layer, base: &Layer) -> Attempt<()> {
+    fn commit(&self, top: &Layer, base: &Layer) -> Watched<()> {
         let arguments: [&OsStr; 7] = [
             "commit".as_ref(),
-            "-q".as_ref(),
+            "-p".as_ref(),
             "-f".as_ref(),
             format(top, QCOW2).as_ref(),
             "-b".as_ref(),
             base.path.as_ref(),
             top.path.as_ref(),
         ];
-        let outcome = self.run(&arguments)?;
+        let outcome = self.run_watched(size(top), &arguments)?;
         if !matches!(outcome.ending, Ending::Success | Ending::Unknown) {
-            return Err(outcome.reason());
+            return Err(outcome.into());
         }
         self.compare(top, base)?;
         chain::open_file(&base.path)
             .map_err(|cause| cause.to_string())?
             .sync()
-            .map_err(|error| format!("cannot be made durable: {error}"))
+            .map_err(|error| format!("cannot be made durable: {error}").into())
     }
 
     /// Makes sure that two images show the same: one of them is about to be removed.
-    fn compare(&self, one: &Layer, other: &Layer) -> Attempt<()> {
-        let arguments: [&OsStr; 7] = [
+    fn compare(&self, one: &Layer, other: &Layer) -> Watched<()> {
+        let arguments: [&OsStr; 8] = [
             "compare".as_ref(),
+            "-p".as_ref(),
             "-f".as_ref(),
             format(one, QCOW2).as_ref(),
             "-F".as_ref(),
@@ -87,15 +88,17 @@ impl Work<'_> {
             one.path.as_ref(),
             other.path.as_ref(),
         ];
-        let outcome = self.run(&arguments)?;
+        let outcome = self.run_watched(size(one), &arguments)?;
         let is_same = outcome.output.contains("Images are identical.");
         match outcome.ending {
             Ending::Success | Ending::Unknown if is_same => Ok(()),
+            Ending::Stopped => Err(Failure::Stopped),
             _ => Err(format!(
                 "it does not show what '{}' shows: {}",
                 one.path.display(),
                 outcome.reason()
-            )),
+            )
+            .into()),
         }
     }
 
@@ -133,12 +136,22 @@ impl Work<'_> {
     }
 }
 
-fn failed(disk: &str, image: &Layer, reason: String) -> Error {
-    Error::MergeFailed {
-        disk: disk.to_owned(),
-        image: image.path.clone(),
-        reason,
+fn failed(disk: &str, image: &Layer, failure: Failure) -> Error {
+    match failure {
+        Failure::Stopped => Error::Cancelled { action: "merge" },
+        Failure::Reason(reason) => Error::MergeFailed {
+            disk: disk.to_owned(),
+            image: image.path.clone(),
+            reason,
+        },
     }
+}
+
+/// Bytes of the disk that an image shows; 0 where that cannot be told.
+fn size(image: &Layer) -> u64 {
+    let link = chain::open(image).ok();
+    let facts = link.and_then(|link| link.facts);
+    facts.map_or(0, |facts| facts.virtual_size)
 }
 
 fn format<'a>(layer: &'a Layer, default: &'a str) -> &'a str {

@@ -15,12 +15,40 @@ use super::target::only;
 use super::{Target, Work, check_holds_once};
 use crate::data::chain::{self, QCOW2};
 use crate::data::check::names_base;
+use crate::data::progress::Wish;
 use crate::data::{Image, Layer, OverlayFile, Point, Restore};
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
 
 /// What a step gives; the error is the reason for a message.
 pub(super) type Attempt<T> = std::result::Result<T, String>;
+
+/// What a step that takes long gives.
+pub(super) type Watched<T> = std::result::Result<T, Failure>;
+
+/// Why a step that takes long is not done.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The one who watches wants it no more.
+    Stopped,
+    /// The reason for a message.
+    Reason(String),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Failure {
+        Failure::Reason(reason)
+    }
+}
+
+impl From<Outcome> for Failure {
+    fn from(outcome: Outcome) -> Failure {
+        match outcome.ending {
+            Ending::Stopped => Failure::Stopped,
+            _ => Failure::Reason(outcome.reason()),
+        }
+    }
+}
 
 /// Whether a file was made by this operation, and so goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +72,32 @@ impl Work<'_> {
         program::start(self.program, arguments.iter().map(AsRef::as_ref), self.lock)
             .map(program::Running::finish)
             .map_err(|error| format!("cannot run '{}': {error}", self.program.display()))
+    }
+
+    /// As [`Work::run`], of work on so many bytes that `-p` was given for.
+    pub(super) fn run_watched<S: AsRef<OsStr>>(
+        &self,
+        bytes: u64,
+        arguments: &[S],
+    ) -> Watched<Outcome> {
+        self.report(0, bytes)?;
+        let arguments = arguments.iter().map(AsRef::as_ref);
+        let running = program::start(self.program, arguments, self.lock)
+            .map_err(|error| format!("cannot run '{}': {error}", self.program.display()))?;
+        let outcome = running.finish_watched(bytes, self.watch);
+        if outcome.ending == Ending::Success {
+            // It is done, whatever is wished now.
+            self.watch.report(bytes, bytes);
+        }
+        Ok(outcome)
+    }
+
+    /// Tells how far a step is, and ends it if that is wished.
+    pub(super) fn report(&self, done: u64, bytes: u64) -> Watched<()> {
+        match self.watch.report(done, bytes) {
+            Wish::GoOn => Ok(()),
+            Wish::Stop => Err(Failure::Stopped),
+        }
     }
 
     /// Makes each overlay of a new snapshot, or none.
@@ -122,22 +176,29 @@ impl Work<'_> {
         for (done, restore) in restores.iter().enumerate() {
             let made = match restore {
                 Restore::Apply { .. } => Ok(()),
-                Restore::Overlay { base, path, .. } => self.make_overlay(&qcow2(path), base),
+                Restore::Overlay { base, path, .. } => {
+                    self.make_overlay(&qcow2(path), base).map_err(Failure::from)
+                }
                 Restore::Copy { disk, from, path } => match copies {
                     Copies::OfDisks => self.copy(name, disk, from, path),
                     Copies::WithMemory => self.copy_whole(name, disk, from, path),
                 },
             };
-            if let (Err(reason), Some(path)) = (made, restore.new_file()) {
-                let before = restores.get(..done).unwrap_or_default();
-                let undo = discard(before).err().map(|error| error.to_string());
-                return Err(Error::ImageOperation {
-                    action: "revert",
-                    snapshot: name.to_owned(),
-                    disk: restore.disk().to_owned(),
-                    image: path.clone(),
-                    reason,
-                    undo: undo.into_iter().collect(),
+            if let (Err(failure), Some(path)) = (made, restore.new_file()) {
+                let cause = match failure {
+                    Failure::Stopped => Error::Cancelled { action: "revert" },
+                    Failure::Reason(reason) => Error::ImageOperation {
+                        action: "revert",
+                        snapshot: name.to_owned(),
+                        disk: restore.disk().to_owned(),
+                        image: path.clone(),
+                        reason,
+                        undo: Vec::new(),
+                    },
+                };
+                return Err(match discard(restores.get(..done).unwrap_or_default()) {
+                    Ok(()) => cause,
+                    Err(undo) => cause.with_failed_undo(&undo),
                 });
             }
         }
@@ -145,7 +206,7 @@ impl Work<'_> {
     }
 
     /// Copies an internal snapshot to an image of its own, or leaves nothing.
-    fn copy(&self, name: &str, disk: &str, from: &Path, to: &Path) -> Attempt<()> {
+    fn copy(&self, name: &str, disk: &str, from: &Path, to: &Path) -> Watched<()> {
         let origin = claim(to)?;
         let copied = self.copy_to(name, disk, from, to);
         if copied.is_err() && origin == Origin::Made {
@@ -154,7 +215,7 @@ impl Work<'_> {
         copied
     }
 
-    fn copy_to(&self, name: &str, disk: &str, from: &Path, to: &Path) -> Attempt<()> {
+    fn copy_to(&self, name: &str, disk: &str, from: &Path, to: &Path) -> Watched<()> {
         let image = Image {
             disk: disk.to_owned(),
             path: from.to_owned(),
@@ -165,14 +226,16 @@ impl Work<'_> {
             .ok_or_else(|| format!("'{}' does not hold it once", from.display()))?;
         let same_id = facts.snapshots.iter().filter(|other| other.id == entry.id);
         if same_id.count() != 1 {
-            return Err("the snapshot's ID in the image is not unique".to_owned());
+            return Err("the snapshot's ID in the image is not unique"
+                .to_owned()
+                .into());
         }
         let mut selected = b"snapshot.id=".to_vec();
         selected.extend_from_slice(&entry.id);
         let selected = OsString::from_vec(selected);
         let arguments: [&OsStr; 10] = [
             "convert".as_ref(),
-            "-q".as_ref(),
+            "-p".as_ref(),
             "-f".as_ref(),
             QCOW2.as_ref(),
             "-O".as_ref(),
@@ -182,17 +245,17 @@ impl Work<'_> {
             from.as_ref(),
             to.as_ref(),
         ];
-        let outcome = self.run(&arguments)?;
+        let outcome = self.run_watched(entry.disk_size, &arguments)?;
         // The exit status is all there is to prove a copy by.
         if outcome.ending != Ending::Success {
-            return Err(outcome.reason());
+            return Err(outcome.into());
         }
         let copied = chain::open(&qcow2(to)).map_err(|cause| cause.to_string())?;
         let size = copied.facts.map(|facts| facts.virtual_size);
         if size != Some(entry.disk_size) {
-            return Err("the copy has another size".to_owned());
+            return Err("the copy has another size".to_owned().into());
         }
-        sync(to)
+        Ok(sync(to)?)
     }
 }
 

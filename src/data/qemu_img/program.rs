@@ -12,10 +12,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
+use crate::data::progress::{Progress, Wish};
 use crate::limits;
 use crate::memory;
 
@@ -30,6 +32,8 @@ pub(super) enum Ending {
     Signal(i32),
     /// Somebody else took the exit status.
     Unknown,
+    /// It was killed, as the one who watches wants.
+    Stopped,
 }
 
 /// What a program left.
@@ -49,9 +53,9 @@ impl Outcome {
         // QEMU's programs put their name before an error, and hints without it below.
         let mut lines = self
             .output
-            .lines()
+            .split(['\n', '\r'])
             .rev()
-            .filter(|line| !line.trim().is_empty());
+            .filter(|line| !line.trim().is_empty() && percent(line).is_none());
         let last = lines.clone().next();
         let cause = lines.find(|line| line.starts_with(&self.prefix)).or(last);
         match (cause, self.ending) {
@@ -71,6 +75,7 @@ impl Outcome {
             (None, Ending::Status(status)) => format!("exit status {status}"),
             (None, Ending::Signal(signal)) => format!("killed by signal {signal}"),
             (None, Ending::Unknown) => "exit status taken by another thread".to_owned(),
+            (None, Ending::Stopped) => "stopped on request".to_owned(),
         }
     }
 }
@@ -136,6 +141,25 @@ fn output_file() -> io::Result<File> {
 }
 
 impl Running {
+    /// As [`Running::finish`], of a program that was asked to show how far it is (`-p`) in work on so
+    /// many bytes. It is killed when it is to stop.
+    pub fn finish_watched(self, bytes: u64, watch: &dyn Progress) -> Outcome {
+        let mut is_stopped = false;
+        while let Ok(process) = &self.process
+            && !is_stopped
+            && is_running(process)
+        {
+            let done = latest_percent(&written(&self.output)).map_or(0, |part| share(bytes, part));
+            is_stopped = watch.report(done, bytes) == Wish::Stop
+                && rustix::process::pidfd_send_signal(process, Signal::KILL).is_ok();
+        }
+        let mut outcome = self.finish();
+        if is_stopped && matches!(outcome.ending, Ending::Signal(_) | Ending::Unknown) {
+            outcome.ending = Ending::Stopped;
+        }
+        outcome
+    }
+
     /// Waits until the program has ended.
     pub fn finish(mut self) -> Outcome {
         let ending = match &self.process {
@@ -155,6 +179,37 @@ impl Running {
             prefix: self.prefix,
         }
     }
+}
+
+/// Waits a moment, and answers whether the program has not ended yet.
+fn is_running(process: &OwnedFd) -> bool {
+    let mut ends = [PollFd::new(process, PollFlags::IN)];
+    let moment = Timespec::try_from(limits::JOB_LOOK).ok();
+    matches!(
+        rustix::event::poll(&mut ends, moment.as_ref()),
+        Ok(0) | Err(Errno::INTR)
+    )
+}
+
+/// The last `(12.34/100%)` in what a program says, in hundredths of a percent.
+fn latest_percent(output: &str) -> Option<u64> {
+    output.split(['\n', '\r']).rev().find_map(percent)
+}
+
+fn percent(line: &str) -> Option<u64> {
+    let inside = line.trim().strip_prefix('(')?;
+    let (whole, hundredths) = inside.strip_suffix("/100%)")?.split_once('.')?;
+    let hundredths = hundredths
+        .parse::<u64>()
+        .ok()
+        .filter(|_| hundredths.len() == 2)?;
+    Some(whole.parse::<u64>().ok()?.min(100) * 100 + hundredths)
+}
+
+/// So many hundredths of a percent of a number.
+fn share(number: u64, part: u64) -> u64 {
+    let share = u128::from(number) * u128::from(part) / 10_000;
+    u64::try_from(share).unwrap_or(number).min(number)
 }
 
 /// Waits for the child behind a descriptor.
@@ -231,6 +286,43 @@ mod tests {
     fn reason_is_the_error_and_not_the_hint_below() {
         let outcome = shell("echo 'sh: no lock'; echo 'Is another process using it?'; exit 1");
         assert_eq!(outcome.reason(), "sh: no lock");
+    }
+
+    #[test]
+    fn what_is_done_is_told_and_is_no_reason() {
+        for (line, part) in [
+            ("    (0.00/100%)", Some(0)),
+            ("(12.34/100%)", Some(1234)),
+            ("    (100.00/100%)", Some(10_000)),
+            ("(999.99/100%)", Some(10_099)),
+            ("(1.5/100%)", None),
+            ("(x.00/100%)", None),
+            ("12.34/100%", None),
+            ("", None),
+        ] {
+            assert_eq!(percent(line), part, "{line}");
+        }
+        assert_eq!(share(u64::MAX, 10_099), u64::MAX);
+        assert_eq!(share(8_000, 1_234), 987);
+        let failing = "printf '  (0.00/100%%)\r  (33.10/100%%)\rsh: no space\n'; exit 1";
+        let outcome = shell(failing);
+        assert_eq!(outcome.reason(), "sh: no space");
+        assert_eq!(latest_percent(&outcome.output), Some(3310));
+    }
+
+    #[test]
+    fn a_program_that_is_to_stop_is_killed() {
+        struct Stop;
+        impl Progress for Stop {
+            fn report(&self, _done: u64, _total: u64) -> Wish {
+                Wish::Stop
+            }
+        }
+        let arguments = [OsStr::new("100")];
+        let running = start(Path::new("sleep"), arguments, None).unwrap();
+        assert_eq!(running.finish_watched(1, &Stop).ending, Ending::Stopped);
+        let running = start(Path::new("true"), [], None).unwrap();
+        assert_eq!(running.finish_watched(1, &Stop).ending, Ending::Success);
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn end(work: &Work<'_>, step: Step<'_>, target: &Target<'_>, begun: Begun) -> At
         (Ending::Status(_) | Ending::Signal(_), Ok(())) if !matches!(step, Step::Capture(_)) => {
             sync(target)
         }
-        (Ending::Status(_) | Ending::Signal(_), _) => Err(outcome.reason()),
+        (Ending::Status(_) | Ending::Signal(_) | Ending::Stopped, _) => Err(outcome.reason()),
     }
 }
 
@@ -115,7 +115,7 @@ fn check(work: &Work<'_>, target: &Target<'_>, repairs: &[&str]) -> Attempt {
         .finish();
     match outcome.ending {
         Ending::Success | Ending::Unknown => Ok(()),
-        Ending::Status(_) | Ending::Signal(_) => Err(outcome.reason()),
+        Ending::Status(_) | Ending::Signal(_) | Ending::Stopped => Err(outcome.reason()),
     }
 }
 

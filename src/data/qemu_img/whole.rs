@@ -4,30 +4,66 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Instant;
 
-use super::overlay::{Attempt, Origin, claim, sync};
+use super::overlay::{Attempt, Origin, Watched, claim, sync};
 use super::step::Step;
 use super::target::{Target, only};
 use super::{Work, check_holds_once, failures};
 use crate::data::{Image, Restore};
 use crate::error::Result;
+use crate::limits;
 
 /// Read and written at once. Zeros of this length are left out of the copy.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 impl Work<'_> {
     /// Copies an image, and drops all its snapshots but one from the copy; or leaves nothing.
-    pub(super) fn copy_whole(&self, name: &str, disk: &str, from: &Path, to: &Path) -> Attempt<()> {
+    pub(super) fn copy_whole(&self, name: &str, disk: &str, from: &Path, to: &Path) -> Watched<()> {
         let origin = claim(to)?;
-        let copied = copy_bytes(from, to)
-            .map_err(|error| format!("'{}' cannot be copied: {error}", from.display()))
-            .and_then(|()| self.drop_others(name, disk, to))
-            .and_then(|()| sync(to));
+        let copied = self.copy_bytes(from, to).and_then(|()| {
+            self.drop_others(name, disk, to)?;
+            Ok(sync(to)?)
+        });
         if copied.is_err() && origin == Origin::Made {
             // What is left is told by whoever takes the whole revert back.
             let _ = std::fs::remove_file(to);
         }
         copied
+    }
+
+    /// Nobody writes to what others stand on, so a copy of the bytes is a copy of the image. Where the
+    /// file system can share them it does.
+    fn copy_bytes(&self, from: &Path, to: &Path) -> Watched<()> {
+        let failed = |error| format!("'{}' cannot be copied: {error}", from.display());
+        let source = File::open(from).map_err(failed)?;
+        let copy = OpenOptions::new().write(true).open(to).map_err(failed)?;
+        let size = source.metadata().map_err(failed)?.len();
+        self.report(0, size)?;
+        if rustix::fs::ioctl_ficlone(&copy, &source).is_ok() {
+            return Ok(());
+        }
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut reported = Instant::now();
+        let mut place = 0;
+        loop {
+            let count = match source.read_at(&mut chunk, place) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(error).into()),
+            };
+            let bytes = chunk.get(..count).unwrap_or_default();
+            if bytes.iter().any(|byte| *byte != 0) {
+                copy.write_all_at(bytes, place).map_err(failed)?;
+            }
+            place += u64::try_from(count).unwrap_or_default();
+            if reported.elapsed() >= limits::JOB_LOOK {
+                self.report(place, size)?;
+                reported = Instant::now();
+            }
+        }
+        Ok(copy.set_len(place).map_err(failed)?)
     }
 
     fn drop_others(&self, name: &str, disk: &str, path: &Path) -> Attempt<()> {
@@ -78,30 +114,4 @@ pub(super) fn check(name: &str, restores: &[Restore]) -> Result<()> {
 
 fn not_utf8() -> String {
     "the name of one of its snapshots is not UTF-8".to_owned()
-}
-
-/// Nobody writes to what others stand on, so a copy of the bytes is a copy of the image. Where the
-/// file system can share them it does.
-fn copy_bytes(from: &Path, to: &Path) -> io::Result<()> {
-    let source = File::open(from)?;
-    let copy = OpenOptions::new().write(true).open(to)?;
-    if rustix::fs::ioctl_ficlone(&copy, &source).is_ok() {
-        return Ok(());
-    }
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut place = 0;
-    loop {
-        let count = match source.read_at(&mut chunk, place) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        let bytes = chunk.get(..count).unwrap_or_default();
-        if bytes.iter().any(|byte| *byte != 0) {
-            copy.write_all_at(bytes, place)?;
-        }
-        place += u64::try_from(count).unwrap_or_default();
-    }
-    copy.set_len(place)
 }
