@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo bench check compare crash memory stress sanitize miri install clean header help set-up simulate fuzz \
+.PHONY: build demo bench check compare crash memory stress sanitize miri install clean header abi help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -79,6 +79,9 @@ install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 
 header: ## write include/virsnap.h anew from the exports
 	UPDATE_HEADER=1 cargo test --test header
+
+abi: ## write the dump that check-abi compares with anew: when a change of the ABI is meant, and for each release
+	python3 tools/check-abi.py --write include/virsnap.h virsnap.map abi/libvirsnap.so.0-x86_64.abi
 
 simulate: ## random histories under faults against a model; SEED=1 STEPS=1000000
 	VIRSNAP_SIMULATE_SEED=$(or $(SEED),1) VIRSNAP_SIMULATE_STEPS=$(or $(STEPS),1000000) \
