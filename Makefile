@@ -102,6 +102,7 @@ set-up:
 check-format:
 	$(call step,check: format)
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/languages/rust/Cargo.toml
 
 check-lint:
 	$(call step,check: lint)
