@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo bench check compare crash memory stress sanitize miri install clean header help set-up simulate fuzz \
+.PHONY: build demo bench check compare crash memory stress sanitize miri install clean header abi deb vendor help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -77,8 +77,21 @@ miri: ## raw pointers, atomics and threads under Miri; needs a nightly toolchain
 install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 	meson install -C build --no-rebuild
 
-header: ## write include/virsnap.h anew from the exports
+header: ## write include/virsnap.h anew from the exports, and debian/libvirsnap0.symbols from virsnap.map
 	UPDATE_HEADER=1 cargo test --test header
+	python3 tools/debian-symbols.py --write virsnap.map debian/libvirsnap0.symbols $$(tools/crate-version)
+
+abi: ## write the dump that check-abi compares with anew: when a change of the ABI is meant, and for each release
+	python3 tools/check-abi.py --write include/virsnap.h virsnap.map abi/libvirsnap.so.0-x86_64.abi
+
+deb: ## build the Debian packages in build-deb/, ask lintian, use them
+	$(call step,deb)
+	@tools/set-up deb
+	tools/build-deb build-deb
+
+vendor: ## put the crates into vendor/, for a build without a network
+	cargo vendor --locked vendor > vendor.toml
+	mv vendor.toml vendor/config.toml
 
 simulate: ## random histories under faults against a model; SEED=1 STEPS=1000000
 	VIRSNAP_SIMULATE_SEED=$(or $(SEED),1) VIRSNAP_SIMULATE_STEPS=$(or $(STEPS),1000000) \
@@ -89,7 +102,7 @@ fuzz: ## fuzz TARGET for SECONDS; FUZZ_FLAGS=-snone without AddressSanitizer (ni
 		-max_total_time=$(or $(SECONDS),60) -max_len=4096 -dict=fuzz/xml.dict
 
 clean: ## remove what was built
-	rm -rf build build-check
+	rm -rf build build-check build-deb
 	cargo clean
 
 set-up:
@@ -99,6 +112,7 @@ set-up:
 check-format:
 	$(call step,check: format)
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/languages/rust/Cargo.toml
 
 check-lint:
 	$(call step,check: lint)
