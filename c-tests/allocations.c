@@ -1,7 +1,7 @@
 /* Memory runs out: the n-th allocation of a call is refused, for every n, once or from then on. The
  * call then fails with VIR_ERR_NO_MEMORY or succeeds; nothing is torn, and a plain retry works.
  *
- *   allocations [STEP]   for every STEP-th n only */
+ *   allocations [STEP [TEST]]   for every STEP-th n only; that test only, which may have * in it */
 #include "harness.h"
 #include "images.h"
 #include "refusal.h"
@@ -9,6 +9,7 @@
 
 #include <ftw.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,12 @@ static int import(const struct fixture *fixture)
 
 /* A document with many elements, and with long texts. */
 static int import_large(const struct fixture *fixture)
+{
+    return import(fixture);
+}
+
+/* One whose reading takes more than the library's reserve; its large allocations are refused. */
+static int import_huge(const struct fixture *fixture)
 {
     return import(fixture);
 }
@@ -322,19 +329,60 @@ static void check_changed(struct fixture *fixture, operation *operate, size_t nu
     open_connection(fixture);
 }
 
-static void refuse_each(struct fixture *fixture, operation *operate, bool from_then_on,
-                        const struct state *before, const struct state *after)
+/* Where the calls of an operation are made. */
+enum thread { SAME_THREAD, NEW_THREAD };
+
+struct trial {
+    operation *operate;
+    const struct fixture *fixture;
+    size_t number;
+    bool from_then_on;
+    int answer;
+    bool refused;
+};
+
+static void *make(void *argument)
+{
+    struct trial *trial = argument;
+
+    refuse(trial->number, trial->from_then_on);
+    trial->answer = trial->operate(trial->fixture);
+    trial->refused = refuse_no_more();
+    return NULL;
+}
+
+static void make_in(enum thread where, struct trial *trial)
+{
+    pthread_t thread;
+
+    if (where == SAME_THREAD) {
+        make(trial);
+        return;
+    }
+    assert_int_equal(pthread_create(&thread, NULL, make, trial), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* What a thread has once is asked for at the beginning of its first call: none of that is left out. */
+static size_t next(size_t number, enum thread where)
+{
+    return number + (where == NEW_THREAD && number < 32 ? 1 : step);
+}
+
+static void refuse_each(struct fixture *fixture, operation *operate, enum thread where,
+                        bool from_then_on, const struct state *before, const struct state *after)
 {
     /* With a step, each of the two finds other numbers. */
-    size_t first = from_then_on ? step / 2 : 0;
+    size_t first = from_then_on && where == SAME_THREAD ? step / 2 : 0;
 
-    for (size_t number = 1 + first; ; number += step) {
+    for (size_t number = 1 + first; ; number = next(number, where)) {
+        struct trial trial = {operate, fixture, number, from_then_on, 0, false};
         int answer;
         char *tree;
 
-        refuse(number, from_then_on);
-        answer = operate(fixture);
-        if (!refuse_no_more()) {
+        make_in(where, &trial);
+        answer = trial.answer;
+        if (!trial.refused) {
             assert_int_equal(answer, 0);
             print_message("refused %s: all before allocation %zu\n",
                           from_then_on ? "from then on" : "once", number);
@@ -357,22 +405,27 @@ static void refuse_each(struct fixture *fixture, operation *operate, bool from_t
 }
 
 /* Elements that a definition may have any number of. */
-static char *elements(size_t count)
+struct more {
+    const char *element;
+    size_t count;
+};
+
+static char *elements(struct more more)
 {
-    static const char element[] = "<a b='c'/>";
-    char *text = calloc(count + 1, sizeof(element));
+    size_t length = strlen(more.element);
+    char *text = calloc(more.count + 1, length + 1);
 
     assert_non_null(text);
-    for (size_t i = 0; i < count; i++)
-        strcat(text + i * (sizeof(element) - 1), element);
+    for (size_t i = 0; i < more.count; i++)
+        memcpy(text + i * length, more.element, length);
     return text;
 }
 
-/* A definition with that many elements more. Frees its argument; freed by the caller. */
-static char *enlarged(char *definition, size_t count)
+/* A definition with these elements more. Frees its argument; freed by the caller. */
+static char *enlarged(char *definition, struct more elements_more)
 {
     char *rest = strstr(definition, "<memory");
-    char *more = elements(count);
+    char *more = elements(elements_more);
     char *larger;
 
     assert_non_null(rest);
@@ -384,7 +437,7 @@ static char *enlarged(char *definition, size_t count)
 }
 
 /* Before each operation: r has the children a and b, a the current c; all but b have data. */
-static void prepare(struct fixture *fixture, size_t more)
+static void prepare(struct fixture *fixture, struct more more)
 {
     virDomainPtr domain = fixture_domain(fixture, GUEST, 1);
     char *definition;
@@ -394,7 +447,7 @@ static void prepare(struct fixture *fixture, size_t more)
     virDomainSnapshotFree(snapshot_redefine(domain, "b", "r", 0));
     virDomainSnapshotFree(snapshot_create(domain, "c", 0));
     definition = domain_definition(domain);
-    if (more > 0)
+    if (more.count > 0)
         definition = enlarged(definition, more);
     imported = document_xml((struct document){
         .name = "new",
@@ -410,12 +463,17 @@ static void prepare(struct fixture *fixture, size_t more)
     open_connection(fixture);
 }
 
-static void refuse_everywhere(struct fixture *fixture, operation *operate)
+static void refuse_everywhere(struct fixture *fixture, operation *operate, enum thread where)
 {
     struct state before, after;
+    struct more more = {"<a b='c'/>", operate == import_large ? 10000 : 0};
 
     virSetErrorFunc(NULL, note_error);
-    prepare(fixture, operate == import_large ? 10000 : 0);
+    if (operate == import_huge) {
+        more = (struct more){"<a/>", 130000};
+        refuse_large_only(64 * 1024);
+    }
+    prepare(fixture, more);
     before = state_now(fixture);
     /* Once untouched: it shows what comes after, and has done what a thread does once. */
     assert_int_equal(operate(fixture), 0);
@@ -424,8 +482,9 @@ static void refuse_everywhere(struct fixture *fixture, operation *operate)
         close_connection(fixture);
         restore(fixture);
         open_connection(fixture);
-        refuse_each(fixture, operate, from_then_on, &before, &after);
+        refuse_each(fixture, operate, where, from_then_on, &before, &after);
     }
+    refuse_large_only(0);
     forget(after);
     forget(before);
     free(imported);
@@ -435,12 +494,20 @@ static void refuse_everywhere(struct fixture *fixture, operation *operate)
 #define refused_test(operation)                       \
     static void operation##_without_memory(void **state) \
     {                                                 \
-        refuse_everywhere(*state, operation);         \
+        refuse_everywhere(*state, operation, SAME_THREAD); \
+    }
+
+/* Of a thread that has made no call before: it gets what a thread has once. */
+#define refused_in_new_thread_test(operation)         \
+    static void operation##_without_memory_in_a_new_thread(void **state) \
+    {                                                 \
+        refuse_everywhere(*state, operation, NEW_THREAD); \
     }
 
 refused_test(create)
 refused_test(import)
 refused_test(import_large)
+refused_test(import_huge)
 refused_test(delete_node)
 refused_test(delete_subtree)
 refused_test(delete_metadata)
@@ -449,13 +516,18 @@ refused_test(redefine_domain)
 refused_test(undefine)
 refused_test(rename_domain)
 refused_test(list)
+refused_in_new_thread_test(list)
+refused_in_new_thread_test(import)
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         fixture_test(list_without_memory),
+        fixture_test(list_without_memory_in_a_new_thread),
         fixture_test(import_without_memory),
+        fixture_test(import_without_memory_in_a_new_thread),
         fixture_test(import_large_without_memory),
+        fixture_test(import_huge_without_memory),
         fixture_test(delete_metadata_without_memory),
         fixture_test(redefine_domain_without_memory),
         fixture_test(undefine_without_memory),
@@ -470,5 +542,7 @@ int main(int argc, char **argv)
         step = strtoul(argv[1], NULL, 10);
     if (step == 0)
         return 2;
+    if (argc > 2)
+        cmocka_set_test_filter(argv[2]);
     return run_family("allocations", tests);
 }

@@ -16,7 +16,13 @@ static struct {
     bool refused;
     size_t number;
     size_t seen;
+    size_t least;
 } fault;
+
+void refuse_large_only(size_t least)
+{
+    fault.least = least;
+}
 
 void refuse(size_t number, bool from_then_on)
 {
@@ -33,9 +39,9 @@ bool refuse_no_more(void)
     return fault.refused;
 }
 
-static bool is_refused(void)
+static bool is_refused(size_t size)
 {
-    if (!fault.armed)
+    if (!fault.armed || size < fault.least)
         return false;
     fault.seen++;
     if (fault.seen != fault.number && !(fault.from_then_on && fault.seen > fault.number))
@@ -47,27 +53,27 @@ static bool is_refused(void)
 
 void *malloc(size_t size)
 {
-    return is_refused() ? NULL : __libc_malloc(size);
+    return is_refused(size) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return is_refused() ? NULL : __libc_calloc(count, size);
+    return is_refused(count * size) ? NULL : __libc_calloc(count, size);
 }
 
 void *realloc(void *memory, size_t size)
 {
-    return is_refused() ? NULL : __libc_realloc(memory, size);
+    return is_refused(size) ? NULL : __libc_realloc(memory, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-    return is_refused() ? NULL : __libc_memalign(alignment, size);
+    return is_refused(size) ? NULL : __libc_memalign(alignment, size);
 }
 
 int posix_memalign(void **memory, size_t alignment, size_t size)
 {
-    if (is_refused())
+    if (is_refused(size))
         return ENOMEM;
     *memory = __libc_memalign(alignment, size);
     return *memory ? 0 : ENOMEM;

@@ -14,8 +14,15 @@ use super::types::{virConnectPtr, virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Error, Family, Result};
 use crate::libvirt;
 use crate::limits;
-use crate::memory;
+use crate::memory::{self, Room};
 use crate::ops::Access;
+
+/// Bytes of a text that the memory reserve has room for whatever is made of it.
+const LARGE_BYTES: usize = 64 * 1024;
+
+/// What is made of a text, in its own size: some copies of its parts, and a document that doubles while
+/// it is written.
+const COPIES: usize = 16;
 
 /// One call of an export.
 pub(super) struct Call {
@@ -25,6 +32,8 @@ pub(super) struct Call {
     pub(super) family: Family,
     /// Known once a handle has passed its check: who is told of an error.
     told: Option<Teller>,
+    /// For what is made of large texts.
+    rooms: Vec<Room>,
 }
 
 /// How to find out who is told of an error.
@@ -49,6 +58,7 @@ pub(super) fn enter<T>(
         function,
         family,
         told: None,
+        rooms: Vec::new(),
     };
     let error = match panics::catch(|| body(&mut call)) {
         Ok(Ok(value)) => {
@@ -141,7 +151,7 @@ impl Call {
     ///
     /// `text` is NULL or NUL-terminated, and nobody writes to it during this call.
     pub(super) unsafe fn text(
-        &self,
+        &mut self,
         text: *const c_char,
         argument: &'static str,
     ) -> Result<String> {
@@ -161,6 +171,11 @@ impl Call {
         });
         // Before anything is made of a text that may be large.
         memory::check()?;
+        if let Ok(text) = &text
+            && text.len() > LARGE_BYTES
+        {
+            self.rooms.push(memory::room(COPIES * text.len())?);
+        }
         text
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Capacity {
 /// Reads a document. What is missing or cannot be read counts as libvirt's default: the
 /// document has been accepted before, and this is only information.
 pub(super) fn of(definition: &str) -> Result<Capacity> {
-    xml::ensure_room(definition)?;
+    let _room = xml::room_for(definition)?;
     let document = Document::parse(definition).ok();
     let child = |name| {
         let root = document.as_ref()?.root_element();

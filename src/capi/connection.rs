@@ -130,7 +130,7 @@ pub unsafe extern "C" fn virConnectOpenAuth(
 /// # Safety
 ///
 /// `name` is NULL or NUL-terminated.
-unsafe fn open(call: &Call, name: *const c_char, access: Access) -> Result<virConnectPtr> {
+unsafe fn open(call: &mut Call, name: *const c_char, access: Access) -> Result<virConnectPtr> {
     let uri = if name.is_null() {
         String::new()
     } else {

@@ -168,7 +168,11 @@ pub unsafe extern "C" fn virSnapSetCallbackError(message: *const c_char) {
 /// # Safety
 ///
 /// `text` is NULL or NUL-terminated.
-unsafe fn path(call: &Call, text: *const c_char, name: &'static str) -> Result<Option<PathBuf>> {
+unsafe fn path(
+    call: &mut Call,
+    text: *const c_char,
+    name: &'static str,
+) -> Result<Option<PathBuf>> {
     if text.is_null() {
         return Ok(None);
     }

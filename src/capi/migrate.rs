@@ -725,7 +725,7 @@ unsafe fn give_text(call: &Call, text: Option<&str>, to: *mut *mut c_char) -> Re
 /// # Safety
 ///
 /// `cookie` is NULL or NUL-terminated.
-unsafe fn cookie_text(call: &Call, cookie: *const c_char) -> Result<Option<String>> {
+unsafe fn cookie_text(call: &mut Call, cookie: *const c_char) -> Result<Option<String>> {
     if cookie.is_null() {
         return Ok(None);
     }
@@ -736,7 +736,11 @@ unsafe fn cookie_text(call: &Call, cookie: *const c_char) -> Result<Option<Strin
 /// # Safety
 ///
 /// `paths` has `count` elements, whose texts are NULL or NUL-terminated.
-unsafe fn mapping(call: &Call, paths: *const virSnapMigratePath, count: c_uint) -> Result<Mapping> {
+unsafe fn mapping(
+    call: &mut Call,
+    paths: *const virSnapMigratePath,
+    count: c_uint,
+) -> Result<Mapping> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     if count == 0 {
         return Ok(Mapping::default());

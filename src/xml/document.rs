@@ -10,7 +10,7 @@ use roxmltree::{Document, Node, ParsingOptions, TextPos};
 
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::memory;
+use crate::memory::{self, Room};
 
 /// What a document is: it decides how its errors are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +27,8 @@ const SHOWN_COLUMNS: usize = 80;
 /// Bytes of a document that the memory reserve has room for in any form.
 const SMALL_BYTES: usize = 64 * 1024;
 
-/// Bytes that the parser takes for a byte of text, at most: the shortest element, `<a/>`, becomes a
-/// node of some 80 bytes in an array that doubles.
-const PARSED_BYTES: usize = 48;
+/// Bytes of a node, and of an attribute, in the parser's arrays: 72 each, on 64 bits.
+const PART_BYTES: usize = 80;
 
 /// Reads a document.
 ///
@@ -45,7 +44,7 @@ pub(super) fn read(text: &str, kind: Kind) -> Result<Document<'_>> {
         return Err(kind.not_well_formed("1: Document is empty\n(null)\n^"));
     }
     check_bounds(text, kind)?;
-    ensure_room(text)?;
+    let _room = room_for(text)?;
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: limits::DOCUMENT_NODES,
@@ -70,13 +69,34 @@ pub(super) fn read(text: &str, kind: Kind) -> Result<Document<'_>> {
     })
 }
 
-/// Fails unless there is memory for reading a document: the parser does not ask.
-pub(crate) fn ensure_room(text: &str) -> Result<()> {
+/// Memory for reading a document, had before: the parser does not ask.
+pub(crate) fn room_for(text: &str) -> Result<Option<Room>> {
     if text.len() <= SMALL_BYTES {
-        return Ok(());
+        return Ok(None);
     }
-    memory::ensure(text.len().saturating_mul(PARSED_BYTES))
+    memory::room(parsed_bytes(text)).map(Some)
 }
+
+/// Bytes that the parser asks for, all its requests added up, at most.
+fn parsed_bytes(text: &str) -> usize {
+    let count = |byte| memchr::memchr_iter(byte, text.as_bytes()).count();
+    let (tags, equals) = (count(b'<'), count(b'='));
+    // Each tag is a node, and has a text before it.
+    let nodes = (2 * tags + 2).min(limits::DOCUMENT_NODES as usize);
+    // One array that has a place for each tag; grown twice if that was not enough, cut off at the end.
+    let grown = if tags < nodes { 2 * tags + 4 * tags } else { 0 };
+    let arrays = (tags + grown + nodes + 2 * equals) * PART_BYTES;
+    // Nodes that wait for what follows them, in an array of numbers that doubles.
+    let waiting = 4 * nodes * size_of::<u32>();
+    // A text with references is put together in a buffer that doubles, from 32 bytes, and copied.
+    let texts = (nodes + equals) * 128 + 8 * text.len();
+    arrays + waiting + texts + NAMES_BYTES
+}
+
+/// Bytes for what is bounded: the attributes of one element, the names of those that are open, the namespaces
+/// that hold for each element that declares one.
+const NAMES_BYTES: usize = 2 * limits::ELEMENT_ATTRIBUTES * 4 * PART_BYTES
+    + limits::DOCUMENT_NAMESPACES * limits::DOCUMENT_NAMESPACES * 8;
 
 /// The first pass.
 fn check_bounds(text: &str, kind: Kind) -> Result<()> {
@@ -360,9 +380,52 @@ pub(super) fn string(node: Node<'_, '_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::testing;
 
     fn refusal(text: &str, kind: Kind) -> String {
         read(text, kind).expect_err("refused").to_string()
+    }
+
+    /// The parser lives on what was had for it, whatever a document is made of.
+    #[test]
+    fn a_large_document_is_read_without_more_memory() {
+        let inside = |part: &str, count: usize| format!("<d>{}</d>", part.repeat(count));
+        let nested = inside(&format!("{}{}", "<a>x".repeat(250), "</a>".repeat(250)), 80);
+        let attributes: String = (0..256).map(|i| format!(" a{i}='&lt;'")).collect();
+        let spaces: String = (0..250).map(|i| format!(" xmlns:n{i}='u:{i}'")).collect();
+        let declared = format!(
+            "<d{spaces}><n1:a xmlns:m='u:m'/>{}</d>",
+            "<n2:b/>".repeat(20_000)
+        );
+        for (what, text) in [
+            ("elements", inside("<a/>", 20_000)),
+            ("elements with texts", inside("<a/>x", 20_000)),
+            ("closed elements with texts", inside("<a>&lt;</a>y", 20_000)),
+            ("nested", nested),
+            ("an attribute each", inside("<a b=''/>", 20_000)),
+            ("references in attributes", inside("<a b='&gt;'/>", 20_000)),
+            ("many attributes", inside(&format!("<a{attributes}/>"), 200)),
+            ("comments", inside("<!---->", 20_000)),
+            ("instructions", inside("<?p?>", 20_000)),
+            ("one text", inside("x", 400_000)),
+            ("one text of references", inside("&lt;", 200_000)),
+            ("one text of lines", inside("\r\n", 200_000)),
+            ("equals", inside("=", 400_000)),
+            (
+                "what is no tag",
+                format!("<d><![CDATA[{}]]></d>", "<".repeat(400_000)),
+            ),
+            ("texts and CDATA", inside("x&lt;<![CDATA[y]]>", 20_000)),
+            ("namespaces", declared),
+        ] {
+            let (read, reserved) = testing::without_memory(|| read(&text, Kind::Domain));
+            let read = read.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(read.descendants().count() > 1, "{what}");
+            assert!(
+                reserved < 64 * 1024,
+                "{what}: {reserved} bytes of the reserve"
+            );
+        }
     }
 
     // Expected texts from libvirt 9.0.0, as far as they are not the parser's own words.

@@ -29,7 +29,7 @@ pub use abi::check_guest_abi;
 pub use align::{Participation, align};
 pub use cookie::Cookie;
 pub use definitions::Definitions;
-pub(crate) use document::ensure_room;
+pub(crate) use document::room_for;
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use firmware::{FirmwareRecord, Nvram, TpmState, firmware_record, set_firmware_record};
 pub use format::{Form, format};
