@@ -289,7 +289,6 @@ static void libvirts_functions_refuse_our_handles(void **state)
     refused(virDomainGetMaxMemory(domain));
     refused(virDomainSetMemory(domain, 1));
     refused(virDomainGetAutostart(domain, &maximum));
-    refused(virDomainHasManagedSaveImage(domain, 0));
     refused(virDomainListAllCheckpoints(domain, NULL, 0));
     refused(virDomainMigrate(domain, conn, 0, NULL, NULL, 0));
     refused(virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_TITLE, NULL, 0));

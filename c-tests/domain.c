@@ -174,6 +174,7 @@ static void shut_off_and_persistent(void **state)
 
     assert_int_equal(virDomainIsActive(domain), 0);
     assert_int_equal(virDomainIsPersistent(domain), 1);
+    assert_int_equal(virDomainHasManagedSaveImage(domain, 0), 0);
     assert_int_equal(virDomainGetState(domain, &value, &reason, 0), 0);
     assert_int_equal(value, VIR_DOMAIN_SHUTOFF);
     assert_int_equal(reason, VIR_DOMAIN_SHUTOFF_UNKNOWN);
@@ -255,6 +256,7 @@ static void undefined_domain_is_gone(void **state)
     assert_string_equal(virDomainSnapshotGetName(snapshot), "s");
     assert_gone(virDomainIsActive(domain), -1);
     assert_gone(virDomainIsPersistent(domain), -1);
+    assert_gone(virDomainHasManagedSaveImage(domain, 0), -1);
     assert_gone(virDomainGetState(domain, &value, NULL, 0), -1);
     assert_gone(virDomainGetInfo(domain, &info), -1);
     assert_gone(virDomainGetXMLDesc(domain, 0), NULL);

@@ -51,6 +51,7 @@
     FLAGGED(virDomainGetState, DOMAIN, 0, -1, 0, (handle, &number, NULL, flags)) \
     FLAGGED(virDomainGetXMLDesc, DOMAIN, 0, NULL, 0xf, (handle, flags)) \
     FLAGGED(virDomainHasCurrentSnapshot, DOMAIN, 0, -1, 0, (handle, flags)) \
+    FLAGGED(virDomainHasManagedSaveImage, DOMAIN, 0, -1, 0, (handle, flags)) \
     FLAGGED(virDomainListAllSnapshots, DOMAIN, 0, -1, 0x7ff, (handle, &snapshots, flags)) \
     FLAGGED(virDomainRename, DOMAIN, 0, -1, 0, (handle, "n", flags)) \
     FLAGGED(virDomainSnapshotCreateXML, DOMAIN, 0, NULL, 0x3ff, \

@@ -2029,6 +2029,22 @@ int virDomainIsActive(virDomainPtr domain);
 int virDomainIsPersistent(virDomainPtr domain);
 
 /**
+ * Tells whether memory is saved for the next start of a domain. This library saves none: virsh asks before
+ * it undefines a domain.
+ *
+ * @domain: a domain
+ * @flags: 0
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_NO_DOMAIN (gone).
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: 0.8.0. Source: libvirt-domain.h of libvirt 9.0.0.
+ */
+int virDomainHasManagedSaveImage(virDomainPtr domain,
+                                 unsigned int flags);
+
+/**
  * Adds a reference to a domain handle. Each needs a virDomainFree() of its own.
  *
  * @domain: a domain

@@ -12,6 +12,7 @@ the line that opens a block says decides:
     xml                    must parse; several elements side by side may stand there
     output                 what the last program or sh block printed; an ellipsis is any text
     text                   a picture, a layout: what is no code
+    console                a session with the tool, which cli/tests/session.rs runs: on its page alone
     LANGUAGE NAME          appended to that file, which a later sh block must name
 
 Anything else is an error, so nothing is printed untested by oversight. The library is found as a user's
@@ -30,6 +31,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent
 SUMMARY = SOURCE / "docs" / "SUMMARY.md"
+SESSIONS = SOURCE / "cli" / "tests" / "session.rs"
 FENCE = re.compile(r"^( *)(```+|~~~+)(.*)$")
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 FRAGMENT = """\
@@ -87,8 +89,8 @@ def blocks(text):
 class Reader:
     """Somebody who types a page's blocks in, one after the other."""
 
-    def __init__(self, directory):
-        self.directory = directory
+    def __init__(self, page, directory):
+        self.page, self.directory = page, directory
         self.printed = None
         self.unnamed = {}
         self.environment = {
@@ -184,6 +186,10 @@ class Reader:
     def take_text(self, _):
         pass
 
+    def take_console(self, _):
+        if not SESSIONS.exists() or f"/docs/{self.page}" not in SESSIONS.read_text(encoding="utf-8"):
+            raise Fault("nobody runs a session on this page (cli/tests/session.rs); `sh` and `output` are run here")
+
 
 def anchors(text):
     """What a link to a heading of this page may be called, as GitHub and mdBook call it."""
@@ -204,11 +210,11 @@ def broken_links(page, text):
             yield f"a link leads to {target}: there is no such heading"
 
 
-def check_blocks(text):
+def check_blocks(page, text):
     """How many blocks of each kind a page has; a Fault begins with the line."""
     counts = {}
     with tempfile.TemporaryDirectory(prefix="virsnap-page-") as directory:
-        reader = Reader(directory)
+        reader = Reader(page.name, directory)
         try:
             for block in blocks(text):
                 try:
@@ -237,7 +243,7 @@ def main(*names):
         text = page.read_text(encoding="utf-8")
         faults += [f"{name}: {fault}" for fault in broken_links(page, text)]
         try:
-            counts = check_blocks(text)
+            counts = check_blocks(page, text)
         except Fault as fault:
             faults.append(f"{name}:{fault}")
         else:

@@ -299,6 +299,29 @@ pub extern "C" fn virDomainIsPersistent(domain: virDomainPtr) -> c_int {
     })
 }
 
+/// Tells whether memory is saved for the next start of a domain. This library saves none: virsh asks before
+/// it undefines a domain.
+///
+/// @domain: a domain
+/// @flags: 0
+///
+/// Returns 0, or -1 in case of error.
+///
+/// Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (a flag), VIR_ERR_NO_DOMAIN (gone).
+/// Threads: any. Ownership: nothing changes hands.
+/// Since: 0.8.0. Source: libvirt-domain.h of libvirt 9.0.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn virDomainHasManagedSaveImage(domain: virDomainPtr, flags: c_uint) -> c_int {
+    forward!(forward::domain(domain) => virDomainHasManagedSaveImage(domain, flags));
+    const FUNCTION: &str = "virDomainHasManagedSaveImage";
+    boundary::enter(FUNCTION, Family::Domain, -1, |call| {
+        let domain = call.domain(domain)?;
+        call.known_flags(flags, 0)?;
+        domain.now()?;
+        Ok(0)
+    })
+}
+
 /// Adds a reference to a domain handle. Each needs a virDomainFree() of its own.
 ///
 /// @domain: a domain

@@ -55,6 +55,18 @@ class Embedded(World):
         output, errors = self.virsh(self.uri, "list --all --name")
         self.assertEqual((output.split(), errors), (["guest"], ""))
 
+    def test_a_domain_goes(self):
+        """virsh asks first whether memory is saved, and how many snapshots there are."""
+        guard = "error: Requested operation is not valid: cannot delete inactive domain with 1 snapshots"
+        output, errors = self.virsh(
+            self.uri, f"define {self.file}", "snapshot-create-as guest a", "undefine guest", "list --all --name")
+        self.assertEqual(errors.splitlines()[1:], [guard], errors)
+        self.assertEqual(output.split()[-1], "guest")
+        output, errors = self.virsh(self.uri, "undefine guest --snapshots-metadata", "list --all --name")
+        self.assertEqual((output.split("\n", 1), errors), (["Domain 'guest' has been undefined", "\n\n"], ""))
+        # Its data stays, as with libvirt.
+        self.assertEqual(snapshots_in(self.path(".", "guest-vda.qcow2")), ["a"])
+
     def test_both_libraries_in_one_process(self):
         output, errors = self.virsh(
             self.uri, f"define {self.file}", "snapshot-create-as guest a", "connect test:///default",
