@@ -48,7 +48,7 @@ pub fn from_directory(
             continue;
         }
         let whole = stream::whole_stream(&domain, Manner::Copy, terminal)?;
-        stream::take_in(connection, &whole, &[], 0)?;
+        stream::take_in(connection, &whole.stream, &[], 0)?;
         terminal.say(format!("taken over: {what}"))?;
     }
     Ok(())

@@ -8,7 +8,7 @@
 //! | snapshots | what virSnapDomainMigrateExport() writes, which knows its own end |
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{IsTerminal, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -43,28 +43,24 @@ pub fn export(domain: &Domain, args: &args::Export, terminal: Terminal) -> Outco
     } else {
         Manner::Copy
     };
-    let mut out: Box<dyn Write> = match &args.output {
-        Some(file) => Box::new(new_file(file)?),
-        None => {
-            let out = std::io::stdout();
-            if std::io::IsTerminal::is_terminal(&out) {
-                return Err(Failure::Usage(
-                    "standard output is a terminal: say --output FILE, or lead it elsewhere"
-                        .to_owned(),
-                ));
+    // Before anything is frozen.
+    let file = args.output.as_deref().map(new_file).transpose()?;
+    if file.is_none() && std::io::stdout().is_terminal() {
+        return Err(Failure::Usage(
+            "standard output is a terminal: say --output FILE, or lead it elsewhere".to_owned(),
+        ));
+    }
+    let sent = whole_stream(domain, manner, terminal).and_then(|whole| {
+        send(&whole.stream, file.as_ref()).inspect_err(|_| {
+            // What came over is no whole stream, so nobody can take it in.
+            if whole.is_frozen_by_us {
+                let _ = domain.migrate_cancel();
             }
-            Box::new(out)
-        }
-    };
-    let whole = whole_stream(domain, manner, terminal);
-    let sent = whole.and_then(|mut whole| {
-        std::io::copy(&mut whole, &mut out)?;
-        out.flush()?;
-        Ok(())
+        })
     });
-    if let (Err(_), Some(file)) = (&sent, &args.output) {
+    if let (Err(_), Some(path)) = (&sent, &args.output) {
         // Nobody shall take a part for the whole.
-        let _ = std::fs::remove_file(file);
+        let _ = std::fs::remove_file(path);
     }
     sent?;
     if manner == Manner::Move {
@@ -74,6 +70,28 @@ pub fn export(domain: &Domain, args: &args::Export, terminal: Terminal) -> Outco
         ));
     }
     Ok(())
+}
+
+fn send(mut stream: &File, file: Option<&File>) -> Outcome {
+    match file {
+        Some(mut file) => {
+            std::io::copy(&mut stream, &mut file)?;
+            file.sync_all()?;
+        }
+        None => {
+            let mut out = std::io::stdout();
+            std::io::copy(&mut stream, &mut out)?;
+            out.flush()?;
+        }
+    }
+    Ok(())
+}
+
+/// A hierarchy on its way.
+pub struct Whole {
+    pub stream: File,
+    /// Whether the snapshots cannot be changed any more, and could be before.
+    is_frozen_by_us: bool,
 }
 
 /// A file of its owner alone: the stream holds passwords.
@@ -89,7 +107,7 @@ fn new_file(path: &Path) -> Outcome<File> {
 
 /// The stream, in memory. It is read there first, so that a copy freezes the snapshots for as long as
 /// reading them takes, however slow the pipe is.
-pub fn whole_stream(domain: &Domain, manner: Manner, terminal: Terminal) -> Outcome<File> {
+pub fn whole_stream(domain: &Domain, manner: Manner, terminal: Terminal) -> Outcome<Whole> {
     let mut whole = File::from(
         memfd_create("virsnap-export", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?,
     );
@@ -109,7 +127,10 @@ pub fn whole_stream(domain: &Domain, manner: Manner, terminal: Terminal) -> Outc
     }
     written?;
     whole.rewind()?;
-    Ok(whole)
+    Ok(Whole {
+        stream: whole,
+        is_frozen_by_us: manner == Manner::Move && !is_moving,
+    })
 }
 
 fn write_parts(domain: &Domain, definition: &str, cookie: &str, out: &mut File) -> Outcome {

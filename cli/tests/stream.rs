@@ -97,6 +97,35 @@ fn a_move_can_be_cancelled() {
 }
 
 #[test]
+fn a_move_that_cannot_be_written_has_not_begun() {
+    let world = grown();
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let said = world
+        .command(&["export", "vm", "--move"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    world.done(&["create", "vm", "four"]);
+    // One that had begun before goes on.
+    world.done(&["-q", "export", "vm", "--move", "-o", &world.text("file")]);
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let said = world
+        .command(&["export", "vm", "--move"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    world.fails(&["create", "vm", "five"], 4, "migrat");
+}
+
+#[test]
 fn a_copy_beside_a_move_leaves_the_move_alone() {
     let world = grown();
     world.done(&["-q", "export", "vm", "--move", "-o", &world.text("moved")]);
