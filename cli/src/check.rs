@@ -1,13 +1,14 @@
 //! `check` and `repair`: metadata against images.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::claims::{Claims, unclaimed_files};
+use crate::claims::{Claims, all_claimed, unclaimed_files};
 use crate::failure::{Failure, Outcome};
 use crate::ffi::{self, Connection, Domain, Problem};
 use crate::terminal::{Terminal, put, put_json};
@@ -63,8 +64,14 @@ pub fn check(connection: &Connection, args: &args::Check, terminal: Terminal) ->
             reports.push((None, unreadable));
         }
     }
+    let everybody = connection
+        .domains()?
+        .iter()
+        .map(Claims::of)
+        .collect::<Outcome<Vec<Claims>>>()?;
+    let claimed = all_claimed(everybody.iter());
     for domain in &domains {
-        let found = findings(connection, domain, args.quick, terminal)?;
+        let found = findings(domain, &claimed, args.quick, terminal)?;
         reports.push((Some(domain.name()), found));
     }
     let is_wrong = reports
@@ -113,8 +120,8 @@ fn report(domain: Option<&str>, found: &[Finding], terminal: Terminal) -> String
 }
 
 fn findings(
-    connection: &Connection,
     domain: &Domain,
+    claimed: &BTreeSet<PathBuf>,
     is_quick: bool,
     terminal: Terminal,
 ) -> Outcome<Vec<Finding>> {
@@ -166,7 +173,7 @@ fn findings(
         );
         found.push(Finding::wrong("unclaimed-snapshot", Some(image), text));
     }
-    for file in unclaimed_files(connection, domain)? {
+    for file in unclaimed_files(&claims, &domain.uuid()?, claimed) {
         let text = format!("no domain and no snapshot names {}", file.display());
         found.push(Finding::wrong("unclaimed-file", Some(&file), text));
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::document::{self, Disk};
 use crate::failure::Outcome;
-use crate::ffi::{Connection, Domain};
+use crate::ffi::Domain;
 use crate::qcow2::{self, Image, Inside};
 
 /// How a file begins in which libvirt, or this library, has put a guest's memory.
@@ -98,17 +98,17 @@ fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
+/// Every file that these domains know of.
+pub fn all_claimed<'a>(claims: impl Iterator<Item = &'a Claims>) -> BTreeSet<PathBuf> {
+    claims
+        .flat_map(|claims| claims.paths.iter().chain(claims.images.keys()))
+        .cloned()
+        .collect()
+}
+
 /// Files beside those of a domain that only it can have left: overlays on its images, and its memory,
-/// which no domain of the connection names.
-pub fn unclaimed_files(connection: &Connection, domain: &Domain) -> Outcome<Vec<PathBuf>> {
-    let own = Claims::of(domain)?;
-    let mut claimed: BTreeSet<PathBuf> = BTreeSet::new();
-    for other in connection.domains()? {
-        let claims = Claims::of(&other)?;
-        claimed.extend(claims.paths);
-        claimed.extend(claims.images.into_keys());
-    }
-    let uuid = domain.uuid()?;
+/// which are not among the claimed ones.
+pub fn unclaimed_files(own: &Claims, uuid: &str, claimed: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut strangers = BTreeMap::new();
     let mut found = BTreeSet::new();
     for directory in own
@@ -132,7 +132,7 @@ pub fn unclaimed_files(connection: &Connection, domain: &Domain) -> Outcome<Vec<
                 })) => {
                     strangers.insert(path, real(&backing));
                 }
-                _ if is_memory_of(&path, &uuid) => {
+                _ if is_memory_of(&path, uuid) => {
                     found.insert(path);
                 }
                 _ => {}
@@ -140,16 +140,15 @@ pub fn unclaimed_files(connection: &Connection, domain: &Domain) -> Outcome<Vec<
         }
     }
     // An overlay on an overlay that nobody names is one, too.
-    let images: BTreeSet<PathBuf> = own.images.into_keys().collect();
     loop {
         let before = found.len();
         for (path, backing) in &strangers {
-            if images.contains(backing) || found.contains(backing) {
+            if own.images.contains_key(backing) || found.contains(backing) {
                 found.insert(path.clone());
             }
         }
         if found.len() == before {
-            return Ok(found.into_iter().collect());
+            return found.into_iter().collect();
         }
     }
 }
