@@ -19,11 +19,13 @@ build: ## compile the libraries into build/
 	meson setup $(call reconfigure,build) build $(MESON_FLAGS)
 	meson compile -C build
 
-demo: set-up build ## install what is missing, build, run examples/demo.c and examples/live-demo
+demo: set-up build ## install what is missing, build, run examples/demo.c, live-demo and tool-demo
 	$(call step,demo)
 	build/examples/demo
 	$(call step,demo of a running guest)
 	examples/live-demo build/examples/minivmm
+	$(call step,demo of the command line tool)
+	LD_LIBRARY_PATH=build examples/tool-demo build/cli/virsnap
 
 bench: build ## time this library beside the real libvirt, write docs/benchmarks.md
 	$(call step,bench)
@@ -78,7 +80,7 @@ install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 	meson install -C build --no-rebuild
 
 header: ## write include/virsnap.h anew from the exports, and debian/libvirsnap0.symbols from virsnap.map
-	UPDATE_HEADER=1 cargo test --test header
+	UPDATE_HEADER=1 cargo test -p virsnap --test header
 	python3 tools/debian-symbols.py --write virsnap.map debian/libvirsnap0.symbols $$(tools/crate-version)
 
 abi: ## write the dump that check-abi compares with anew: when a change of the ABI is meant, and for each release
@@ -95,7 +97,7 @@ vendor: ## put the crates into vendor/, for a build without a network
 
 simulate: ## random histories under faults against a model; SEED=1 STEPS=1000000
 	VIRSNAP_SIMULATE_SEED=$(or $(SEED),1) VIRSNAP_SIMULATE_STEPS=$(or $(STEPS),1000000) \
-		cargo test --locked --profile simulate --lib random_histories_under_faults -- --nocapture
+		cargo test --locked --profile simulate -p virsnap --lib random_histories_under_faults -- --nocapture
 
 fuzz: ## fuzz TARGET for SECONDS; FUZZ_FLAGS=-snone without AddressSanitizer (nightly, cargo-fuzz)
 	cargo +nightly fuzz run $(FUZZ_FLAGS) $(or $(TARGET),snapshot_xml) -- \
