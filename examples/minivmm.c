@@ -65,8 +65,15 @@ static char *copy(const char *format, const char *first, int number)
     return text;
 }
 
-/* QEMU's arguments for a definition. This manager knows disks in files or on block devices, and
- * nothing else. */
+/* Whether an element stands between two places of a document. */
+static int has(const char *from, const char *end, const char *element)
+{
+    const char *place = strstr(from, element);
+    return place && place < end;
+}
+
+/* QEMU's arguments for a definition. This manager knows disks and CD-ROMs in files or on block devices,
+ * and nothing else. */
 static void arguments_of(const struct guest *guest, const char *xml, unsigned int flags, char **list)
 {
     int count = 0, disks = 0;
@@ -90,13 +97,18 @@ static void arguments_of(const struct guest *guest, const char *xml, unsigned in
         if ((is_file || (end && attribute(disk, end, "<source dev=", file))) &&
             attribute(disk, end, "<driver name='qemu' type=", format)) {
             char *blockdev = NULL;
-            if (asprintf(&blockdev, "driver=%s,node-name=disk%d,file.driver=%s,file.filename=%s",
-                         format, disks, is_file ? "file" : "host_device", file) < 0)
+            int is_cdrom = has(disk, end, " device='cdrom'");
+            int is_read_only = is_cdrom || has(disk, end, "<readonly/>");
+            if (asprintf(&blockdev,
+                         "driver=%s,node-name=disk%d,read-only=%s,file.driver=%s,file.filename=%s",
+                         format, disks, is_read_only ? "on" : "off",
+                         is_file ? "file" : "host_device", file) < 0)
                 abort();
             list[count++] = strdup("-blockdev");
             list[count++] = blockdev;
             list[count++] = strdup("-device");
-            list[count++] = copy("virtio-blk-pci,drive=disk%2$d,id=vd%2$d", "", disks);
+            list[count++] = copy("%1$s,drive=disk%2$d,id=vd%2$d", is_cdrom ? "ide-cd" : "virtio-blk-pci",
+                                 disks);
             disks++;
         }
         disk = end ? end : disk + 1;

@@ -99,6 +99,21 @@ def halt_stops_the_guest(guest):
     guest.create("last", CREATE_HALT)
     assert guest.state() == SHUTOFF
     assert guest.held(0) == guest.held(1) == ["last"]
+    memory = f"<memory snapshot='external' file='{guest.directory / 'm.memory'}'/>"
+    for name, byte, flags, more in (("e", 0x11, CREATE_DISK_ONLY, ""), ("m", 0x22, 0, memory)):
+        guest.tell("start")
+        guest.write(0, byte)
+        guest.command("cont")
+        guest.create(name, CREATE_HALT | flags, more)
+        assert guest.state() == SHUTOFF
+        overlay = guest.directory / f"disk0.{name}"
+        assert f"'{overlay}'" in guest.tell("xml") and guest.found(overlay, byte)
+    guest.tell("revert 0 m")
+    assert guest.state() == RUNNING and guest.holds(0, 0x22)
+    guest.tell("revert 0 e")
+    assert guest.state() == SHUTOFF
+    guest.tell("start")
+    assert guest.holds(0, 0x11)
 
 
 def names_are_kept_as_they_are(guest):
@@ -387,6 +402,50 @@ def memory_below_other_snapshots_comes_back_in_a_copy(guest):
     assert guest.found(guest.images[0], 0x33)
 
 
+def what_nobody_writes_to_is_left_out(guest):
+    """A read-only disk, a CD-ROM, an empty drive, and a chain of the caller's below a disk."""
+    base, read_only, medium = (guest.directory / name for name in ("base.raw", "ro.qcow2", "cd.iso"))
+    for file in (base, medium):
+        file.write_bytes(b"\x77" * (1 << 20))
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, guest.images[0]], check=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", read_only, "1M"], check=True)
+    more = (
+        f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{read_only}'/>"
+        "<target dev='vdc'/><readonly/></disk>"
+        f"<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{medium}'/>"
+        "<target dev='hda'/></disk><disk type='file' device='cdrom'><target dev='hdb'/></disk>")
+    definition = guest.tell("xml").replace("</devices>", f"{more}</devices>")
+    guest.tell(f"define {definition}")
+    untouched = [(file, file.read_bytes()) for file in (base, read_only, medium)]
+
+    def check(disk):
+        assert guest.holds(0, disk)
+        assert all(file.read_bytes() == content for file, content in untouched)
+        assert all(f"'{file}'" in guest.tell("xml") for file in (read_only, medium))
+        assert not [path for name in ("ro", "cd") for path in guest.directory.glob(f"{name}.[!qi]*")]
+
+    guest.tell("start")
+    guest.run_for(0.3)
+    check(0x77)
+    guest.create("inside")
+    assert guest.held(0) == guest.held(1) == ["inside"]
+    guest.write(0, 0x11)
+    guest.create("e", CREATE_DISK_ONLY)
+    guest.write(0, 0x22)
+    guest.command("cont")
+    guest.create("m", 0, f"<memory snapshot='external' file='{guest.directory / 'm.memory'}'/>")
+    guest.write(0, 0x33)
+    for name, disk in (("m", 0x22), ("inside", 0x77), ("e", 0x11)):
+        guest.tell(f"revert {REVERT_RUNNING} {name}")
+        check(disk)
+        guest.write(0, 0x44)
+    for name in ("m", "e", "inside"):
+        guest.tell(f"delete 0 {name}")
+        check(0x44)
+    assert guest.tell("list") == ""
+
+
 def what_cannot_be_taken_is_refused_before_anything_is_touched(guest):
     guest.tell("start")
     guest.command("cont")
@@ -469,6 +528,7 @@ TESTS = [
     disks_inside_and_overlays_are_of_one_instant,
     a_raw_disk_gets_an_overlay_beside_memory_inside_of_another,
     memory_below_other_snapshots_comes_back_in_a_copy,
+    what_nobody_writes_to_is_left_out,
     what_cannot_be_taken_is_refused_before_anything_is_touched,
     a_guest_that_gave_its_images_away_is_left_alone,
     a_document_is_checked_while_the_guest_has_the_images,

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use virsnap::ops::RevertFlags;
+
 use crate::guest::{DISK_ONLY, Guest, everything, image, refusal};
 
 /// s1 <- s2 <- s3, each external, with content 1, 2, 3, and 4 after them.
@@ -166,4 +168,24 @@ fn d72_disks_of_an_active_guest_are_reverted_to() {
     guest.create_xml(&document, crate::guest::REDEFINE).unwrap();
     guest.revert("s2").unwrap();
     assert_eq!(guest.content("vda"), [2; 3]);
+}
+
+/// An embedded connection has no hypervisor: who gives no function for it is told so, before anything is
+/// touched.
+#[test]
+fn a_guest_that_nobody_can_start_is_not_reverted_to_running() {
+    let guest = Guest::new(&[("vda", "qcow2")]);
+    guest.write("vda", 1, 3);
+    guest.create("s", "", DISK_ONLY).unwrap();
+    guest.write("vda", 2, 3);
+    let seen = || (guest.files(), guest.active("vda"), guest.content("vda"));
+    let before = seen();
+    for flags in [1, 2] {
+        let flags = RevertFlags::new(flags, "test").unwrap();
+        let error = refusal(guest.domain.revert("s", flags));
+        assert!(error.contains("without a callback"), "{error}");
+        assert_eq!(seen(), before);
+    }
+    guest.revert("s").unwrap();
+    assert_eq!(guest.content("vda"), [1; 3]);
 }
