@@ -463,6 +463,15 @@ static int create_with_memory(void)
     return create_of("s6", memory, 0);
 }
 
+/* With a disk inside of its image, and while the guest runs. */
+static int create_live(void)
+{
+    char more[PATH_SIZE + 256];
+
+    snprintf(more, sizeof(more), MIXED "<memory snapshot='external' file='%s/memory.s6'/>", directory);
+    return create_of("s6", more, VIR_DOMAIN_SNAPSHOT_CREATE_LIVE);
+}
+
 static int delete_first(void)
 {
     return delete ("s1", 0);
@@ -727,6 +736,7 @@ static const struct operation {
     {"live-create", live_inside, create_one},
     {"live-create-external", live_layers, create_external},
     {"live-create-memory", live_layers, create_with_memory},
+    {"live-create-live", live_layers, create_live},
     {"live-delete", live_inside, delete_first},
     {"live-delete-external", live_layers, delete_first},
     {"live-delete-current", live_layers, delete_last},

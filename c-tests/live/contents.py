@@ -8,6 +8,7 @@ from .guest import (
     CREATE_DISK_ONLY, CREATE_HALT, CREATE_LIVE, CREATE_NO_METADATA, CREATE_QUIESCE, CREATE_REUSE_EXT,
     NO_DISKS, PAUSED, REVERT_PAUSED, REVERT_RUNNING, RUNNING, SHUTOFF, facts,
 )
+from .proxy import FORWARD
 
 
 def a_guest_comes_and_goes(guest):
@@ -347,6 +348,43 @@ def disks_inside_and_overlays_are_of_one_instant(guest):
     assert guest.held(0) == [] and guest.tell("list") == "" and not file.exists()
 
 
+def a_guest_that_runs_is_saved_with_a_disk_inside(guest):
+    """Its disks are of the instant of its memory: it has stopped, and has not given its images away."""
+    guest.tell("start")
+    guest.run_for(0.3)
+    guest.command("cont")
+    guest.write(0, 0x11)
+    guest.write(1, 0x22)
+    seen, memory = {}, []
+
+    def look(request, _monitor):
+        if request["execute"] in ("migrate", "transaction"):
+            seen[request["execute"]] = guest.command("query-status")["status"]
+        if request["execute"] == "transaction":
+            memory.append(guest.memory())
+        guest.proxy.arm(0, look)
+        return FORWARD
+
+    guest.proxy.arm(0, look)
+    file = guest.directory / "live.memory"
+    guest.create("live", CREATE_LIVE, mixed(
+        f"<memory snapshot='external' file='{file}'/>", "internal", "external"))
+    guest.proxy.at = None
+    assert seen == {"migrate": "running", "transaction": "finish-migrate"}, seen
+    assert guest.state() == RUNNING and guest.held(0) == ["live"] and guest.held(1) == []
+    # The next migration is the manager's, and as he wants it.
+    assert not any(entry["state"] for entry in guest.command("query-migrate-capabilities")
+                   if entry["capability"] == "pause-before-switchover")
+    guest.write(0, 0x33)
+    guest.write(1, 0x44)
+    guest.tell(f"revert {REVERT_PAUSED} live")
+    assert guest.state() == PAUSED and [guest.memory()] == memory
+    assert guest.holds(0, 0x11) and guest.holds(1, 0x22)
+    guest.command("cont")
+    guest.tell("delete 0 live")
+    assert guest.held(0) == [] and not file.exists()
+
+
 def a_raw_disk_gets_an_overlay_beside_memory_inside_of_another(guest):
     raw = guest.directory / "raw"
     raw.write_bytes(b"\x11" * (1 << 20))
@@ -450,9 +488,7 @@ def what_cannot_be_taken_is_refused_before_anything_is_touched(guest):
     guest.tell("start")
     guest.command("cont")
     before = guest.tell("xml")
-    memory = f"<memory snapshot='external' file='{guest.directory / 'x'}'/>"
     for flags, more, text in (
-        (CREATE_LIVE, mixed(memory, "internal", "external"), "LIVE with a disk"),
         (0, mixed("", "external", "external"), "require all disks to be selected"),
         (0, mixed("", "internal", "no"), "require all disks to be selected"),
         (0, "<memory snapshot='no'/>", "must include the memory state"),
@@ -526,6 +562,7 @@ TESTS = [
     overlays_of_the_caller_are_used_as_they_are,
     a_manual_disk_leaves_the_guest_paused,
     disks_inside_and_overlays_are_of_one_instant,
+    a_guest_that_runs_is_saved_with_a_disk_inside,
     a_raw_disk_gets_an_overlay_beside_memory_inside_of_another,
     memory_below_other_snapshots_comes_back_in_a_copy,
     what_nobody_writes_to_is_left_out,

@@ -218,7 +218,10 @@ fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags
         return Err(Error::NothingSelected);
     }
     if snapshot.state != State::Shutoff {
-        check_of_guest(snapshot, flags)?;
+        // Memory inside has no place but in an image.
+        if matches!(snapshot.memory, Some(Memory::Internal)) && !has(DiskMode::Internal) {
+            return Err(Error::DisksLeftOut);
+        }
         // The agent of a paused guest does not answer.
         if flags.has(CreateFlags::QUIESCE) && has(DiskMode::Manual) {
             return Err(Error::Unsupported {
@@ -237,24 +240,6 @@ fn check_as_a_whole(snapshot: &Snapshot, facts: &DomainFacts, flags: CreateFlags
         return Err(Error::InternalWithPflash);
     }
     Ok(())
-}
-
-fn check_of_guest(snapshot: &Snapshot, flags: CreateFlags) -> Result<()> {
-    let has_internal = snapshot
-        .disks
-        .iter()
-        .any(|disk| disk.mode == Some(DiskMode::Internal));
-    match snapshot.memory {
-        // It has no place but in an image.
-        Some(Memory::Internal) if !has_internal => Err(Error::DisksLeftOut),
-        // QEMU gives the images away when the memory is written, and what is inside must be before.
-        Some(Memory::External { .. }) if has_internal && flags.has(CreateFlags::LIVE) => {
-            Err(Error::Unsupported {
-                what: "LIVE with a disk whose snapshot is inside of its image is",
-            })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn check_internal(disk: &DomainDisk) -> Result<()> {

@@ -168,13 +168,17 @@ fn capture_with_memory(
         Ok(())
     };
     let fill = || new.fill(monitor, progress).and_then(|()| new.complete());
-    let captured =
-        pause_for(monitor, memory.guest, was_running).and_then(|()| match wanted.inside {
+    let captured = pause_for(monitor, memory.guest, was_running).and_then(|()| {
+        match (&wanted.inside, memory.guest) {
             // An overlay is put on images that the guest gave away with its memory, but what is
             // inside of them must be there before.
-            None => fill().and_then(|()| switch()),
-            Some(_) => switch().and_then(|()| fill()),
-        });
+            (None, _) => fill().and_then(|()| switch()),
+            (Some(_), Meanwhile::Paused) => switch().and_then(|()| fill()),
+            (Some(_), Meanwhile::Runs) => new
+                .fill_around(monitor, progress, &mut switch)
+                .and_then(|()| new.complete()),
+        }
+    });
     if captured.is_ok() && wanted.afterwards == Afterwards::Paused {
         return Ok(());
     }
@@ -235,6 +239,9 @@ impl External {
 pub fn discard(monitor: &dyn Commands, wanted: &External, guest: Guest) -> Result<()> {
     if wanted.memory.is_some() {
         memory::stop_sending(monitor)?;
+        if wanted.inside.is_some() {
+            memory::forget_stop(monitor)?;
+        }
     }
     status::go_on(monitor, guest)?;
     discard_disks(monitor, wanted)?;

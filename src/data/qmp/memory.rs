@@ -25,6 +25,14 @@ const HEADER_BYTES: usize = 92;
 const VERSION: u32 = 2;
 const ACTION: &str = "save of the guest's memory";
 
+/// The capability by which QEMU stops before the end of a migration, and the status that it has then:
+/// the guest has stopped, and still has its images.
+const STOP_EARLY: &str = "pause-before-switchover";
+const STOPPED_EARLY: &str = "pre-switchover";
+
+/// What is done at the instant of which the memory is.
+pub(super) type Instantly<'a> = &'a mut dyn FnMut() -> Result<()>;
+
 /// As fast as it goes: the largest whole number of MiB in 63 bits.
 const BANDWIDTH: u64 = 9_223_372_036_853_727_232;
 
@@ -56,9 +64,25 @@ impl NewMemory {
     /// Lets the guest write its memory behind the header. The guest is paused afterwards.
     pub fn fill(&self, monitor: &dyn Commands, progress: &dyn Progress) -> Result<()> {
         let settings = Settings::prepare(monitor)?;
-        let outcome = send(monitor, &self.file, progress);
+        let outcome = send(monitor, &self.file, progress, None);
         let restored = settings.restore(monitor);
         outcome.and(restored)
+    }
+
+    /// The same of a guest that runs until all but the last of its memory is written, with what must be
+    /// done between its stop and the end, when it gives its images away.
+    pub fn fill_around(
+        &self,
+        monitor: &dyn Commands,
+        progress: &dyn Progress,
+        instantly: Instantly<'_>,
+    ) -> Result<()> {
+        let settings = Settings::prepare(monitor)?;
+        let outcome = set_capabilities(monitor, [STOP_EARLY], true)
+            .and_then(|()| send(monitor, &self.file, progress, Some(instantly)));
+        let reset = set_capabilities(monitor, [STOP_EARLY], false);
+        let restored = settings.restore(monitor);
+        outcome.and(reset).and(restored)
     }
 
     /// Marks the file as complete, once it is durable.
@@ -104,17 +128,34 @@ fn header(magic: &[u8; 16], definition: &str, was_running: bool) -> Vec<u8> {
 }
 
 /// Hands the file to QEMU and waits until the memory is in it.
-fn send(monitor: &dyn Commands, file: &File, progress: &dyn Progress) -> Result<()> {
+fn send(
+    monitor: &dyn Commands,
+    file: &File,
+    progress: &dyn Progress,
+    mut instantly: Option<Instantly<'_>>,
+) -> Result<()> {
     let name = hand_over(monitor, file)?;
     monitor.execute("migrate", json!({ "uri": format!("fd:{name}") }))?;
     let mut is_told_to_stop = false;
+    let mut failure = None;
     let ended = follow(monitor, |migration| {
         let wish = progress.report(migration.done, migration.total);
-        if wish == Wish::Stop && !is_told_to_stop {
+        if migration.status == STOPPED_EARLY
+            && wish == Wish::GoOn
+            && let Some(instantly) = instantly.take()
+        {
+            let done = instantly().and_then(|()| go_on_from(monitor, STOPPED_EARLY));
+            failure = done.err();
+        }
+        if (wish == Wish::Stop || failure.is_some()) && !is_told_to_stop {
             is_told_to_stop = monitor.execute("migrate_cancel", Value::Null).is_ok();
         }
     });
-    match ended.or_else(|cause| abandon(monitor, cause))? {
+    let ended = ended.or_else(|cause| abandon(monitor, cause));
+    if let Some(cause) = failure {
+        return Err(cause);
+    }
+    match ended? {
         Ended::Completed => Ok(()),
         Ended::Cancelled => Err(Error::Cancelled { action: ACTION }),
         Ended::Failed(reason) => Err(Error::JobFailed {
@@ -123,6 +164,12 @@ fn send(monitor: &dyn Commands, file: &File, progress: &dyn Progress) -> Result<
             reason,
         }),
     }
+}
+
+/// Lets a migration go on that waits for it.
+fn go_on_from(monitor: &dyn Commands, status: &str) -> Result<()> {
+    let arguments = json!({ "state": status });
+    monitor.execute("migrate-continue", arguments).map(drop)
 }
 
 /// A migration that cannot be followed must not go on by itself: the guest could not be resumed.
@@ -140,6 +187,11 @@ pub fn stop_sending(monitor: &dyn Commands) -> Result<()> {
         let _ = monitor.execute("migrate_cancel", Value::Null);
     })
     .map(drop)
+}
+
+/// Takes back what an operation has set that was cut off: another migration would stop before its end.
+pub fn forget_stop(monitor: &dyn Commands) -> Result<()> {
+    set_capabilities(monitor, [STOP_EARLY], false)
 }
 
 /// Gives QEMU a descriptor of the file, under a name.
@@ -174,6 +226,9 @@ fn follow(monitor: &dyn Commands, mut look: impl FnMut(&Migration)) -> Result<En
                 return Ok(Ended::Failed(reason));
             }
             "" => return Ok(Ended::Failed("QEMU knows of no migration".to_owned())),
+            // One that is cancelled at the moment at which it stops early waits for this, for ever:
+            // QEMU (7.2) looks whether it is cancelled before it lets go of its lock and waits.
+            "cancelling" => drop(go_on_from(monitor, "cancelling")),
             _ => look(&migration),
         }
         monitor.wait(limits::JOB_LOOK);
@@ -225,16 +280,23 @@ impl Settings {
         if self.capabilities.is_empty() {
             return Ok(());
         }
-        let capabilities: Vec<Value> = self
-            .capabilities
-            .iter()
-            .map(|name| json!({ "capability": name, "state": state }))
-            .collect();
-        let arguments = json!({ "capabilities": capabilities });
-        monitor
-            .execute("migrate-set-capabilities", arguments)
-            .map(drop)
+        set_capabilities(monitor, self.capabilities.iter().map(String::as_str), state)
     }
+}
+
+fn set_capabilities<'a>(
+    monitor: &dyn Commands,
+    names: impl IntoIterator<Item = &'a str>,
+    state: bool,
+) -> Result<()> {
+    let names = names.into_iter();
+    let capabilities: Vec<Value> = names
+        .map(|name| json!({ "capability": name, "state": state }))
+        .collect();
+    let arguments = json!({ "capabilities": capabilities });
+    monitor
+        .execute("migrate-set-capabilities", arguments)
+        .map(drop)
 }
 
 /// Capabilities that are on. Events change nothing in the stream.
