@@ -283,6 +283,13 @@ mod tests {
     }
 
     #[test]
+    fn words_that_nobody_writes_are_garbled() {
+        assert_eq!(parse(&sealed("promise", b"x")), Journal::Garbled);
+        assert_eq!(parse(&sealed("commit", b"forget 1\n")), Journal::Garbled);
+        assert_eq!(parse(&sealed("intent", b"\xff")), Journal::Garbled);
+    }
+
+    #[test]
     fn a_journal_cannot_name_files_elsewhere() {
         let step = Step::Remove {
             name: "../x".into(),

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     Several(usize, usize, Errno),
     /// That call fails and each after it.
     From(usize, Errno),
+    /// Each of these calls fails.
+    These([(usize, Errno); 3]),
 }
 
 #[derive(Clone, Debug)]
@@ -279,6 +281,10 @@ impl World {
                 Err(errno)
             }
             Some(Fault::From(at, errno)) if at <= number => Err(errno),
+            Some(Fault::These(calls)) => {
+                let found = calls.iter().find(|(at, _)| *at == number);
+                found.map_or(Ok(()), |(_, errno)| Err(*errno))
+            }
             _ => Ok(()),
         }
     }

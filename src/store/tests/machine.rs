@@ -1,6 +1,8 @@
 //! The store on the machine's own file system.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -281,4 +283,37 @@ fn what_a_live_writer_has_staged_is_not_swept() {
     drop(held);
     store.domains().unwrap();
     assert!(!staged.exists());
+}
+
+#[test]
+fn a_staged_name_that_is_no_text_is_nobodys() {
+    let base = tempfile::tempdir().unwrap();
+    let root = base.path().join("state");
+    Directory::open(&root).unwrap();
+    let file = root.join("stage").join(OsStr::from_bytes(b"d\xff.0"));
+    fs::write(&file, "x").unwrap();
+    let store = Directory::open(&root).unwrap();
+    store.commit("d", &write(&["s"])).unwrap();
+    assert!(store.domains().unwrap().damaged.is_empty());
+    assert_eq!(names(&store.snapshots("d").unwrap()), ["s"]);
+    assert_eq!(fs::read(&file).unwrap(), b"x");
+}
+
+#[test]
+fn what_is_no_journal_is_damage_and_stays() {
+    for is_directory in [true, false] {
+        let base = tempfile::tempdir().unwrap();
+        let root = base.path().join("state");
+        let store = Directory::open(&root).unwrap();
+        let journal = root.join("journal/d");
+        if is_directory {
+            fs::create_dir(&journal).unwrap();
+        } else {
+            let file = fs::File::create(&journal).unwrap();
+            file.set_len(limits::JOURNAL_BYTES as u64 + 1).unwrap();
+        }
+        let answer = store.commit("d", &write(&["s"]));
+        assert!(matches!(answer, Err(Error::Damaged { .. })), "{answer:?}");
+        assert!(journal.exists());
+    }
 }

@@ -1,4 +1,5 @@
 //! The store against a simulated disk at each call, and against the machine's file system.
 
+mod edges;
 mod faults;
 mod machine;
