@@ -69,7 +69,7 @@ class Block:
 
 def blocks(text):
     """The fenced blocks of a page."""
-    found, start = [], None
+    found, start, before = [], None, ""
     for number, line in enumerate(text.splitlines(), 1):
         fence = FENCE.match(line)
         if fence and start is None:
@@ -81,6 +81,9 @@ def blocks(text):
             start = None
         elif start is not None:
             lines.append(line)
+        elif "<pre" in line or (line.startswith("    ") and not before.strip()):
+            raise Fault(f"{number}: code stands between ```, where it is tested")
+        before = line
     if start is not None:
         raise Fault(f"{start}: a block has no end")
     return found
