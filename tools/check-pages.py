@@ -11,7 +11,6 @@ the line that opens a block says decides:
     sh not-run             syntax, and that the targets of `make` in it exist
     xml                    must parse; several elements side by side may stand there
     output                 what the last program or sh block printed; an ellipsis is any text
-    console                a session with the tool, in docs/tool.md: cli/tests/session.rs runs it
     text                   a picture, a layout: what is no code
     console                a session with the tool, which cli/tests/session.rs runs: on its page alone
     LANGUAGE NAME          appended to that file, which a later sh block must name
@@ -70,7 +69,7 @@ class Block:
 
 def blocks(text):
     """The fenced blocks of a page."""
-    found, start = [], None
+    found, start, before = [], None, ""
     for number, line in enumerate(text.splitlines(), 1):
         fence = FENCE.match(line)
         if fence and start is None:
@@ -82,6 +81,9 @@ def blocks(text):
             start = None
         elif start is not None:
             lines.append(line)
+        elif "<pre" in line or (line.startswith("    ") and not before.strip()):
+            raise Fault(f"{number}: code stands between ```, where it is tested")
+        before = line
     if start is not None:
         raise Fault(f"{start}: a block has no end")
     return found
@@ -183,10 +185,6 @@ class Reader:
         pattern = ".*?".join(re.escape(part) for part in text.rstrip().split("…"))
         if not re.fullmatch(pattern, self.printed.rstrip(), re.DOTALL):
             raise Fault(f"what was printed is another text:\n{self.printed}")
-
-    def take_console(self, text):
-        if text not in (SOURCE / "docs" / "tool.md").read_text(encoding="utf-8"):
-            raise Fault("only the sessions of docs/tool.md are run (cli/tests/session.rs)")
 
     def take_text(self, _):
         pass
