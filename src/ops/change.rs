@@ -35,8 +35,9 @@ impl Domain {
     /// As [`Domain::write`], also while a migration keeps all others from changing snapshots.
     pub(super) fn write_migrating(&self) -> Result<Writing<'_>> {
         let writing = self.write_undefined()?;
-        // Whoever had the lock before may have undefined or renamed it.
-        if self.data.executor().is_none() && !self.store().is_defined(self.key())? {
+        // Whoever had the lock before may have undefined or renamed it, and has told so.
+        let is_known = self.stands(self.store().definitions_generation());
+        if !is_known && self.data.executor().is_none() && !self.store().is_defined(self.key())? {
             let nothing = Change {
                 definition: DefinitionChange::Remove,
                 ..Change::default()

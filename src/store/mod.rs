@@ -19,6 +19,7 @@ mod directory;
     allow(dead_code, reason = "the tests use all of it")
 )]
 pub(crate) mod disk;
+mod folders;
 mod fs;
 mod journal;
 mod listing;
