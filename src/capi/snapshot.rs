@@ -93,7 +93,7 @@ pub extern "C" fn virDomainSnapshotGetXMLDesc(
             .domain
             .now()?
             .snapshot_xml(snapshot.named(), is_secure)?;
-        let text = MallocString::new(&document);
+        let text = MallocString::of(document);
         Ok(text.ok_or_else(|| call.out_of_memory())?.into_raw())
     })
 }
