@@ -361,24 +361,42 @@ fn a_cycle_is_opened_at_its_oldest_node() {
 
 #[test]
 fn depth_needs_no_stack() {
-    const DEPTH: usize = 200_000;
+    // A call of each level within the one above would need more than this for a tenth of them.
+    let small = std::thread::Builder::new().stack_size(256 * 1024);
+    small.spawn(in_a_deep_chain).unwrap().join().unwrap();
+}
+
+fn in_a_deep_chain() {
+    const DEPTH: usize = 1_000_000;
     let chain = (0..DEPTH).map(|level| {
         let parent = (level > 0).then(|| format!("{}", level - 1));
         Arc::new(snapshot(&level.to_string(), parent.as_deref(), 0))
     });
+    let last = (DEPTH - 1).to_string();
     let mut tree = Tree::load(chain, Some("0"));
-    assert_eq!(
-        tree.count(Scope::Descendants("0".into()), Filter::default())
-            .unwrap(),
-        DEPTH - 1
-    );
-    assert_eq!(
-        names(&tree, Scope::All, leaves(true)),
-        [(DEPTH - 1).to_string()]
-    );
-    let plan = tree.plan_delete("1", Deletion::WithDescendants).unwrap();
+    let below = |tree: &Tree| tree.count(Scope::Descendants("0".into()), Filter::default());
+    assert_eq!(below(&tree).unwrap(), DEPTH - 1);
+    assert_eq!(names(&tree, Scope::All, leaves(true)), [&*last]);
+    assert_eq!(tree.all().count(), DEPTH);
+    assert_eq!(tree.orphans().count(), 0);
+    assert!(tree.parent(&last).is_ok());
+    assert!(tree.look_up(&last).is_ok());
+    let cycle = tree.plan_redefine(snapshot("0", Some(&last), 0), false);
+    assert!(matches!(cycle, Err(Error::Cycle { .. })));
+    let plan = tree
+        .plan_redefine(snapshot("new", Some(&last), 0), true)
+        .unwrap();
+    tree.apply(&plan);
+    assert_eq!(below(&tree).unwrap(), DEPTH);
+    let plan = tree.plan_delete("1", Deletion::One).unwrap();
+    assert_eq!(tree.change(&plan).write.len(), 1);
+    tree.apply(&plan);
+    assert_eq!(below(&tree).unwrap(), DEPTH - 1);
+    assert_eq!(tree.plan_clear().drop.len(), DEPTH);
+    let plan = tree.plan_delete("2", Deletion::WithDescendants).unwrap();
     tree.apply(&plan);
     assert_eq!(tree.len(), 1);
+    assert_eq!(tree.current().unwrap().name.as_ref(), "0");
 }
 
 /// The rules once more, with nothing but maps from name to parent.
