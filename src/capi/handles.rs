@@ -135,6 +135,7 @@ impl<T> Table<T> {
     }
 
     /// The object at an address.
+    #[inline(always)]
     pub(super) fn get(&self, address: Address) -> Option<Hold<'_, T>> {
         let slot = self.slot(address)?;
         slot.change(|owners| one_hold_more(owners).filter(|_| owners != 0))?;
@@ -177,6 +178,19 @@ impl<'t, T> Hold<'t, T> {
         Some(Hold { ..*self })
     }
 
+    /// Holds it that many times more, all at once; `None` if that is too often or memory cannot be had.
+    pub(super) fn many(&self, count: usize) -> Option<Vec<Hold<'t, T>>> {
+        let mut many = Vec::new();
+        many.try_reserve_exact(count).ok()?;
+        let more = u64::try_from(count).ok()?;
+        self.slot.change(|owners| {
+            let is_countable = count <= u32::MAX as usize - holds(owners);
+            is_countable.then(|| owners + more)
+        })?;
+        many.resize_with(count, || Hold { ..*self });
+        Some(many)
+    }
+
     /// Adds a reference of C's; `None` if that is too often.
     pub(super) fn reference(&self) -> Option<()> {
         self.slot
@@ -202,6 +216,7 @@ impl<T> Deref for Hold<'_, T> {
 }
 
 impl<T> Drop for Hold<'_, T> {
+    #[inline(always)]
     fn drop(&mut self) {
         if self.slot.owners.fetch_sub(HOLD, Ordering::AcqRel) == HOLD {
             self.table.empty(self.slot);
@@ -221,6 +236,7 @@ fn holds(owners: u64) -> usize {
     usize::try_from(owners % CALLER).unwrap_or(usize::MAX)
 }
 
+#[inline(always)]
 fn slot_at<T>(chunks: &Chunks<T>, address: Address) -> Option<&Slot<T>> {
     chunks.iter().map_while(OnceLock::get).find_map(|chunk| {
         let offset = address.0.checked_sub(chunk.as_ptr().addr())?;
@@ -254,7 +270,7 @@ impl<T> Slot<T> {
     }
 
     /// Changes the word, and answers what it is then; `None` if `changed` refuses.
-    #[inline]
+    #[inline(always)]
     fn change(&self, changed: impl Fn(u64) -> Option<u64>) -> Option<u64> {
         let mut owners = self.owners.load(Ordering::Relaxed);
         loop {
@@ -439,6 +455,19 @@ mod tests {
     }
 
     #[test]
+    fn many_holds_at_once_are_as_many_one_by_one() {
+        let table = Table::new();
+        let address = table.insert(1).unwrap();
+        let held = table.get(address).unwrap();
+        let many = held.many(3).unwrap();
+        assert_eq!(held.release(), Some(3));
+        drop(held);
+        assert!(many.iter().all(|held| **held == 1));
+        drop(many);
+        assert_eq!(seen(&table, address), None);
+    }
+
+    #[test]
     fn more_owners_than_can_be_counted_are_refused() {
         let table = Table::new();
         let address = table.insert(1).unwrap();
@@ -446,6 +475,7 @@ mod tests {
         let most = u64::from(u32::MAX);
         held.slot.owners.store(CALLER + most, Ordering::SeqCst);
         assert!(held.again().is_none() && table.get(address).is_none());
+        assert!(held.many(0).is_some() && held.many(1).is_none());
         held.slot
             .owners
             .store(most * CALLER + HOLD, Ordering::SeqCst);

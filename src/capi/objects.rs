@@ -126,6 +126,8 @@ pub(super) struct SnapshotObject {
     c_name: Name,
 }
 
+const _: () = assert!(size_of::<SnapshotObject>() <= 48);
+
 impl SnapshotObject {
     fn new(domain: SnapshotDomain, found: Found) -> SnapshotObject {
         SnapshotObject {
@@ -211,6 +213,7 @@ pub(super) fn find<K: Kind>(pointer: *const K::C) -> Option<Handle<K>> {
     at(Address::of(pointer))
 }
 
+#[inline(always)]
 fn at<K: Kind>(address: Address) -> Option<Handle<K>> {
     K::table().get(address).map(Handle)
 }
@@ -245,6 +248,11 @@ impl<K: Kind> Handle<K> {
     /// Keeps it for longer; `None` if that is too often.
     pub(super) fn again(&self) -> Option<Handle<K>> {
         self.0.again().map(Handle)
+    }
+
+    /// As [`Handle::again`], that many times.
+    pub(super) fn many(&self, count: usize) -> Option<Vec<Handle<K>>> {
+        Some(self.0.many(count)?.into_iter().map(Handle).collect())
     }
 
     /// Adds a reference of C's; `None` if that is too often.
@@ -346,13 +354,11 @@ pub(super) fn give_snapshots(
     function: &'static str,
 ) -> Result<NonNull<*mut virDomainSnapshot>> {
     let out_of_memory = || Error::OutOfMemory { function };
-    let objects: Result<Vec<SnapshotObject>> = found
-        .into_iter()
-        .map(|found| Ok(SnapshotObject::new(domain.again(function)?, found)))
-        .collect();
-    let addresses = SNAPSHOTS
-        .insert_all(objects?.into_iter())
-        .ok_or_else(out_of_memory)?;
+    let domains = domain.many(found.len(), function)?.into_iter();
+    let objects = domains
+        .zip(found)
+        .map(|(domain, found)| SnapshotObject::new(domain, found));
+    let addresses = SNAPSHOTS.insert_all(objects).ok_or_else(out_of_memory)?;
     let pointers: Vec<_> = addresses.iter().map(|address| address.pointer()).collect();
     super::strings::malloc_array(&pointers).ok_or_else(|| {
         for pointer in pointers {

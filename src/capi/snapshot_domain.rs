@@ -34,6 +34,17 @@ impl SnapshotDomain {
         }
     }
 
+    /// As [`SnapshotDomain::again`], that many times.
+    pub(super) fn many(&self, count: usize, function: &'static str) -> Result<Vec<SnapshotDomain>> {
+        match self {
+            SnapshotDomain::Ours(domain) => {
+                let many = domain.many(count).ok_or(Error::OutOfMemory { function })?;
+                Ok(many.into_iter().map(SnapshotDomain::Ours).collect())
+            }
+            SnapshotDomain::Libvirt(_) => (0..count).map(|_| self.again(function)).collect(),
+        }
+    }
+
     /// The domain as it is now, for a call that changes nothing; or that it is gone.
     pub(super) fn now(&self) -> Result<Now<'_>> {
         match self {

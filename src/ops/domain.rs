@@ -39,6 +39,8 @@ pub(super) struct Records {
     uuid: [u8; 16],
     name: Arc<str>,
     store: Arc<dyn Store>,
+    /// [`Store::generation_place`] of the name.
+    place: usize,
     /// Filled by the first call that needs it: a state directory may hold many domains that
     /// nobody asks about. Filled anew when another process has changed the domain. An error is
     /// not kept, the next call tries again.
@@ -71,6 +73,7 @@ impl Records {
     pub(super) fn new(uuid: [u8; 16], name: Arc<str>, store: Arc<dyn Store>) -> Records {
         Records {
             uuid,
+            place: store.generation_place(&name),
             name,
             store,
             hierarchy: RwLock::default(),
@@ -200,14 +203,20 @@ impl Domain {
         Ok(text)
     }
 
+    /// The store's generation of its snapshots now.
+    #[inline(always)]
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.store().generation_at(self.key(), self.records.place)
+    }
+
     /// The snapshots as they are stored now, loaded if they are not yet or not any more.
     pub(super) fn hierarchy(&self) -> Result<Reading<'_, Hierarchy>> {
-        let generation = self.store().generation(self.key());
+        let generation = self.generation();
         if let Some(known) = self.known(generation) {
             return Ok(known);
         }
         let loading = self.records.loading.try_lock_for(LOADING_WAIT);
-        if let Some(known) = self.known(self.store().generation(self.key())) {
+        if let Some(known) = self.known(self.generation()) {
             return Ok(known);
         }
         let loaded = load::hierarchy(self)?;
@@ -216,7 +225,7 @@ impl Domain {
         let told = std::mem::replace(&mut *self.records.told.lock(), loaded.problems.clone());
         problem::tell(&loaded.problems, &told);
         let mut place = self.records.hierarchy.write();
-        let now = self.store().generation(self.key());
+        let now = self.generation();
         // Another may have loaded faster what is newer; and nobody comes between the two steps
         // below with what is older.
         if now.is_none() || place.generation != now {
@@ -227,6 +236,7 @@ impl Domain {
     }
 
     /// The snapshots in memory, if they are those of that generation.
+    #[inline(always)]
     fn known(&self, generation: Option<u64>) -> Option<Reading<'_, Hierarchy>> {
         let known = RwLockReadGuard::map(self.records.hierarchy.read(), |hierarchy| hierarchy);
         (generation.is_some() && known.generation == generation).then_some(known)
@@ -254,7 +264,7 @@ impl Domain {
     /// `before` is the store's generation from before the change. What is in memory may be older: a
     /// reader may have put it there that began to load long ago. Then it is loaded anew.
     pub(super) fn change_tree(&self, before: Option<u64>, change: impl FnOnce(&mut Tree)) {
-        let generation = self.store().generation(self.key());
+        let generation = self.generation();
         let mut hierarchy = self.records.hierarchy.write();
         // What stands in memory from the reserve is not for long.
         let is_known = before.is_some() && hierarchy.generation == before;

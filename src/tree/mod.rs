@@ -252,8 +252,13 @@ impl Tree {
 
     /// How many snapshots [`Tree::list`] would give.
     pub fn count(&self, scope: Scope<'_>, filter: Filter) -> Result<usize> {
-        if matches!(scope, Scope::All) && filter == Filter::default() {
-            return Ok(self.len());
+        if filter == Filter::default() {
+            match scope {
+                Scope::All => return Ok(self.len()),
+                Scope::Roots => return Ok(self.roots.len()),
+                Scope::Children(name) => return Ok(self.node(self.find(name)?).children.len()),
+                Scope::Descendants(_) => {}
+            }
         }
         let (nodes, rest) = self.listed(scope, filter)?;
         if rest == Filter::default() {
@@ -301,6 +306,7 @@ impl Tree {
         self.walked = AtomicUsize::new(0);
     }
 
+    #[inline(always)]
     fn find(&self, snapshot: Named<'_>) -> Result<NodeId> {
         let known = snapshot.place.and_then(|place| place.get(&self.stamp));
         if let Some(id) = known {
