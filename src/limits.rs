@@ -124,6 +124,10 @@ pub const BACKING_CHAIN: usize = 200;
 /// on a disk without a journal, and an eighth on one with; more threads gain nothing.
 pub const SYNCS_AT_ONCE: usize = 8;
 
+/// Directories of domains that stay open for the next change: more domains than are changed in turn on
+/// most hosts, and few beside the 1024 files that a process may have open by default.
+pub const FOLDERS_OPEN: usize = 16;
+
 /// Files that are open at the same time to be synced together: few beside the 1024 that a process
 /// may have by default.
 pub const FILES_AT_ONCE: usize = 128;

@@ -73,6 +73,12 @@ pub(crate) fn was_refused() -> bool {
     REFUSED.get()
 }
 
+/// Whether memory of a `Vec` or `String` that has some is from `malloc`, and so C may free it: what
+/// this allocator hands out for bytes is, but for what `malloc` refused.
+pub(crate) fn is_from_malloc(memory: *const u8) -> bool {
+    !Allocator::holds(memory)
+}
+
 /// Says that memory was refused to this thread elsewhere: in the C library.
 pub(crate) fn note_refusal() {
     REFUSED.set(true);
@@ -150,7 +156,7 @@ impl Allocator {
 unsafe impl GlobalAlloc for Allocator {
     #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the same contract.
+        // SAFETY: the same contract. It is `malloc` for bytes: a text may become C's as it is.
         let memory = unsafe { System.alloc(layout) };
         #[cfg(test)]
         // SAFETY: allocated above with this layout.

@@ -59,7 +59,8 @@ fn delete(domain: &Domain, name: &str) -> Result<(), Error> {
 }
 
 fn names(domain: &Domain) -> Vec<Arc<str>> {
-    domain.list(ListFlags::new(0, "test").unwrap()).unwrap()
+    let found = domain.list(ListFlags::new(0, "test").unwrap()).unwrap();
+    found.into_iter().map(|found| found.name).collect()
 }
 
 /// Every path below a directory, with mode and content.

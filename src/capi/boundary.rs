@@ -87,6 +87,7 @@ pub(super) fn enter<T>(
     failure
 }
 
+#[inline(always)]
 fn forget_last_error() {
     last_error::reset();
     if let Some(libvirt) = libvirt::known() {
@@ -131,6 +132,7 @@ impl Call {
     }
 
     /// The snapshot that C means.
+    #[inline(always)]
     pub(super) fn snapshot(
         &mut self,
         pointer: virDomainSnapshotPtr,

@@ -8,14 +8,13 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::io::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::last_error::{self, ErrorCell};
 use super::message::{self, Message};
-use super::objects::ConnectObject;
+use super::objects::{ConnectObject, Handle};
 use super::types::{virErrorFunc, virErrorPtr};
 use crate::error::Error;
 use crate::libvirt::{self, Driver, Libvirt};
@@ -105,7 +104,7 @@ impl ConnectionErrors {
 /// The connection whose error it is.
 pub(super) enum Told {
     /// One of ours.
-    Ours(Arc<ConnectObject>),
+    Ours(Handle<ConnectObject>),
     /// That of a domain of libvirt's.
     Libvirt(libvirt::Domain),
 }

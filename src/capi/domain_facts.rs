@@ -63,7 +63,7 @@ pub unsafe extern "C" fn virDomainGetUUID(domain: virDomainPtr, uuid: *mut c_uch
         call.not_null(uuid, "uuid")?;
         // SAFETY: not NULL, and so 16 writable bytes by this function's contract; bytes have no
         // alignment.
-        unsafe { uuid.cast::<[u8; 16]>().write(domain.uuid) };
+        unsafe { uuid.cast::<[u8; 16]>().write(*domain.uuid()) };
         Ok(0)
     })
 }
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn virDomainGetUUIDString(domain: virDomainPtr, buf: *mut 
         let domain = call.domain(domain)?;
         call.not_null(buf, "buf")?;
         let mut text = [0u8; LENGTH];
-        for (byte, digit) in text.iter_mut().zip(uuid::format(&domain.uuid).bytes()) {
+        for (byte, digit) in text.iter_mut().zip(uuid::format(domain.uuid()).bytes()) {
             *byte = digit;
         }
         // SAFETY: not NULL, and so that many writable bytes by this function's contract.

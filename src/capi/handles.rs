@@ -3,18 +3,24 @@
 //! A handle is the address of a slot in this table. It is *looked up*, never followed: an address
 //! that is freed, foreign or made up is in no live slot and so an error. The slots stand in
 //! chunks, each twice as large as the one before, which are never given back; a look-up is a
-//! few comparisons and a division, without a lock over the table.
+//! few comparisons and a division, and one atomic operation on the slot, which holds the object for
+//! the call: in it stands who owns the object, and it stands beside the object.
 //!
 //! C can read a slot but finds only its first word worth reading: it is zero, so that the real
 //! libvirt refuses the handle politely (its type check follows the first word unless that is NULL).
 
+use std::alloc::Layout;
+use std::cell::UnsafeCell;
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 /// Slots of the first chunk.
-const FIRST_CHUNK: usize = 64;
+const FIRST_CHUNK: usize = 512;
 
 /// Chunks at most: their slots exceed any memory, so the table is full only when memory is.
 const CHUNKS: usize = 32;
@@ -22,6 +28,12 @@ const CHUNKS: usize = 32;
 /// How many other handles are freed before the address of a freed one is given out again.
 /// A program that uses a handle too late thus gets an error for a good while, and no other object.
 const QUARANTINE: usize = 4096;
+
+/// One hold in a slot's word: of a call that is under way, or of a handle that needs this one.
+const HOLD: u64 = 1;
+
+/// One reference of C's in a slot's word.
+const CALLER: u64 = 1 << 32;
 
 /// What C holds for an object: never NULL, unique among live objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +51,7 @@ impl Address {
     }
 }
 
-/// Whose reference it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// C's, from the call that gave the handle out or from `Ref`.
-    Caller,
-    /// Another handle's, which needs this one: a domain its connection, a snapshot its domain.
-    /// C cannot free it, so freeing a domain once too often does not break its snapshots.
-    Handle,
-}
-
-/// Objects by address.
+/// Objects of one kind by address.
 pub(super) struct Table<T> {
     chunks: Chunks<T>,
     spare: Mutex<Spare>,
@@ -57,18 +59,19 @@ pub(super) struct Table<T> {
 
 type Chunks<T> = [OnceLock<Box<[Slot<T>]>>; CHUNKS];
 
+/// All zero, it is empty: a chunk takes memory only where it is used.
 #[repr(C)]
 struct Slot<T> {
     /// Always zero, and first.
     null: u64,
-    entry: RwLock<Option<Entry<T>>>,
+    /// References of C's in the upper half, holds in the lower. There is an object exactly as long
+    /// as this is not zero.
+    owners: AtomicU64,
+    object: UnsafeCell<MaybeUninit<T>>,
 }
 
-struct Entry<T> {
-    object: T,
-    caller: usize,
-    handle: usize,
-}
+// SAFETY: all threads share the object only as `&T`, and the last owner drops it, whoever that is.
+unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
 /// Slots without an object.
 struct Spare {
@@ -78,7 +81,13 @@ struct Spare {
     used: usize,
 }
 
-impl<T: Clone> Table<T> {
+/// An object that stays as long as this does.
+pub(super) struct Hold<'t, T> {
+    table: &'t Table<T>,
+    slot: &'t Slot<T>,
+}
+
+impl<T> Table<T> {
     /// An empty table.
     pub(super) const fn new() -> Table<T> {
         Table {
@@ -90,7 +99,7 @@ impl<T: Clone> Table<T> {
         }
     }
 
-    /// Adds an object with one reference of the caller's. `None` if memory cannot be had.
+    /// Adds an object with one reference of C's. `None` if memory cannot be had.
     pub(super) fn insert(&self, object: T) -> Option<Address> {
         let slot = self.spare.lock().take(&self.chunks)?;
         Some(slot.fill(object))
@@ -98,7 +107,10 @@ impl<T: Clone> Table<T> {
 
     /// As [`Table::insert`] for each of many: their addresses, in order. All of them or, if memory
     /// cannot be had, none.
-    pub(super) fn insert_all(&self, objects: Vec<T>) -> Option<Vec<Address>> {
+    pub(super) fn insert_all(
+        &self,
+        objects: impl ExactSizeIterator<Item = T>,
+    ) -> Option<Vec<Address>> {
         let mut slots = Vec::new();
         slots.try_reserve_exact(objects.len()).ok()?;
         let mut spare = self.spare.lock();
@@ -123,50 +135,30 @@ impl<T: Clone> Table<T> {
     }
 
     /// The object at an address.
-    pub(super) fn get(&self, address: Address) -> Option<T> {
-        self.slot(address)?
-            .entry
-            .read()
-            .as_ref()
-            .map(|entry| entry.object.clone())
-    }
-
-    /// Adds a reference, if `is_meant` says that the object is the one that is meant.
-    pub(super) fn reference(
-        &self,
-        address: Address,
-        owner: Owner,
-        is_meant: impl Fn(&T) -> bool,
-    ) -> Option<()> {
-        let mut guard = self.slot(address)?.entry.write();
-        let entry = guard.as_mut().filter(|entry| is_meant(&entry.object))?;
-        let count = entry.count_mut(owner);
-        *count = count.checked_add(1)?;
-        Some(())
-    }
-
-    /// Takes a reference away and answers how many are left, of both owners together. With the
-    /// last one the object goes. `None` if the owner has none.
-    pub(super) fn release(
-        &self,
-        address: Address,
-        owner: Owner,
-        is_meant: impl Fn(&T) -> bool,
-    ) -> Option<usize> {
+    #[inline(always)]
+    pub(super) fn get(&self, address: Address) -> Option<Hold<'_, T>> {
         let slot = self.slot(address)?;
-        let mut guard = slot.entry.write();
-        let entry = guard.as_mut().filter(|entry| is_meant(&entry.object))?;
-        let count = entry.count_mut(owner);
-        *count = count.checked_sub(1)?;
-        let left = entry.caller + entry.handle;
+        slot.change(|owners| one_hold_more(owners).filter(|_| owners != 0))?;
+        Some(Hold { table: self, slot })
+    }
+
+    /// Takes a reference of C's away and answers how many owners are left. With the last one the
+    /// object goes. `None` if C has none.
+    pub(super) fn release(&self, address: Address) -> Option<usize> {
+        let slot = self.slot(address)?;
+        let left = slot.change(|owners| owners.checked_sub(CALLER))?;
         if left == 0 {
-            let last = guard.take();
-            drop(guard);
-            // Not before the slot is unlocked: the object may release others in turn.
-            drop(last);
-            self.spare.lock().freed.push_back(address);
+            self.empty(slot);
         }
-        Some(left)
+        Some(callers(left) + holds(left))
+    }
+
+    fn empty(&self, slot: &Slot<T>) {
+        // SAFETY: the last owner has gone, which only one thread sees, and the slot is not spare yet.
+        let object = unsafe { slot.take() };
+        // With no lock held: the object may release others in turn.
+        drop(object);
+        self.spare.lock().freed.push_back(slot.address());
     }
 
     fn slot(&self, address: Address) -> Option<&Slot<T>> {
@@ -174,6 +166,77 @@ impl<T: Clone> Table<T> {
     }
 }
 
+impl<'t, T> Hold<'t, T> {
+    /// Where it is in the table.
+    pub(super) fn address(&self) -> Address {
+        self.slot.address()
+    }
+
+    /// Holds it once more; `None` if that is too often.
+    pub(super) fn again(&self) -> Option<Hold<'t, T>> {
+        self.slot.change(one_hold_more)?;
+        Some(Hold { ..*self })
+    }
+
+    /// Holds it that many times more, all at once; `None` if that is too often or memory cannot be had.
+    pub(super) fn many(&self, count: usize) -> Option<Vec<Hold<'t, T>>> {
+        let mut many = Vec::new();
+        many.try_reserve_exact(count).ok()?;
+        let more = u64::try_from(count).ok()?;
+        self.slot.change(|owners| {
+            let is_countable = count <= u32::MAX as usize - holds(owners);
+            is_countable.then(|| owners + more)
+        })?;
+        many.resize_with(count, || Hold { ..*self });
+        Some(many)
+    }
+
+    /// Adds a reference of C's; `None` if that is too often.
+    pub(super) fn reference(&self) -> Option<()> {
+        self.slot
+            .change(|owners| owners.checked_add(CALLER))
+            .map(drop)
+    }
+
+    /// Takes a reference of C's away and answers how many owners are left but for this one. `None`
+    /// if C has none.
+    pub(super) fn release(&self) -> Option<usize> {
+        let left = self.slot.change(|owners| owners.checked_sub(CALLER))?;
+        Some((callers(left) + holds(left)).saturating_sub(1))
+    }
+}
+
+impl<T> Deref for Hold<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the slot's word counts this hold, so there is an object, and nobody takes it.
+        unsafe { self.slot.object() }
+    }
+}
+
+impl<T> Drop for Hold<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.slot.owners.fetch_sub(HOLD, Ordering::AcqRel) == HOLD {
+            self.table.empty(self.slot);
+        }
+    }
+}
+
+fn one_hold_more(owners: u64) -> Option<u64> {
+    (holds(owners) < u32::MAX as usize).then(|| owners + HOLD)
+}
+
+fn callers(owners: u64) -> usize {
+    usize::try_from(owners / CALLER).unwrap_or(usize::MAX)
+}
+
+fn holds(owners: u64) -> usize {
+    usize::try_from(owners % CALLER).unwrap_or(usize::MAX)
+}
+
+#[inline(always)]
 fn slot_at<T>(chunks: &Chunks<T>, address: Address) -> Option<&Slot<T>> {
     chunks.iter().map_while(OnceLock::get).find_map(|chunk| {
         let offset = address.0.checked_sub(chunk.as_ptr().addr())?;
@@ -206,22 +269,63 @@ impl<T> Slot<T> {
         Address(std::ptr::from_ref(self).expose_provenance())
     }
 
-    /// Puts an object in, with one reference of the caller's.
+    /// Changes the word, and answers what it is then; `None` if `changed` refuses.
+    #[inline(always)]
+    fn change(&self, changed: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+        let mut owners = self.owners.load(Ordering::Relaxed);
+        loop {
+            let next = changed(owners)?;
+            match self.owners.compare_exchange_weak(
+                owners,
+                next,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(next),
+                Err(other) => owners = other,
+            }
+        }
+    }
+
+    /// Puts an object into a spare slot, with one reference of C's.
     fn fill(&self, object: T) -> Address {
-        *self.entry.write() = Some(Entry {
-            object,
-            caller: 1,
-            handle: 0,
-        });
+        // SAFETY: without an owner nobody reads it, and a spare slot is given to one thread only.
+        let place = unsafe { &mut *self.object.get() };
+        place.write(object);
+        self.owners.store(CALLER, Ordering::Release);
         self.address()
+    }
+
+    /// The object.
+    ///
+    /// # Safety
+    ///
+    /// The word counts an owner as long as the answer is used.
+    unsafe fn object(&self) -> &T {
+        // SAFETY: as long as there is an owner, nobody has it for writing.
+        let place = unsafe { &*self.object.get() };
+        // SAFETY: written before the first owner was counted.
+        unsafe { place.assume_init_ref() }
+    }
+
+    /// Takes the object out.
+    ///
+    /// # Safety
+    ///
+    /// This thread has taken the last owner away.
+    unsafe fn take(&self) -> T {
+        // SAFETY: nobody else has it any more, nor gets it before the slot is spare.
+        let place = unsafe { &*self.object.get() };
+        // SAFETY: written before the first owner was counted, and not read again.
+        unsafe { place.assume_init_read() }
     }
 }
 
-impl<T> Entry<T> {
-    fn count_mut(&mut self, owner: Owner) -> &mut usize {
-        match owner {
-            Owner::Caller => &mut self.caller,
-            Owner::Handle => &mut self.handle,
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if *self.owners.get_mut() != 0 {
+            // SAFETY: nobody shares a slot that is dropped, and the word says that there is an object.
+            unsafe { self.object.get_mut().assume_init_drop() };
         }
     }
 }
@@ -234,13 +338,16 @@ fn position(number: usize) -> Option<(usize, usize)> {
 }
 
 fn empty_slots<T>(count: usize) -> Option<Box<[Slot<T>]>> {
-    let mut slots = Vec::new();
-    slots.try_reserve_exact(count).ok()?;
-    slots.resize_with(count, || Slot {
-        null: 0,
-        entry: RwLock::new(None),
-    });
-    Some(slots.into_boxed_slice())
+    const { assert!(size_of::<Slot<T>>() > 0) };
+    let layout = Layout::array::<Slot<T>>(count).ok().filter(|_| count > 0)?;
+    // SAFETY: of a size that is not zero.
+    let memory = unsafe { std::alloc::alloc_zeroed(layout) }.cast::<Slot<T>>();
+    if memory.is_null() {
+        return None;
+    }
+    let slots = std::ptr::slice_from_raw_parts_mut(memory, count);
+    // SAFETY: from the global allocator with the layout of that slice, and a slot may be all zero.
+    Some(unsafe { Box::from_raw(slots) })
 }
 
 #[cfg(test)]
@@ -252,17 +359,18 @@ mod tests {
 
     use super::*;
 
-    fn any<T>(_: &T) -> bool {
-        true
+    /// What stands there.
+    fn seen<T: Copy>(table: &Table<T>, address: Address) -> Option<T> {
+        table.get(address).map(|held| *held)
     }
 
     #[test]
     fn positions_fill_one_chunk_after_the_other() {
         assert_eq!(position(0), Some((0, 0)));
-        assert_eq!(position(63), Some((0, 63)));
-        assert_eq!(position(64), Some((1, 0)));
-        assert_eq!(position(64 + 127), Some((1, 127)));
-        assert_eq!(position(64 + 128), Some((2, 0)));
+        assert_eq!(position(511), Some((0, 511)));
+        assert_eq!(position(512), Some((1, 0)));
+        assert_eq!(position(512 + 1023), Some((1, 1023)));
+        assert_eq!(position(512 + 1024), Some((2, 0)));
     }
 
     #[test]
@@ -270,8 +378,8 @@ mod tests {
         let table = Table::new();
         let one = table.insert(1).unwrap();
         let two = table.insert(2).unwrap();
-        assert_eq!(table.get(one), Some(1));
-        assert_eq!(table.get(two), Some(2));
+        assert_eq!(seen(&table, one), Some(1));
+        assert_eq!(seen(&table, two), Some(2));
     }
 
     #[test]
@@ -290,17 +398,8 @@ mod tests {
             Address(here.0 + size_of::<Slot<i32>>()),
             Address::of(&raw const stack),
         ] {
-            assert_eq!(table.get(address), None, "{address:?}");
-            assert_eq!(
-                table.reference(address, Owner::Caller, any),
-                None,
-                "{address:?}"
-            );
-            assert_eq!(
-                table.release(address, Owner::Caller, any),
-                None,
-                "{address:?}"
-            );
+            assert_eq!(seen(&table, address), None, "{address:?}");
+            assert_eq!(table.release(address), None, "{address:?}");
         }
     }
 
@@ -319,56 +418,89 @@ mod tests {
         let table = Table::new();
         let object = Arc::new(());
         let address = table.insert(Arc::clone(&object)).unwrap();
-        table.reference(address, Owner::Caller, any).unwrap();
-        assert_eq!(table.release(address, Owner::Caller, any), Some(1));
+        table.get(address).unwrap().reference().unwrap();
+        assert_eq!(table.release(address), Some(1));
         assert_eq!(Arc::strong_count(&object), 2);
-        assert_eq!(table.release(address, Owner::Caller, any), Some(0));
+        assert_eq!(table.release(address), Some(0));
         assert_eq!(Arc::strong_count(&object), 1);
-        assert_eq!(table.get(address), None);
-        assert_eq!(table.release(address, Owner::Caller, any), None);
+        assert!(table.get(address).is_none());
+        assert_eq!(table.release(address), None);
     }
 
     #[test]
     fn the_caller_cannot_release_what_another_handle_needs() {
         let table = Table::new();
         let address = table.insert(1).unwrap();
-        table.reference(address, Owner::Handle, any).unwrap();
-        assert_eq!(table.release(address, Owner::Caller, any), Some(1));
-        assert_eq!(table.release(address, Owner::Caller, any), None);
-        assert_eq!(table.get(address), Some(1));
-        table.reference(address, Owner::Caller, any).unwrap();
-        assert_eq!(table.release(address, Owner::Caller, any), Some(1));
-        assert_eq!(table.release(address, Owner::Handle, any), Some(0));
-        assert_eq!(table.get(address), None);
+        let held = table.get(address).unwrap().again().unwrap();
+        assert_eq!(table.release(address), Some(1));
+        assert_eq!(table.release(address), None);
+        assert_eq!((seen(&table, address), *held), (Some(1), 1));
+        held.reference().unwrap();
+        assert_eq!(held.release(), Some(0));
+        assert_eq!(held.release(), None);
+        drop(held);
+        assert_eq!(seen(&table, address), None);
     }
 
     #[test]
-    fn only_the_object_that_is_meant_counts() {
+    fn an_object_stays_as_long_as_a_call_has_it() {
+        let table = Table::new();
+        let object = Arc::new(());
+        let address = table.insert(Arc::clone(&object)).unwrap();
+        let held = table.get(address).unwrap();
+        assert_eq!(table.release(address), Some(1));
+        assert_eq!(Arc::strong_count(&held), 2);
+        drop(held);
+        assert_eq!(Arc::strong_count(&object), 1);
+    }
+
+    #[test]
+    fn many_holds_at_once_are_as_many_one_by_one() {
         let table = Table::new();
         let address = table.insert(1).unwrap();
-        assert_eq!(
-            table.reference(address, Owner::Caller, |object| *object == 2),
-            None
-        );
-        assert_eq!(
-            table.release(address, Owner::Caller, |object| *object == 2),
-            None
-        );
-        assert_eq!(
-            table.release(address, Owner::Caller, |object| *object == 1),
-            Some(0)
-        );
+        let held = table.get(address).unwrap();
+        let many = held.many(3).unwrap();
+        assert_eq!(held.release(), Some(3));
+        drop(held);
+        assert!(many.iter().all(|held| **held == 1));
+        drop(many);
+        assert_eq!(seen(&table, address), None);
+    }
+
+    #[test]
+    fn more_owners_than_can_be_counted_are_refused() {
+        let table = Table::new();
+        let address = table.insert(1).unwrap();
+        let held = table.get(address).unwrap();
+        let most = u64::from(u32::MAX);
+        held.slot.owners.store(CALLER + most, Ordering::SeqCst);
+        assert!(held.again().is_none() && table.get(address).is_none());
+        assert!(held.many(0).is_some() && held.many(1).is_none());
+        held.slot
+            .owners
+            .store(most * CALLER + HOLD, Ordering::SeqCst);
+        assert_eq!(held.reference(), None);
+        assert!(held.again().is_some());
+    }
+
+    #[test]
+    fn a_table_that_goes_takes_its_objects_along() {
+        let object = Arc::new(());
+        let table = Table::new();
+        table.insert(Arc::clone(&object)).unwrap();
+        drop(table);
+        assert_eq!(Arc::strong_count(&object), 1);
     }
 
     #[test]
     fn a_freed_address_rests_and_then_returns() {
         let table = Table::new();
         let first = table.insert(0).unwrap();
-        table.release(first, Owner::Caller, any).unwrap();
+        table.release(first).unwrap();
         for _ in 0..QUARANTINE {
             let next = table.insert(0).unwrap();
             assert_ne!(next, first);
-            table.release(next, Owner::Caller, any).unwrap();
+            table.release(next).unwrap();
         }
         assert_eq!(table.insert(0), Some(first));
         assert!(table.spare.lock().used <= QUARANTINE + 1);
@@ -383,7 +515,7 @@ mod tests {
             10_000
         );
         for (n, address) in addresses.iter().enumerate() {
-            assert_eq!(table.get(*address), Some(n));
+            assert_eq!(seen(&table, *address), Some(n));
         }
     }
 
@@ -391,16 +523,16 @@ mod tests {
     fn many_at_once_are_as_many_one_by_one() {
         let table = Table::new();
         let first = table.insert(0).unwrap();
-        table.release(first, Owner::Caller, any).unwrap();
-        let addresses = table.insert_all((0..2 * QUARANTINE).collect()).unwrap();
+        table.release(first).unwrap();
+        let addresses = table.insert_all(0..2 * QUARANTINE).unwrap();
         assert!(!addresses.contains(&first));
         for (n, address) in addresses.iter().enumerate() {
-            assert_eq!(table.get(*address), Some(n));
-            assert_eq!(table.release(*address, Owner::Caller, any), Some(0));
+            assert_eq!(seen(&table, *address), Some(n));
+            assert_eq!(table.release(*address), Some(0));
         }
-        let again = table.insert_all(vec![1, 2]).unwrap();
+        let again = table.insert_all([1, 2].into_iter()).unwrap();
         assert_eq!(again.first(), Some(&first));
-        assert!(table.insert_all(vec![]).unwrap().is_empty());
+        assert!(table.insert_all([].into_iter()).unwrap().is_empty());
     }
 
     #[test]
@@ -418,18 +550,18 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..2_000 {
-                        table.reference(shared, Owner::Caller, any).unwrap();
+                        table.get(shared).unwrap().reference().unwrap();
                         let own = table.insert(Arc::new(Counted(&drops))).unwrap();
                         assert!(table.get(own).is_some());
                         assert!(table.get(shared).is_some());
-                        assert_eq!(table.release(own, Owner::Caller, any), Some(0));
-                        assert!(table.release(shared, Owner::Caller, any).unwrap() >= 1);
+                        assert_eq!(table.release(own), Some(0));
+                        assert!(table.release(shared).unwrap() >= 1);
                     }
                 });
             }
         });
         assert_eq!(drops.load(Ordering::SeqCst), 4 * 2_000);
-        assert_eq!(table.release(shared, Owner::Caller, any), Some(0));
+        assert_eq!(table.release(shared), Some(0));
         assert_eq!(drops.load(Ordering::SeqCst), 4 * 2_000 + 1);
     }
 
@@ -442,7 +574,7 @@ mod tests {
             thread::scope(|scope| {
                 for _ in 0..3 {
                     scope.spawn(|| {
-                        if table.release(address, Owner::Caller, any).is_some() {
+                        if table.release(address).is_some() {
                             released.fetch_add(1, Ordering::SeqCst);
                         }
                     });

@@ -75,11 +75,13 @@ impl Drop for ErrorCell {
 }
 
 /// The thread's error; `None` when the thread is ending and has put its own away already.
+#[inline(always)]
 pub(super) fn pointer() -> Option<virErrorPtr> {
     LAST.try_with(ErrorCell::pointer).ok()
 }
 
 /// Forgets the thread's error.
+#[inline(always)]
 pub(super) fn reset() {
     if let Some(last) = pointer() {
         // SAFETY: the thread's own error is initialised, and only this thread uses it.

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn virDomainSnapshotCreateXML(
         let flags = CreateFlags::new(flags, FUNCTION)?;
         let rules = domain.redefine_rules()?;
         let name = domain.to_change()?.create(&xml, flags, rules)?;
-        Ok(objects::created_snapshot(&domain, name, FUNCTION)?.give())
+        Ok(objects::created_snapshot(&domain, name.into(), FUNCTION)?.give())
     })
 }
 
@@ -92,8 +92,8 @@ pub extern "C" fn virDomainSnapshotGetXMLDesc(
         let document = snapshot
             .domain
             .now()?
-            .snapshot_xml(snapshot.name(), is_secure)?;
-        let text = MallocString::new(&document);
+            .snapshot_xml(snapshot.named(), is_secure)?;
+        let text = MallocString::of(document);
         Ok(text.ok_or_else(|| call.out_of_memory())?.into_raw())
     })
 }
@@ -127,8 +127,8 @@ pub unsafe extern "C" fn virDomainSnapshotLookupByName(
         // SAFETY: NULL or NUL-terminated by this function's contract.
         let name = unsafe { call.text(name, "name") }?;
         call.known_flags(flags, 0)?;
-        let name = domain.now()?.lookup(&name)?;
-        Ok(objects::new_snapshot(&domain, name, FUNCTION)?.give())
+        let found = domain.now()?.lookup(&name)?;
+        Ok(objects::new_snapshot(&domain, found, FUNCTION)?.give())
     })
 }
 
@@ -150,7 +150,7 @@ pub extern "C" fn virDomainHasCurrentSnapshot(domain: virDomainPtr, flags: c_uin
     boundary::enter(FUNCTION, Family::Snapshot, -1, |call| {
         let domain = call.snapshot_domain(domain)?;
         call.known_flags(flags, 0)?;
-        Ok(c_int::from(domain.now()?.current()?.is_some()))
+        Ok(c_int::from(domain.now()?.has_current()?))
     })
 }
 
@@ -175,8 +175,8 @@ pub extern "C" fn virDomainSnapshotCurrent(
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
         let domain = call.snapshot_domain(domain)?;
         call.known_flags(flags, 0)?;
-        let name = domain.now()?.current()?.ok_or(Error::NoCurrent)?;
-        Ok(objects::new_snapshot(&domain, name, FUNCTION)?.give())
+        let found = domain.now()?.find_current()?.ok_or(Error::NoCurrent)?;
+        Ok(objects::new_snapshot(&domain, found, FUNCTION)?.give())
     })
 }
 
@@ -201,7 +201,7 @@ pub extern "C" fn virDomainSnapshotGetParent(
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
         let snapshot = call.snapshot(snapshot)?;
         call.known_flags(flags, 0)?;
-        let parent = snapshot.domain.now()?.parent(snapshot.name())?;
+        let parent = snapshot.domain.now()?.parent(snapshot.named())?;
         Ok(objects::new_snapshot(&snapshot.domain, parent, FUNCTION)?.give())
     })
 }
@@ -228,7 +228,7 @@ pub extern "C" fn virDomainSnapshotIsCurrent(
         let snapshot = call.snapshot(snapshot)?;
         call.known_flags(flags, 0)?;
         Ok(c_int::from(
-            snapshot.domain.now()?.is_current(snapshot.name())?,
+            snapshot.domain.now()?.is_current(snapshot.named())?,
         ))
     })
 }
@@ -255,7 +255,7 @@ pub extern "C" fn virDomainSnapshotHasMetadata(
         let snapshot = call.snapshot(snapshot)?;
         call.known_flags(flags, 0)?;
         Ok(c_int::from(
-            snapshot.domain.now()?.has_metadata(snapshot.name())?,
+            snapshot.domain.now()?.has_metadata(snapshot.named())?,
         ))
     })
 }

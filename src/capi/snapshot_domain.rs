@@ -1,12 +1,11 @@
 //! The domain of a snapshot: one of ours, or one of the real libvirt's whose snapshots are kept
 //! here.
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use super::boundary::Call;
 use super::dispatch::Told;
-use super::objects::{DomainObject, Handle, Held};
+use super::objects::{DomainObject, Handle, Now};
 use super::types::{virConnectPtr, virDomainPtr};
 use crate::error::{Error, Result};
 use crate::libvirt;
@@ -16,37 +15,9 @@ use crate::ops::{self, Access, RedefineRules};
 /// A domain, valid as long as the call or longer.
 pub(super) enum SnapshotDomain {
     /// Of an embedded connection.
-    Ours(OwnDomain),
-    /// Of libvirt's.
-    Libvirt(libvirt::Domain),
-}
-
-/// The handle of a domain of an embedded connection.
-pub(super) enum OwnDomain {
-    /// For the length of a call.
-    Found(Handle<DomainObject>),
-    /// Kept valid; by all snapshots of one list together.
-    Kept(Arc<Held<DomainObject>>),
-}
-
-impl OwnDomain {
-    fn kept(&self) -> Option<Arc<Held<DomainObject>>> {
-        match self {
-            OwnDomain::Found(domain) => domain.hold().map(Arc::new),
-            OwnDomain::Kept(domain) => Some(Arc::clone(domain)),
-        }
-    }
-}
-
-impl Deref for OwnDomain {
-    type Target = Handle<DomainObject>;
-
-    fn deref(&self) -> &Handle<DomainObject> {
-        match self {
-            OwnDomain::Found(domain) => domain,
-            OwnDomain::Kept(domain) => domain,
-        }
-    }
+    Ours(Handle<DomainObject>),
+    /// Of libvirt's. In a box: a handle of ours is to be small.
+    Libvirt(Box<libvirt::Domain>),
 }
 
 impl SnapshotDomain {
@@ -54,25 +25,40 @@ impl SnapshotDomain {
     pub(super) fn again(&self, function: &'static str) -> Result<SnapshotDomain> {
         match self {
             SnapshotDomain::Ours(domain) => domain
-                .kept()
-                .map(|kept| SnapshotDomain::Ours(OwnDomain::Kept(kept)))
+                .again()
+                .map(SnapshotDomain::Ours)
                 .ok_or(Error::InvalidDomain { function }),
-            SnapshotDomain::Libvirt(domain) => domain.again().map(SnapshotDomain::Libvirt),
+            SnapshotDomain::Libvirt(domain) => {
+                Ok(SnapshotDomain::Libvirt(Box::new(domain.again()?)))
+            }
+        }
+    }
+
+    /// As [`SnapshotDomain::again`], that many times.
+    pub(super) fn many(&self, count: usize, function: &'static str) -> Result<Vec<SnapshotDomain>> {
+        match self {
+            SnapshotDomain::Ours(domain) => {
+                let many = domain.many(count).ok_or(Error::OutOfMemory { function })?;
+                Ok(many.into_iter().map(SnapshotDomain::Ours).collect())
+            }
+            SnapshotDomain::Libvirt(_) => (0..count).map(|_| self.again(function)).collect(),
         }
     }
 
     /// The domain as it is now, for a call that changes nothing; or that it is gone.
-    pub(super) fn now(&self) -> Result<Arc<ops::Domain>> {
+    pub(super) fn now(&self) -> Result<Now<'_>> {
         match self {
             SnapshotDomain::Ours(domain) => domain.now(),
-            SnapshotDomain::Libvirt(domain) => companion::to_read(domain.again()?).map(Arc::new),
+            SnapshotDomain::Libvirt(domain) => {
+                companion::to_read(domain.again()?).map(|domain| Now::Found(Arc::new(domain)))
+            }
         }
     }
 
     /// As [`SnapshotDomain::now`], for a call that changes snapshots.
     pub(super) fn to_change(&self) -> Result<Arc<ops::Domain>> {
         match self {
-            SnapshotDomain::Ours(domain) => domain.now(),
+            SnapshotDomain::Ours(domain) => domain.now().map(|domain| Arc::clone(&domain)),
             SnapshotDomain::Libvirt(domain) => companion::to_change(domain.again()?).map(Arc::new),
         }
     }
@@ -116,9 +102,7 @@ impl SnapshotDomain {
     /// Who is told of an error.
     pub(super) fn told(&self) -> Option<Told> {
         match self {
-            SnapshotDomain::Ours(domain) => {
-                Some(Told::Ours(Arc::clone(domain.connection.object())))
-            }
+            SnapshotDomain::Ours(domain) => domain.connection.again().map(Told::Ours),
             // Of a domain that libvirt does not hold any more the handler of the process is told.
             SnapshotDomain::Libvirt(domain) => domain.again().ok().map(Told::Libvirt),
         }
@@ -130,14 +114,11 @@ impl Call {
     pub(super) fn snapshot_domain(&mut self, pointer: virDomainPtr) -> Result<SnapshotDomain> {
         match super::forward::guest_of(pointer)? {
             Some(guest) => {
-                let domain = SnapshotDomain::Libvirt(guest);
+                let domain = SnapshotDomain::Libvirt(Box::new(guest));
                 self.tell(domain.told());
                 Ok(domain)
             }
-            None => {
-                let domain = self.domain(pointer)?;
-                Ok(SnapshotDomain::Ours(OwnDomain::Found(domain)))
-            }
+            None => self.domain(pointer).map(SnapshotDomain::Ours),
         }
     }
 

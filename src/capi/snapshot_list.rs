@@ -1,7 +1,6 @@
 //! Lists of snapshots: count, names, handles; of a domain or below a snapshot.
 
 use std::ffi::{c_char, c_int, c_uint};
-use std::sync::Arc;
 
 use super::boundary::{self, Call, count};
 use super::forward::{self, forward};
@@ -10,7 +9,7 @@ use super::snapshot_domain::SnapshotDomain;
 use super::strings::{self, MallocString};
 use super::types::{virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Family, Result};
-use crate::ops::ListFlags;
+use crate::ops::{Found, ListFlags};
 
 /// Counts the snapshots of a domain.
 ///
@@ -67,9 +66,14 @@ pub unsafe extern "C" fn virDomainSnapshotListNames(
         let domain = call.snapshot_domain(domain)?;
         let slots = call.array(names, "names", nameslen, "nameslen")?;
         let flags = ListFlags::new(flags, FUNCTION)?;
-        let found = domain.now()?.list(flags)?;
-        // SAFETY: as many slots as `slots` says, by this function's contract.
-        unsafe { give_names(call, &found, names, slots) }
+        let domain = domain.now()?;
+        if slots == 0 {
+            // With room for none the program asks how many there are.
+            return domain.count(flags).map(count);
+        }
+        let found = domain.names(flags, slots, MallocString::new)?;
+        // SAFETY: no more than `slots` names, which are writable by this function's contract.
+        unsafe { give_names(call, found, names) }
     })
 }
 
@@ -138,7 +142,7 @@ pub extern "C" fn virDomainSnapshotNumChildren(
         snapshot
             .domain
             .now()?
-            .count_children(snapshot.name(), flags)
+            .count_children(snapshot.named(), flags)
             .map(count)
     })
 }
@@ -178,12 +182,13 @@ pub unsafe extern "C" fn virDomainSnapshotListChildrenNames(
         let snapshot = call.snapshot(snapshot)?;
         let slots = call.array(names, "names", nameslen, "nameslen")?;
         let flags = ListFlags::new(flags, FUNCTION)?;
-        let found = snapshot
-            .domain
-            .now()?
-            .list_children(snapshot.name(), flags)?;
-        // SAFETY: as many slots as `slots` says, by this function's contract.
-        unsafe { give_names(call, &found, names, slots) }
+        let (domain, snapshot) = (snapshot.domain.now()?, snapshot.named());
+        if slots == 0 {
+            return domain.count_children(snapshot, flags).map(count);
+        }
+        let found = domain.names_of_children(snapshot, flags, slots, MallocString::new)?;
+        // SAFETY: no more than `slots` names, which are writable by this function's contract.
+        unsafe { give_names(call, found, names) }
     })
 }
 
@@ -222,9 +227,9 @@ pub unsafe extern "C" fn virDomainSnapshotListAllChildren(
         let flags = ListFlags::new(flags, FUNCTION)?;
         let domain = snapshot.domain.now()?;
         if snaps.is_null() {
-            return domain.count_children(snapshot.name(), flags).map(count);
+            return domain.count_children(snapshot.named(), flags).map(count);
         }
-        let found = domain.list_children(snapshot.name(), flags)?;
+        let found = domain.list_children(snapshot.named(), flags)?;
         // SAFETY: not NULL, and so writable by this function's contract.
         unsafe { give_snapshots(call, &snapshot.domain, found, snaps) }
     })
@@ -248,24 +253,15 @@ unsafe fn forget(snaps: *mut *mut virDomainSnapshotPtr) {
 ///
 /// # Safety
 ///
-/// `names` has that many writable slots.
+/// `names` has as many writable slots.
 unsafe fn give_names(
     call: &Call,
-    found: &[Arc<str>],
+    found: Vec<Option<MallocString>>,
     names: *mut *mut c_char,
-    slots: usize,
 ) -> Result<c_int> {
-    if slots == 0 {
-        // With room for none the program asks how many there are.
-        return Ok(count(found.len()));
-    }
-    let strings: Option<Vec<MallocString>> = found
-        .iter()
-        .take(slots)
-        .map(|name| MallocString::new(name))
-        .collect();
+    let strings: Option<Vec<MallocString>> = found.into_iter().collect();
     let strings = strings.ok_or_else(|| call.out_of_memory())?;
-    // SAFETY: no more than `slots` strings, and so writable by this contract.
+    // SAFETY: one string a slot, and so writable by this contract.
     Ok(count(unsafe { strings::fill(names, strings) }))
 }
 
@@ -277,7 +273,7 @@ unsafe fn give_names(
 unsafe fn give_snapshots(
     call: &Call,
     domain: &SnapshotDomain,
-    found: Vec<Arc<str>>,
+    found: Vec<Found>,
     snaps: *mut *mut virDomainSnapshotPtr,
 ) -> Result<c_int> {
     let length = found.len();

@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString, c_char};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use crate::memory;
+
 /// Bytes of a text that the memory reserve always has room for.
 const SMALL_BYTES: usize = 64 * 1024;
 
@@ -66,6 +68,17 @@ impl MallocString {
         Some(MallocString(start.cast()))
     }
 
+    /// A text that is handed over as it is; `None` if memory cannot be had.
+    pub(super) fn of(mut text: String) -> Option<MallocString> {
+        text.try_reserve_exact(1).ok()?;
+        text.push('\0');
+        if !memory::is_from_malloc(text.as_ptr()) {
+            return None;
+        }
+        let mut bytes = ManuallyDrop::new(text.into_bytes());
+        NonNull::new(bytes.as_mut_ptr().cast()).map(MallocString)
+    }
+
     /// C owns it from now on and frees it with `free`.
     pub(super) fn into_raw(self) -> *mut c_char {
         ManuallyDrop::new(self).0.as_ptr()
@@ -74,7 +87,7 @@ impl MallocString {
 
 impl Drop for MallocString {
     fn drop(&mut self) {
-        // SAFETY: from malloc in `new`, and not handed out: `into_raw` skips this drop.
+        // SAFETY: from malloc in `new` or `of`, and not handed out: `into_raw` skips this drop.
         unsafe { libc::free(self.0.as_ptr().cast()) };
     }
 }
@@ -125,6 +138,18 @@ mod tests {
             // SAFETY: from malloc, not freed before.
             unsafe { libc::free(raw.cast()) };
         }
+    }
+
+    #[test]
+    fn a_text_is_handed_over_as_it_is() {
+        for text in ["", "name", "Grüße"] {
+            let raw = MallocString::of(text.to_owned()).unwrap().into_raw();
+            // SAFETY: `of` ends it with NUL; this test alone has it.
+            assert_eq!(unsafe { copy_in(raw) }.unwrap(), text);
+            // SAFETY: from malloc, not freed before.
+            unsafe { libc::free(raw.cast()) };
+        }
+        drop(MallocString::of("not handed out".to_owned()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::ops::fuzzing::Sum;
 use crate::ops::{CreateFlags, Domain, ListFlags, Phase, RedefineCheck, RedefineRules};
 use crate::store::disk::Disk;
+use crate::tree::Found;
 use crate::xml::Mapping;
 
 const PRESENT: &str = "present";
@@ -83,8 +84,11 @@ fn open(disk: &Disk) -> Arc<Domain> {
 }
 
 fn contents(domain: &Domain) -> Vec<String> {
-    let names = domain.list(ListFlags::new(0, "fuzzing").expect("no flags"));
-    let names = names.expect("they are readable");
-    let text = |name: &Arc<str>| domain.snapshot_xml(name, true).expect("it is listed");
-    names.iter().map(text).collect()
+    let found = domain.list(ListFlags::new(0, "fuzzing").expect("no flags"));
+    let found = found.expect("they are readable");
+    let text = |found: &Found| {
+        let document = domain.snapshot_xml(found, true);
+        document.expect("it is listed")
+    };
+    found.iter().map(text).collect()
 }

@@ -35,8 +35,9 @@ impl Domain {
     /// As [`Domain::write`], also while a migration keeps all others from changing snapshots.
     pub(super) fn write_migrating(&self) -> Result<Writing<'_>> {
         let writing = self.write_undefined()?;
-        // Whoever had the lock before may have undefined or renamed it.
-        if self.data.executor().is_none() && !self.store().is_defined(self.key())? {
+        // Whoever had the lock before may have undefined or renamed it, and has told so.
+        let is_known = self.stands(self.store().definitions_generation());
+        if !is_known && self.data.executor().is_none() && !self.store().is_defined(self.key())? {
             let nothing = Change {
                 definition: DefinitionChange::Remove,
                 ..Change::default()
@@ -155,7 +156,7 @@ impl Writing<'_> {
             migration: MigrationChange::Write(kept),
             ..Change::default()
         };
-        let before = self.domain.store().generation(self.domain.key());
+        let before = self.domain.generation();
         self.domain
             .store()
             .commit_made(self.domain.key(), &change, &made)
@@ -167,7 +168,7 @@ impl Writing<'_> {
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
-        let before = self.domain.store().generation(self.domain.key());
+        let before = self.domain.generation();
         self.domain.store().commit(self.domain.key(), change)?;
         self.domain.change_tree(before, |tree| tree.apply(plan));
         if let DefinitionChange::Write(definition) = &change.definition {
@@ -312,7 +313,7 @@ impl Writing<'_> {
         let domain = self.domain;
         while let Some(text) = domain.store().pending(domain.key())? {
             let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
-            let before = domain.store().generation(domain.key());
+            let before = domain.generation();
             domain.store().commit(domain.key(), &resolved.change)?;
             domain.change_tree(before, |tree| tree.apply(&resolved.plan));
             resolved.tell_host(domain);
@@ -326,7 +327,7 @@ pub(super) fn resolve(domain: &Domain, loaded: &mut Hierarchy, lock: &dyn Lock) 
     while let Some(text) = domain.store().pending(domain.key())? {
         let resolved = Resolved::of(domain, &loaded.tree, &text, lock)?;
         domain.store().commit(domain.key(), &resolved.change)?;
-        loaded.generation = domain.store().generation(domain.key());
+        loaded.generation = domain.generation();
         loaded.tree.apply(&resolved.plan);
         resolved.tell_host(domain);
     }

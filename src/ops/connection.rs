@@ -91,6 +91,12 @@ impl Connection {
         self.driver.domain_by_name(name)
     }
 
+    /// Whether a domain that was found before is still the one of its UUID, as far as that can be
+    /// told without looking.
+    pub fn has(&self, domain: &Domain) -> bool {
+        self.driver.has(domain)
+    }
+
     /// The domain of that UUID.
     pub fn domain_by_uuid(&self, uuid: &[u8; 16]) -> Result<Arc<Domain>> {
         self.driver.domain_by_uuid(uuid)

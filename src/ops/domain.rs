@@ -1,6 +1,7 @@
 //! One domain with its snapshots: what can be asked. Changes are in the sibling files.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{
@@ -17,7 +18,7 @@ use crate::libvirt::Driver;
 use crate::memory;
 use crate::snapshot::{Snapshot, State};
 use crate::store::Store;
-use crate::tree::{Scope, Tree};
+use crate::tree::{Found, Listed, Named, Scope, Tree};
 use crate::xml;
 
 /// A domain. Any call may come from any thread.
@@ -28,6 +29,9 @@ pub struct Domain {
     pub(super) data: Arc<dyn Data>,
     /// Where a program attaches its guest, on an embedded connection.
     guest: Option<Arc<Attachment>>,
+    /// As of which generation of the definitions the driver has it under its UUID, and one; 0 for
+    /// none.
+    stands: AtomicU64,
 }
 
 /// What this process knows of a domain's snapshots.
@@ -35,6 +39,8 @@ pub(super) struct Records {
     uuid: [u8; 16],
     name: Arc<str>,
     store: Arc<dyn Store>,
+    /// [`Store::generation_place`] of the name.
+    place: usize,
     /// Filled by the first call that needs it: a state directory may hold many domains that
     /// nobody asks about. Filled anew when another process has changed the domain. An error is
     /// not kept, the next call tries again.
@@ -67,6 +73,7 @@ impl Records {
     pub(super) fn new(uuid: [u8; 16], name: Arc<str>, store: Arc<dyn Store>) -> Records {
         Records {
             uuid,
+            place: store.generation_place(&name),
             name,
             store,
             hierarchy: RwLock::default(),
@@ -96,7 +103,20 @@ impl Domain {
             host,
             data,
             guest: None,
+            stands: AtomicU64::new(0),
         }
+    }
+
+    /// Notes that it is the domain of its UUID as of that generation of the definitions.
+    pub(super) fn stand(&self, generation: Option<u64>) {
+        let noted = generation.map_or(0, |generation| generation.wrapping_add(1));
+        self.stands.store(noted, Ordering::Release);
+    }
+
+    /// Whether it is the domain of its UUID as of that generation.
+    pub(super) fn stands(&self, generation: Option<u64>) -> bool {
+        let noted = generation.map_or(0, |generation| generation.wrapping_add(1));
+        noted != 0 && self.stands.load(Ordering::Acquire) == noted
     }
 
     /// The name under which the store knows it.
@@ -183,14 +203,20 @@ impl Domain {
         Ok(text)
     }
 
+    /// The store's generation of its snapshots now.
+    #[inline(always)]
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.store().generation_at(self.key(), self.records.place)
+    }
+
     /// The snapshots as they are stored now, loaded if they are not yet or not any more.
     pub(super) fn hierarchy(&self) -> Result<Reading<'_, Hierarchy>> {
-        let generation = self.store().generation(self.key());
+        let generation = self.generation();
         if let Some(known) = self.known(generation) {
             return Ok(known);
         }
         let loading = self.records.loading.try_lock_for(LOADING_WAIT);
-        if let Some(known) = self.known(self.store().generation(self.key())) {
+        if let Some(known) = self.known(self.generation()) {
             return Ok(known);
         }
         let loaded = load::hierarchy(self)?;
@@ -199,7 +225,7 @@ impl Domain {
         let told = std::mem::replace(&mut *self.records.told.lock(), loaded.problems.clone());
         problem::tell(&loaded.problems, &told);
         let mut place = self.records.hierarchy.write();
-        let now = self.store().generation(self.key());
+        let now = self.generation();
         // Another may have loaded faster what is newer; and nobody comes between the two steps
         // below with what is older.
         if now.is_none() || place.generation != now {
@@ -210,6 +236,7 @@ impl Domain {
     }
 
     /// The snapshots in memory, if they are those of that generation.
+    #[inline(always)]
     fn known(&self, generation: Option<u64>) -> Option<Reading<'_, Hierarchy>> {
         let known = RwLockReadGuard::map(self.records.hierarchy.read(), |hierarchy| hierarchy);
         (generation.is_some() && known.generation == generation).then_some(known)
@@ -237,7 +264,7 @@ impl Domain {
     /// `before` is the store's generation from before the change. What is in memory may be older: a
     /// reader may have put it there that began to load long ago. Then it is loaded anew.
     pub(super) fn change_tree(&self, before: Option<u64>, change: impl FnOnce(&mut Tree)) {
-        let generation = self.store().generation(self.key());
+        let generation = self.generation();
         let mut hierarchy = self.records.hierarchy.write();
         // What stands in memory from the reserve is not for long.
         let is_known = before.is_some() && hierarchy.generation == before;
@@ -250,27 +277,67 @@ impl Domain {
     }
 
     /// A snapshot's document. Nothing waits: a change under way is not seen until it is done.
-    pub fn snapshot_xml(&self, name: &str, secure: bool) -> Result<String> {
-        let snapshot = Arc::clone(self.tree()?.get(name)?);
+    pub fn snapshot_xml<'a>(&self, snapshot: impl Into<Named<'a>>, secure: bool) -> Result<String> {
+        let snapshot = Arc::clone(self.tree()?.get(snapshot)?);
+        // Nobody waits for a reader of documents to say so.
+        let known = || self.records.definitions.try_lock();
+        let secure = secure || known().is_some_and(|mut known| known.hide_nothing_in(&snapshot));
         let document = xml::format(&snapshot, xml::Form::Public { secure });
         memory::check()?;
         Ok(document)
     }
 
-    /// Names of the domain's snapshots that the flags select, parents before descendants.
-    pub fn list(&self, flags: ListFlags) -> Result<Vec<Arc<str>>> {
-        self.names(domain_scope(flags), flags)
+    /// The domain's snapshots that the flags select, parents before descendants.
+    pub fn list(&self, flags: ListFlags) -> Result<Vec<Found>> {
+        self.found(domain_scope(flags), flags)
     }
 
-    /// Names of the snapshots below `parent` that the flags select, parents before descendants.
-    pub fn list_children(&self, parent: &str, flags: ListFlags) -> Result<Vec<Arc<str>>> {
-        self.names(children_scope(parent, flags), flags)
+    /// The snapshots below `parent` that the flags select, parents before descendants.
+    pub fn list_children<'a>(
+        &self,
+        parent: impl Into<Named<'a>>,
+        flags: ListFlags,
+    ) -> Result<Vec<Found>> {
+        self.found(children_scope(parent.into(), flags), flags)
     }
 
-    fn names(&self, scope: Scope<'_>, flags: ListFlags) -> Result<Vec<Arc<str>>> {
+    fn found(&self, scope: Scope<'_>, flags: ListFlags) -> Result<Vec<Found>> {
         let tree = self.tree()?;
         let listed = tree.list(scope, flags.filter())?;
-        Ok(listed.cloned().collect())
+        Ok(listed.map(Listed::found).collect())
+    }
+
+    /// What `take` makes of each name that [`Domain::list`] would give, until there are `limit`.
+    pub fn names<T>(
+        &self,
+        flags: ListFlags,
+        limit: usize,
+        take: impl Fn(&str) -> T,
+    ) -> Result<Vec<T>> {
+        self.taken(domain_scope(flags), flags, limit, take)
+    }
+
+    /// As [`Domain::names`], below `parent`.
+    pub fn names_of_children<'a, T>(
+        &self,
+        parent: impl Into<Named<'a>>,
+        flags: ListFlags,
+        limit: usize,
+        take: impl Fn(&str) -> T,
+    ) -> Result<Vec<T>> {
+        self.taken(children_scope(parent.into(), flags), flags, limit, take)
+    }
+
+    fn taken<T>(
+        &self,
+        scope: Scope<'_>,
+        flags: ListFlags,
+        limit: usize,
+        take: impl Fn(&str) -> T,
+    ) -> Result<Vec<T>> {
+        let tree = self.tree()?;
+        let listed = tree.list(scope, flags.filter())?.take(limit);
+        Ok(listed.map(|listed| take(listed.name())).collect())
     }
 
     /// How many [`Domain::list`] would give.
@@ -279,37 +346,48 @@ impl Domain {
     }
 
     /// How many [`Domain::list_children`] would give.
-    pub fn count_children(&self, parent: &str, flags: ListFlags) -> Result<usize> {
+    pub fn count_children<'a>(
+        &self,
+        parent: impl Into<Named<'a>>,
+        flags: ListFlags,
+    ) -> Result<usize> {
         self.tree()?
-            .count(children_scope(parent, flags), flags.filter())
+            .count(children_scope(parent.into(), flags), flags.filter())
     }
 
-    /// The name, if there is such a snapshot.
-    pub fn lookup(&self, name: &str) -> Result<Arc<str>> {
-        Ok(Arc::clone(&self.tree()?.get(name)?.name))
+    /// The snapshot of that name.
+    pub fn lookup(&self, name: &str) -> Result<Found> {
+        self.tree()?.look_up(name)
+    }
+
+    /// Whether there is a current snapshot.
+    pub fn has_current(&self) -> Result<bool> {
+        Ok(self.tree()?.current().is_some())
     }
 
     /// Name of the current snapshot, if there is one.
     pub fn current(&self) -> Result<Option<Arc<str>>> {
-        Ok(self
-            .tree()?
-            .current()
-            .map(|current| Arc::clone(&current.name)))
+        Ok(self.find_current()?.map(|current| current.name))
     }
 
-    /// Name of a snapshot's parent.
-    pub fn parent(&self, name: &str) -> Result<Arc<str>> {
-        Ok(Arc::clone(&self.tree()?.parent(name)?.name))
+    /// The current snapshot, if there is one.
+    pub fn find_current(&self) -> Result<Option<Found>> {
+        Ok(self.tree()?.find_current())
+    }
+
+    /// A snapshot's parent.
+    pub fn parent<'a>(&self, snapshot: impl Into<Named<'a>>) -> Result<Found> {
+        self.tree()?.parent(snapshot)
     }
 
     /// Whether the snapshot is the current one.
-    pub fn is_current(&self, name: &str) -> Result<bool> {
-        self.tree()?.is_current(name)
+    pub fn is_current<'a>(&self, snapshot: impl Into<Named<'a>>) -> Result<bool> {
+        self.tree()?.is_current(snapshot)
     }
 
     /// Whether the snapshot has metadata: it has, if it exists.
-    pub fn has_metadata(&self, name: &str) -> Result<bool> {
-        self.tree()?.get(name).map(|_| true)
+    pub fn has_metadata<'a>(&self, snapshot: impl Into<Named<'a>>) -> Result<bool> {
+        self.tree()?.check_present(snapshot.into()).map(|()| true)
     }
 }
 
@@ -321,7 +399,7 @@ fn domain_scope(flags: ListFlags) -> Scope<'static> {
     }
 }
 
-fn children_scope(parent: &str, flags: ListFlags) -> Scope<'_> {
+fn children_scope(parent: Named<'_>, flags: ListFlags) -> Scope<'_> {
     if flags.has_first() {
         Scope::Descendants(parent)
     } else {

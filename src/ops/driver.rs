@@ -48,10 +48,32 @@ pub(crate) struct Driver {
 /// What this process knows of the domains.
 #[derive(Default)]
 struct Known {
-    domains: HashMap<[u8; 16], Arc<Domain>, foldhash::fast::RandomState>,
+    domains: Domains,
     problems: Vec<Problem>,
     /// The store's generation before they were read; `None` if they must be read anew.
     generation: Option<u64>,
+}
+
+type Domains = HashMap<[u8; 16], Arc<Domain>, foldhash::fast::RandomState>;
+
+impl Known {
+    /// Takes domains as they were read, and tells each whether it still is one.
+    fn replace(&mut self, domains: Domains, generation: Option<u64>) {
+        for domain in self.domains.values() {
+            domain.stand(None);
+        }
+        for domain in domains.values() {
+            domain.stand(generation);
+        }
+        self.domains = domains;
+        self.generation = generation;
+    }
+
+    fn remove(&mut self, uuid: &[u8; 16]) {
+        if let Some(domain) = self.domains.remove(uuid) {
+            domain.stand(None);
+        }
+    }
 }
 
 impl Driver {
@@ -105,13 +127,13 @@ impl Driver {
         let (generation, listing) = self.listing()?;
         let identified = self.identified(listing.documents)?;
         let mut place = self.known.write();
-        let before = std::mem::take(&mut place.domains);
+        let before = &place.domains;
         let mut problems: Vec<_> = listing
             .damaged
             .into_iter()
             .map(Problem::unreadable)
             .collect();
-        let mut domains = HashMap::with_capacity_and_hasher(identified.len(), Default::default());
+        let mut domains = Domains::with_capacity_and_hasher(identified.len(), Default::default());
         for Listed {
             name,
             definition,
@@ -135,19 +157,18 @@ impl Driver {
             }
         }
         // A definition that cannot be read any more is not one that went.
-        for (uuid, domain) in before {
+        for (&uuid, domain) in before {
             if problems
                 .iter()
                 .any(|problem| *problem.name == **domain.name())
             {
-                domains.entry(uuid).or_insert(domain);
+                domains.entry(uuid).or_insert_with(|| Arc::clone(domain));
             }
         }
         let known = std::mem::replace(&mut place.problems, problems.clone());
-        place.domains = domains;
         // What could not be read may be readable next time.
         let is_whole = problems.is_empty() && !memory::was_refused();
-        place.generation = generation.filter(|_| is_whole);
+        place.replace(domains, generation.filter(|_| is_whole));
         drop(place);
         drop(refreshing);
         memory::check()?;
@@ -237,6 +258,11 @@ impl Driver {
         })
     }
 
+    /// Whether the domain is the one of its UUID, nothing having changed since that was seen.
+    pub fn has(&self, domain: &Domain) -> bool {
+        domain.stands(self.store.definitions_generation())
+    }
+
     /// The domain of that UUID.
     pub fn domain_by_uuid(&self, id: &[u8; 16]) -> Result<Arc<Domain>> {
         let domain = self.known()?.domains.get(id).cloned();
@@ -315,7 +341,7 @@ impl Driver {
         };
         memory::check()?;
         writing.commit_change(&plan, &change)?;
-        self.known.write().domains.remove(domain.uuid());
+        self.known.write().remove(domain.uuid());
         Ok(())
     }
 }

@@ -230,6 +230,8 @@ impl ListFlags {
     const INTERNAL: u32 = 256;
     const EXTERNAL: u32 = 512;
     const MASK: u32 = 0x7ff;
+    /// All but ROOTS, METADATA, which all have, and TOPOLOGICAL.
+    const FILTERING: u32 = 0x3fc;
 
     /// A flag word of C. libvirt's driver checks it before it looks for the domain.
     pub fn new(bits: u32, function: &'static str) -> Result<ListFlags> {
@@ -247,6 +249,9 @@ impl ListFlags {
     /// LEAVES with NO_LEAVES follows the documentation; libvirt 9.0 then lists nothing
     /// (docs/differences.md, D50).
     pub(super) fn filter(self) -> Filter {
+        if !self.has(Self::FILTERING) {
+            return Filter::default();
+        }
         let states = States {
             inactive: self.has(Self::INACTIVE),
             disk_only: self.has(Self::DISK_ONLY),

@@ -17,7 +17,7 @@ use crate::xml;
 /// others are problems.
 pub(super) fn hierarchy(domain: &Domain) -> Result<Hierarchy> {
     // Before anything is read: what changes from then on is noticed by the next call.
-    let generation = domain.store().generation(domain.key());
+    let generation = domain.generation();
     // Only when nobody is at work on the domain is a recorded intent one that was cut off. A
     // reader does not wait to find out.
     if domain.may_settle()

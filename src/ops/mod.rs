@@ -48,6 +48,7 @@ pub use uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 
 pub use crate::data::progress::Wish;
 pub use crate::host::{Hooks, Start};
+pub use crate::tree::{Found, Named, Place};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing {

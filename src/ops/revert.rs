@@ -367,7 +367,7 @@ pub(super) fn rewritten(
 ) -> Result<Plan> {
     let mut plan = tree.plan_current(name)?;
     records::apply(tree, &mut plan, work)?;
-    let is_leaf = tree.count(Scope::Children(name), Filter::default())? == 0;
+    let is_leaf = tree.count(Scope::Children(name.into()), Filter::default())? == 0;
     let changed = plan.put.iter().find(|snapshot| *snapshot.name == *name);
     let mut target = Snapshot::clone(changed.unwrap_or(tree.get(name)?));
     let before = target.clone();

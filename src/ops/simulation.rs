@@ -235,9 +235,10 @@ impl Machine {
             seen.is_renamed = **domain.name() == *RENAMED;
             let problems = domain.problems()?;
             assert!(problems.is_empty(), "{problems:?}");
-            for name in domain.list(ListFlags::new(0, "simulation")?)? {
-                let parent = domain.parent(&name).ok().map(|parent| parent.to_string());
-                seen.parents.insert(name.to_string(), parent);
+            for found in domain.list(ListFlags::new(0, "simulation")?)? {
+                let parent = domain.parent(&found).ok();
+                let parent = parent.map(|parent| parent.name.to_string());
+                seen.parents.insert(found.name.to_string(), parent);
             }
             seen.current = domain.current()?.map(|name| name.to_string());
         }

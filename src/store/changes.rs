@@ -40,7 +40,9 @@ impl<F: FileSystem> Rooms<F> {
         }
     }
 
-    fn word(&self, index: usize) -> Option<u64> {
+    /// A word, if the file is there.
+    #[inline(always)]
+    pub(super) fn word(&self, index: usize) -> Option<u64> {
         let words = self.words().ok()?;
         Some(self.fs.word(words, index))
     }
@@ -57,7 +59,7 @@ impl<F: FileSystem> Rooms<F> {
 }
 
 /// The same in every process and version.
-fn word_of(domain: &str) -> usize {
+pub(super) fn word_of(domain: &str) -> usize {
     let others = WORDS as u64 - 1;
     1 + usize::try_from(fnv(domain.bytes()) % others).unwrap_or(0)
 }

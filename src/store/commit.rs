@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::folders::Folder;
 use super::fs::{Answer, FileSystem};
 use super::journal::{self, Step};
 use super::rooms::{
@@ -124,12 +125,12 @@ impl<F: FileSystem + 'static> Rooms<F> {
         check_change(change, made)?;
         let _guard = self.exclusive(domain)?;
         let has_intent = self.settle(domain)?.is_some();
-        let folder = self.folder(domain)?;
+        let folder = self.open_folder(domain)?;
         let writes = !change.write.is_empty() || made.count() > 0;
         if let (Some(folder), true) = (&folder, writes) {
             self.prove_folder(folder)?;
         }
-        let plan = self.plan(domain, change, made, folder.as_ref())?;
+        let plan = self.plan(domain, change, made, folder.as_deref())?;
         let decided = match plan.steps.as_slice() {
             [] => {
                 if has_intent {
@@ -163,7 +164,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
         domain: &str,
         change: &'a Change,
         made: &'a dyn Made,
-        folder: Option<&Room<F::Dir>>,
+        folder: Option<&Folder<F::Dir>>,
     ) -> Result<Plan<'a>> {
         let is_there_in = |name: &str| match folder {
             Some(folder) => is_there(&self.fs, folder, &document_file(name)),
@@ -263,7 +264,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
         domain: &str,
         planned: &Planned,
         texts: &[Text<'_>],
-        folder: Option<Room<F::Dir>>,
+        folder: Option<Arc<Folder<F::Dir>>>,
     ) -> Result<Decided> {
         let has_folder = folder.is_some();
         let made;
@@ -274,7 +275,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             Step::Migration { .. } | Step::NoMigration => (&self.migration, domain.to_owned()),
             Step::Write { name, .. } | Step::Remove { name } => {
                 made = folder.map_or_else(|| self.make_folder(domain), Ok)?;
-                (&made, document_file(name))
+                (&**made, document_file(name))
             }
         };
         let done = match texts.first() {
@@ -380,6 +381,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 limit: limits::JOURNAL_BYTES,
             });
         }
+        self.set_no_journal(domain, false);
         let staged = staged_journal(domain);
         self.stage_from_reserve(&staged, bytes)
             .map_err(self.stage.failed("write", &staged))?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::changes;
 use super::fs::{FileSystem, Machine};
 use super::rooms::{Rooms, check_domain, check_trust, document_file};
 use super::{Change, Damage, Documents, Fill, Listing, Lock, Made, Store};
@@ -111,6 +112,12 @@ where
     }
     fn generation(&self, domain: &str) -> Option<u64> {
         self.rooms.generation(domain)
+    }
+    fn generation_place(&self, domain: &str) -> usize {
+        changes::word_of(domain)
+    }
+    fn generation_at(&self, _domain: &str, place: usize) -> Option<u64> {
+        self.rooms.word(place)
     }
     fn definitions_generation(&self) -> Option<u64> {
         self.rooms.definitions_generation()

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags,
+    AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -62,6 +62,17 @@ pub struct Stamp {
     pub age: Duration,
 }
 
+/// Which directory it is, and whether it can be trusted. While it is open, no other has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// On which file system.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Why what stands in it cannot be trusted, if it cannot.
+    pub distrust: Option<&'static str>,
+}
+
 /// The operations of a file system.
 pub trait FileSystem: Send + Sync {
     /// An open directory.
@@ -75,8 +86,10 @@ pub trait FileSystem: Send + Sync {
 
     /// Opens a directory.
     fn open_dir(&self, parent: &Self::Dir, name: &str) -> Answer<Self::Dir>;
-    /// Why what stands in a directory cannot be trusted, if it cannot.
-    fn distrust(&self, dir: &Self::Dir) -> Answer<Option<&'static str>>;
+    /// Which directory an open one is.
+    fn identity_of(&self, dir: &Self::Dir) -> Answer<Identity>;
+    /// What stands under a name now.
+    fn identity(&self, parent: &Self::Dir, name: &str) -> Answer<Identity>;
     /// Makes a directory, mode 0700.
     fn make_dir(&self, parent: &Self::Dir, name: &str) -> Answer<()>;
     /// Removes an empty directory.
@@ -154,13 +167,13 @@ impl FileSystem for Machine {
         retry_on_intr(|| rustix::fs::openat(parent, name, flags, Mode::empty()))
     }
 
-    fn distrust(&self, dir: &OwnedFd) -> Answer<Option<&'static str>> {
-        let stat = rustix::fs::fstat(dir)?;
-        if stat.st_uid != rustix::process::geteuid().as_raw() && stat.st_uid != 0 {
-            return Ok(Some("it belongs to another user"));
-        }
-        let others = (Mode::WGRP | Mode::WOTH).as_raw_mode();
-        Ok((stat.st_mode & others != 0).then_some("others may write to it"))
+    fn identity_of(&self, dir: &OwnedFd) -> Answer<Identity> {
+        rustix::fs::fstat(dir).map(|stat| identity(&stat))
+    }
+
+    fn identity(&self, parent: &OwnedFd, name: &str) -> Answer<Identity> {
+        let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.map(|stat| identity(&stat))
     }
 
     fn make_dir(&self, parent: &OwnedFd, name: &str) -> Answer<()> {
@@ -434,6 +447,20 @@ impl Drop for FileLock {
     fn drop(&mut self) {
         // Closing is not enough: a child forked meanwhile by another thread has the descriptor too.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+fn identity(stat: &Stat) -> Identity {
+    let others = (Mode::WGRP | Mode::WOTH).as_raw_mode();
+    let is_ours = stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw();
+    Identity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        distrust: match (is_ours, stat.st_mode & others) {
+            (true, 0) => None,
+            (true, _) => Some("others may write to it"),
+            (false, _) => Some("it belongs to another user"),
+        },
     }
 }
 

@@ -25,6 +25,14 @@ pub(super) struct Holder {
     /// A change could not be made durable for certain, or not every process could be told of it:
     /// the next owner does it.
     pub owes_word: bool,
+    /// The domain has no journal, and only the owner of the lock can give it one.
+    no_journal: bool,
+}
+
+impl Holder {
+    fn is_this_thread(&self) -> bool {
+        self.thread == rustix::thread::gettid()
+    }
 }
 
 impl<F: FileSystem> Rooms<F> {
@@ -34,16 +42,30 @@ impl<F: FileSystem> Rooms<F> {
             holder.owes_word = owing;
         }
     }
+
+    /// Whether this thread has the domain's lock and has seen that there is no journal.
+    pub(super) fn knows_no_journal(&self, domain: &str) -> bool {
+        let held = self.held.lock();
+        let holder = held.get(domain).filter(|holder| holder.no_journal);
+        holder.is_some_and(Holder::is_this_thread)
+    }
+
+    /// Notes that there is no journal, or may be one, if this thread has the domain's lock.
+    pub(super) fn set_no_journal(&self, domain: &str, no_journal: bool) {
+        let mut held = self.held.lock();
+        if let Some(holder) = held.get_mut(domain)
+            && holder.is_this_thread()
+        {
+            holder.no_journal = no_journal;
+        }
+    }
 }
 
 impl<F: FileSystem + 'static> Rooms<F> {
     /// Whether this thread has the domain's lock.
     pub(super) fn is_held_here(&self, domain: &str) -> bool {
-        let this = rustix::thread::gettid();
-        self.held
-            .lock()
-            .get(domain)
-            .is_some_and(|holder| holder.thread == this)
+        let held = self.held.lock();
+        held.get(domain).is_some_and(Holder::is_this_thread)
     }
 
     /// Notes that the domain is gone, or there again, for the lock file's sake.
@@ -100,6 +122,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             thread: rustix::thread::gettid(),
             domain_gone: false,
             owes_word: had_owner,
+            no_journal: false,
         };
         self.held.lock().insert(domain.to_owned(), holder);
         let held = Held {

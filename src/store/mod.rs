@@ -19,6 +19,7 @@ mod directory;
     allow(dead_code, reason = "the tests use all of it")
 )]
 pub(crate) mod disk;
+mod folders;
 mod fs;
 mod journal;
 mod listing;
@@ -98,6 +99,16 @@ pub trait Store: Send + Sync {
     /// A number that is another after each change of the domain's snapshots, whichever process made
     /// it. Cheap: a few nanoseconds. `None` if it cannot be known, so that anything may have changed.
     fn generation(&self, domain: &str) -> Option<u64>;
+
+    /// The number that [`Store::generation_at`] wants with the domain's name: always the same.
+    fn generation_place(&self, _domain: &str) -> usize {
+        0
+    }
+
+    /// As [`Store::generation`], for who asks again and again.
+    fn generation_at(&self, domain: &str, _place: usize) -> Option<u64> {
+        self.generation(domain)
+    }
 
     /// As [`Store::generation`], for the domains that there are and their definitions.
     fn definitions_generation(&self) -> Option<u64>;

@@ -13,6 +13,9 @@ use crate::limits;
 impl<F: FileSystem> Rooms<F> {
     /// What the domain's journal says.
     pub(super) fn read_journal(&self, domain: &str) -> Result<Journal> {
+        if self.knows_no_journal(domain) {
+            return Ok(Journal::Absent);
+        }
         let damaged = |reason: &str| {
             let path = self.journal.path.join(domain);
             Err(Error::Damaged {
@@ -26,7 +29,10 @@ impl<F: FileSystem> Rooms<F> {
         )
         .map_err(self.journal.failed("read", domain))?;
         match content {
-            None => Ok(Journal::Absent),
+            None => {
+                self.set_no_journal(domain, true);
+                Ok(Journal::Absent)
+            }
             Some(Content::NotRegular) => damaged("it is not a regular file"),
             Some(Content::TooLarge) => damaged("it is too large for a journal"),
             Some(Content::Bytes(bytes)) => match journal::parse(&bytes) {
@@ -71,7 +77,7 @@ impl<F: FileSystem> Rooms<F> {
     pub(super) fn carry_out(&self, domain: &str, steps: &[Step]) -> Result<()> {
         let is_snapshot = |step: &&Step| matches!(step, Step::Write { .. } | Step::Remove { .. });
         if steps.iter().any(|step| is_snapshot(&step)) {
-            let folder = match self.folder(domain)? {
+            let folder = match self.open_folder(domain)? {
                 Some(folder) => {
                     self.prove_folder(&folder)?;
                     folder
@@ -107,6 +113,7 @@ impl<F: FileSystem> Rooms<F> {
 
     /// Makes a staged intent the journal: the change before it is carried out.
     fn follow_up(&self, domain: &str, staged: usize) -> Result<()> {
+        self.set_no_journal(domain, false);
         let (from, to) = (&self.stage.dir, &self.journal.dir);
         let file = staged_file(domain, staged);
         let moved = again(|| if_there(self.fs.rename(from, &file, to, domain)))

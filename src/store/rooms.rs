@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::check_name;
+use super::folders::Folders;
 use super::fs::{Answer, FileSystem, Kind};
 use super::lock::Holder;
 use crate::error::{Error, Result};
@@ -64,6 +65,8 @@ pub(super) struct Rooms<F: FileSystem> {
     pub stage: Room<F::Dir>,
     /// `lock/`
     pub lock: Room<F::Dir>,
+    /// The directories of domains that a writer used last.
+    pub folders: Folders<F::Dir>,
     /// Who of this process has which domain's lock.
     pub held: Mutex<HashMap<String, Holder>>,
     /// A journal was removed and the removal could not be made durable: a power cut may bring it
@@ -159,6 +162,7 @@ impl<F: FileSystem> Rooms<F> {
             journal,
             stage,
             lock,
+            folders: Folders::default(),
             held,
             journal_unsynced,
             words: OnceCell::new(),
@@ -201,62 +205,13 @@ impl<F: FileSystem> Rooms<F> {
     pub(super) fn unstage(&self, file: &str) {
         let _ = again(|| if_there(self.fs.unlink(&self.stage.dir, file)));
     }
-
-    /// The directory of a domain's snapshots, if there is one.
-    pub(super) fn folder(&self, domain: &str) -> Result<Option<Room<F::Dir>>> {
-        let dir = if_there(self.fs.open_dir(&self.snapshot.dir, domain))
-            .map_err(self.snapshot.failed("open directory", domain))?;
-        let Some(dir) = dir else {
-            return Ok(None);
-        };
-        let path = self.snapshot.path.join(domain);
-        check_trust(&self.fs, &dir, &path)?;
-        Ok(Some(Room { dir, path }))
-    }
-
-    /// Makes sure that the name of a domain's directory is durable before a document is kept in
-    /// it. Whoever kept one there before has done so; a process that died may have left an empty one.
-    pub(super) fn prove_folder(&self, folder: &Room<F::Dir>) -> Result<()> {
-        let failed = folder.failed_here("read directory");
-        if self.fs.is_empty(&folder.dir).map_err(failed)? {
-            let failed = self.snapshot.failed_here("sync directory");
-            self.fs.sync_dir(&self.snapshot.dir).map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the directory of a domain's snapshots.
-    pub(super) fn make_folder(&self, domain: &str) -> Result<Room<F::Dir>> {
-        let failed = self.snapshot.failed("create directory", domain);
-        let dir = make_dir(&self.fs, &self.snapshot.dir, domain).map_err(failed)?;
-        let room = Room {
-            dir,
-            path: self.snapshot.path.join(domain),
-        };
-        match self.fs.sync_dir(&self.snapshot.dir) {
-            Ok(()) => Ok(room),
-            Err(errno) => {
-                self.remove_folder(domain);
-                Err(self.snapshot.failed_here("sync directory")(errno))
-            }
-        }
-    }
-
-    /// Removes the directory of a domain's snapshots if it is empty. An empty one left behind means
-    /// the same as none.
-    pub(super) fn remove_folder(&self, domain: &str) {
-        let dir = &self.snapshot.dir;
-        if again(|| self.fs.remove_dir(dir, domain)).is_ok() {
-            let _ = again(|| self.fs.sync_dir(dir));
-        }
-    }
 }
 
 /// Refuses a directory that others can plant files in. The open one is looked at, not its path:
 /// nobody can put another in its place meanwhile.
 pub(super) fn check_trust<F: FileSystem>(fs: &F, dir: &F::Dir, path: &Path) -> Result<()> {
     let failed = |errno| Error::io("look up directory", path, errno);
-    match fs.distrust(dir).map_err(failed)? {
+    match fs.identity_of(dir).map_err(failed)?.distrust {
         None => Ok(()),
         Some(reason) => Err(Error::StateDirectory {
             path: path.to_owned(),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
-use super::fs::{Answer, Content, Entry, FileSystem, Kind, Stamp};
+use super::fs::{Answer, Content, Entry, FileSystem, Identity, Kind, Stamp};
 
 /// A name in a directory.
 type Place = (usize, String);
@@ -456,6 +456,14 @@ impl Drop for SimulatedLock {
     }
 }
 
+fn identity(node: usize) -> Identity {
+    Identity {
+        device: 0,
+        inode: node as u64,
+        distrust: None,
+    }
+}
+
 impl FileSystem for Simulated {
     type Dir = usize;
     type File = SimulatedFile;
@@ -471,8 +479,14 @@ impl FileSystem for Simulated {
             .ok_or(Errno::NOTDIR)
     }
 
-    fn distrust(&self, _dir: &usize) -> Answer<Option<&'static str>> {
-        Ok(None)
+    fn identity_of(&self, dir: &usize) -> Answer<Identity> {
+        Ok(identity(*dir))
+    }
+
+    fn identity(&self, parent: &usize, name: &str) -> Answer<Identity> {
+        let mut world = self.0.lock();
+        world.step()?;
+        world.find(*parent, name).map(identity)
     }
 
     fn make_dir(&self, parent: &usize, name: &str) -> Answer<()> {

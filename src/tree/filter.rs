@@ -1,18 +1,19 @@
 //! Which snapshots a list holds.
 
+use super::Named;
 use crate::snapshot::{Snapshot, State};
 
 /// Where a list starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Scope<'a> {
     /// Every snapshot of the domain.
     All,
     /// Snapshots without parent.
     Roots,
     /// Direct children of the named snapshot.
-    Children(&'a str),
+    Children(Named<'a>),
     /// Everything below the named snapshot.
-    Descendants(&'a str),
+    Descendants(Named<'a>),
 }
 
 /// What a list leaves out. The default leaves out nothing.

@@ -16,13 +16,16 @@ use crate::snapshot::Snapshot;
 
 mod filter;
 mod order;
+mod place;
 mod plan;
 mod walk;
 
 pub use filter::{Filter, Scope, States};
+pub use place::{Found, Named, Place};
 pub use plan::{Change, Deletion, Plan};
 
 use order::Order;
+use place::Stamp;
 use walk::Preorder;
 
 /// One domain's snapshots.
@@ -33,6 +36,7 @@ pub struct Tree {
     names: HashMap<Arc<str>, NodeId, foldhash::fast::RandomState>,
     roots: Vec<NodeId>,
     current: Option<NodeId>,
+    stamp: Stamp,
     /// Of the tree as it stands.
     order: OnceLock<Order>,
     /// How many nodes were walked for want of the order.
@@ -54,6 +58,37 @@ struct Node {
     children: Vec<NodeId>,
 }
 
+/// One snapshot of a list.
+#[derive(Clone, Copy)]
+pub struct Listed<'a> {
+    tree: &'a Tree,
+    id: NodeId,
+}
+
+impl<'a> Listed<'a> {
+    /// Its name.
+    pub fn name(self) -> &'a Arc<str> {
+        &self.tree.node(self.id).name
+    }
+
+    /// As a program remembers it.
+    pub fn found(self) -> Found {
+        self.tree.found(self.id)
+    }
+
+    fn passes(self, filter: Filter) -> bool {
+        let node = self.tree.node(self.id);
+        filter.passes(&node.snapshot, node.children.is_empty())
+    }
+}
+
+#[cold]
+fn missing(name: &str) -> Error {
+    Error::SnapshotMissing {
+        name: name.to_owned(),
+    }
+}
+
 /// Oldest first; among equals by name. It depends on nothing but the snapshots themselves, so
 /// every process lists the same order.
 fn sibling_order(a: &Snapshot, b: &Snapshot) -> std::cmp::Ordering {
@@ -71,7 +106,10 @@ impl Tree {
     pub fn load(snapshots: impl IntoIterator<Item = Arc<Snapshot>>, current: Option<&str>) -> Tree {
         let mut ordered: Vec<_> = snapshots.into_iter().collect();
         ordered.sort_by(|a, b| sibling_order(a, b));
-        let mut tree = Tree::default();
+        let mut tree = Tree {
+            stamp: Stamp::new(),
+            ..Tree::default()
+        };
         for snapshot in ordered {
             if !tree.names.contains_key(&snapshot.name) {
                 tree.add_node(snapshot);
@@ -139,8 +177,23 @@ impl Tree {
     }
 
     /// The snapshot of that name.
-    pub fn get(&self, name: &str) -> Result<&Arc<Snapshot>> {
-        self.find(name).map(|id| &self.node(id).snapshot)
+    pub fn get<'a>(&self, name: impl Into<Named<'a>>) -> Result<&Arc<Snapshot>> {
+        self.find(name.into()).map(|id| &self.node(id).snapshot)
+    }
+
+    /// The snapshot of that name, as a program remembers it.
+    pub fn look_up(&self, name: &str) -> Result<Found> {
+        let known = self.names.get_key_value(name);
+        let (name, &id) = known.ok_or_else(|| missing(name))?;
+        Ok(Found {
+            name: Arc::clone(name),
+            place: Place::of(&self.stamp, id),
+        })
+    }
+
+    /// Fails if there is no such snapshot.
+    pub fn check_present(&self, snapshot: Named<'_>) -> Result<()> {
+        self.find(snapshot).map(drop)
     }
 
     /// Whether there is a snapshot of that name.
@@ -153,23 +206,27 @@ impl Tree {
         self.current.map(|id| &self.node(id).snapshot)
     }
 
+    /// As [`Tree::current`], as a program remembers it.
+    pub fn find_current(&self) -> Option<Found> {
+        self.current.map(|id| self.found(id))
+    }
+
     /// Whether the named snapshot is the current one.
-    pub fn is_current(&self, name: &str) -> Result<bool> {
-        self.find(name).map(|id| self.current == Some(id))
+    pub fn is_current<'a>(&self, name: impl Into<Named<'a>>) -> Result<bool> {
+        self.find(name.into()).map(|id| self.current == Some(id))
     }
 
     /// The parent of the named snapshot. A root has none; a parent whose document is missing is
     /// an error of its own.
-    pub fn parent(&self, name: &str) -> Result<&Arc<Snapshot>> {
+    pub fn parent<'a>(&self, name: impl Into<Named<'a>>) -> Result<Found> {
+        let name = name.into();
         let node = self.node(self.find(name)?);
-        match (&node.snapshot.parent, node.parent) {
-            (Some(_), Some(parent)) => Ok(&self.node(parent).snapshot),
+        match (node.parent, &node.snapshot.parent) {
+            (Some(parent), _) => Ok(self.found(parent)),
             // libvirt hands out a handle to a snapshot that does not exist (differences.md D55).
-            (Some(missing), None) => Err(Error::SnapshotMissing {
-                name: missing.to_string(),
-            }),
-            (None, _) => Err(Error::NoParent {
-                name: name.to_owned(),
+            (None, Some(parent)) => Err(missing(parent)),
+            (None, None) => Err(Error::NoParent {
+                name: name.name.to_owned(),
             }),
         }
     }
@@ -179,25 +236,29 @@ impl Tree {
         Preorder::below(self, None).map(|id| &self.node(id).snapshot)
     }
 
-    /// The names of the snapshots of a list, parents before their descendants.
-    pub fn list<'a>(
-        &'a self,
+    /// The snapshots of a list, parents before their descendants.
+    pub fn list(
+        &self,
         scope: Scope<'_>,
         filter: Filter,
-    ) -> Result<impl Iterator<Item = &'a Arc<str>>> {
+    ) -> Result<impl Iterator<Item = Listed<'_>>> {
         let (nodes, rest) = self.listed(scope, filter)?;
         let has_all = rest == Filter::default();
         let listed = (0..nodes.len()).filter_map(move |place| nodes.get(place).copied());
         Ok(listed
-            .map(|id| self.node(id))
-            .filter(move |node| has_all || rest.passes(&node.snapshot, node.children.is_empty()))
-            .map(|node| &node.name))
+            .map(|id| Listed { tree: self, id })
+            .filter(move |listed| has_all || listed.passes(rest)))
     }
 
     /// How many snapshots [`Tree::list`] would give.
     pub fn count(&self, scope: Scope<'_>, filter: Filter) -> Result<usize> {
-        if scope == Scope::All && filter == Filter::default() {
-            return Ok(self.len());
+        if filter == Filter::default() {
+            match scope {
+                Scope::All => return Ok(self.len()),
+                Scope::Roots => return Ok(self.roots.len()),
+                Scope::Children(name) => return Ok(self.node(self.find(name)?).children.len()),
+                Scope::Descendants(_) => {}
+            }
         }
         let (nodes, rest) = self.listed(scope, filter)?;
         if rest == Filter::default() {
@@ -245,13 +306,25 @@ impl Tree {
         self.walked = AtomicUsize::new(0);
     }
 
-    fn find(&self, name: &str) -> Result<NodeId> {
-        self.names
-            .get(name)
-            .copied()
-            .ok_or_else(|| Error::SnapshotMissing {
-                name: name.to_owned(),
-            })
+    #[inline(always)]
+    fn find(&self, snapshot: Named<'_>) -> Result<NodeId> {
+        let known = snapshot.place.and_then(|place| place.get(&self.stamp));
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let id = self.names.get(snapshot.name).copied();
+        let id = id.ok_or_else(|| missing(snapshot.name))?;
+        if let Some(place) = snapshot.place {
+            place.set(&self.stamp, id);
+        }
+        Ok(id)
+    }
+
+    fn found(&self, id: NodeId) -> Found {
+        Found {
+            name: Arc::clone(&self.node(id).name),
+            place: Place::of(&self.stamp, id),
+        }
     }
 
     #[expect(

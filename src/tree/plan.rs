@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::place::Stamp;
 use super::walk::Preorder;
 use super::{NodeId, Tree};
 use crate::error::{Error, Result};
@@ -116,7 +117,7 @@ impl Tree {
     /// Removes snapshots. A removed current snapshot hands its role to the nearest ancestor that
     /// stays; a removed current root hands it to nobody.
     pub fn plan_delete(&self, name: &str, deletion: Deletion) -> Result<Plan> {
-        let target = self.find(name)?;
+        let target = self.find(name.into())?;
         let drop = self.dropped(target, deletion);
         let gone: HashSet<NodeId> = drop.iter().copied().collect();
         let put = match deletion {
@@ -229,6 +230,9 @@ impl Tree {
         }
         for snapshot in &plan.drop {
             self.remove(&snapshot.name);
+        }
+        if !plan.drop.is_empty() {
+            self.stamp = Stamp::new();
         }
         self.current = plan
             .current

@@ -51,7 +51,7 @@ fn example() -> Tree {
 fn names(tree: &Tree, scope: Scope<'_>, filter: Filter) -> Vec<String> {
     tree.list(scope, filter)
         .unwrap()
-        .map(ToString::to_string)
+        .map(|listed| listed.name().to_string())
         .collect()
 }
 
@@ -63,6 +63,53 @@ fn leaves(wanted: bool) -> Filter {
 }
 
 #[test]
+fn a_place_is_good_until_a_snapshot_goes() {
+    let mut tree = example();
+    let found = tree.look_up("c").unwrap();
+    let named = Named::at(&found.name, &found.place);
+    // Found by its place alone, whatever its name.
+    let by_place = Named::at("no such name", &found.place);
+    assert_eq!(tree.get(by_place).unwrap().name.as_ref(), "c");
+    let plan = tree
+        .plan_redefine(snapshot("new", Some("c"), 9), false)
+        .unwrap();
+    tree.apply(&plan);
+    assert_eq!(tree.get(by_place).unwrap().name.as_ref(), "c");
+    let plan = tree.plan_delete("new", Deletion::One).unwrap();
+    tree.apply(&plan);
+    assert!(tree.get(by_place).is_err());
+    // By its name, and where that is, is noted.
+    assert_eq!(tree.get(named).unwrap().name.as_ref(), "c");
+    assert_eq!(tree.get(by_place).unwrap().name.as_ref(), "c");
+}
+
+#[test]
+fn the_number_of_one_that_went_leads_to_no_other() {
+    let mut tree = example();
+    let found = tree.look_up("c").unwrap();
+    let plan = tree.plan_delete("c", Deletion::One).unwrap();
+    tree.apply(&plan);
+    let plan = tree.plan_redefine(snapshot("new", None, 9), false).unwrap();
+    tree.apply(&plan);
+    let gone = tree.get(Named::at(&found.name, &found.place));
+    assert!(matches!(gone, Err(Error::SnapshotMissing { name }) if name == "c"));
+}
+
+#[test]
+fn places_of_one_tree_are_none_of_another() {
+    let (one, other) = (example(), example());
+    let found = one.look_up("c").unwrap();
+    assert!(one.get(Named::at("x", &found.place)).is_ok());
+    assert!(other.get(Named::at("x", &found.place)).is_err());
+    assert!(Tree::default().get(Named::at("c", &found.place)).is_err());
+    assert!(
+        Tree::default()
+            .get(Named::at("c", &Place::default()))
+            .is_err()
+    );
+}
+
+#[test]
 fn lists_hold_parents_before_descendants_and_oldest_siblings_first() {
     let tree = example();
     let all = names(&tree, Scope::All, Filter::default());
@@ -71,19 +118,19 @@ fn lists_hold_parents_before_descendants_and_oldest_siblings_first() {
     assert_eq!(names(&tree, Scope::All, leaves(true)), ["a2", "b1", "c"]);
     assert!(names(&tree, Scope::Roots, leaves(true)).is_empty());
     assert_eq!(
-        names(&tree, Scope::Children("r1"), Filter::default()),
+        names(&tree, Scope::Children("r1".into()), Filter::default()),
         ["a", "b", "c"]
     );
     assert_eq!(
-        names(&tree, Scope::Descendants("r1"), Filter::default()),
+        names(&tree, Scope::Descendants("r1".into()), Filter::default()),
         ["a", "a1", "a2", "b", "b1", "c"]
     );
     assert_eq!(
-        names(&tree, Scope::Children("r1"), leaves(false)),
+        names(&tree, Scope::Children("r1".into()), leaves(false)),
         ["a", "b"]
     );
     assert_eq!(
-        names(&tree, Scope::Descendants("r1"), leaves(false)),
+        names(&tree, Scope::Descendants("r1".into()), leaves(false)),
         ["a", "a1", "b"]
     );
 }
@@ -184,7 +231,7 @@ fn redefining_moves_a_subtree_and_keeps_the_current_snapshot() {
         .unwrap();
     tree.apply(&plan);
     assert_eq!(
-        names(&tree, Scope::Descendants("b"), Filter::default()),
+        names(&tree, Scope::Descendants("b".into()), Filter::default()),
         ["b1", "a1", "a2"]
     );
     assert_eq!(tree.current().unwrap().name.as_ref(), "c");
@@ -232,7 +279,7 @@ fn d41_deleting_one_moves_its_children_up_and_writes_no_other() {
     tree.apply(&plan);
     assert_eq!(tree.parent("a1").unwrap().name.as_ref(), "r1");
     assert_eq!(
-        names(&tree, Scope::Children("r1"), Filter::default()),
+        names(&tree, Scope::Children("r1".into()), Filter::default()),
         ["a1", "b", "c"]
     );
 }
@@ -285,7 +332,7 @@ fn d55_a_missing_parent_is_an_error_and_leaves_the_node_visible() {
         .unwrap();
     tree.apply(&plan);
     assert_eq!(
-        names(&tree, Scope::Descendants("a"), Filter::default()),
+        names(&tree, Scope::Descendants("a".into()), Filter::default()),
         ["gone", "lost", "leaf"]
     );
 }
@@ -314,24 +361,42 @@ fn a_cycle_is_opened_at_its_oldest_node() {
 
 #[test]
 fn depth_needs_no_stack() {
-    const DEPTH: usize = 200_000;
+    // A call of each level within the one above would need more than this for a tenth of them.
+    let small = std::thread::Builder::new().stack_size(256 * 1024);
+    small.spawn(in_a_deep_chain).unwrap().join().unwrap();
+}
+
+fn in_a_deep_chain() {
+    const DEPTH: usize = 1_000_000;
     let chain = (0..DEPTH).map(|level| {
         let parent = (level > 0).then(|| format!("{}", level - 1));
         Arc::new(snapshot(&level.to_string(), parent.as_deref(), 0))
     });
+    let last = (DEPTH - 1).to_string();
     let mut tree = Tree::load(chain, Some("0"));
-    assert_eq!(
-        tree.count(Scope::Descendants("0"), Filter::default())
-            .unwrap(),
-        DEPTH - 1
-    );
-    assert_eq!(
-        names(&tree, Scope::All, leaves(true)),
-        [(DEPTH - 1).to_string()]
-    );
-    let plan = tree.plan_delete("1", Deletion::WithDescendants).unwrap();
+    let below = |tree: &Tree| tree.count(Scope::Descendants("0".into()), Filter::default());
+    assert_eq!(below(&tree).unwrap(), DEPTH - 1);
+    assert_eq!(names(&tree, Scope::All, leaves(true)), [&*last]);
+    assert_eq!(tree.all().count(), DEPTH);
+    assert_eq!(tree.orphans().count(), 0);
+    assert!(tree.parent(&last).is_ok());
+    assert!(tree.look_up(&last).is_ok());
+    let cycle = tree.plan_redefine(snapshot("0", Some(&last), 0), false);
+    assert!(matches!(cycle, Err(Error::Cycle { .. })));
+    let plan = tree
+        .plan_redefine(snapshot("new", Some(&last), 0), true)
+        .unwrap();
+    tree.apply(&plan);
+    assert_eq!(below(&tree).unwrap(), DEPTH);
+    let plan = tree.plan_delete("1", Deletion::One).unwrap();
+    assert_eq!(tree.change(&plan).write.len(), 1);
+    tree.apply(&plan);
+    assert_eq!(below(&tree).unwrap(), DEPTH - 1);
+    assert_eq!(tree.plan_clear().drop.len(), DEPTH);
+    let plan = tree.plan_delete("2", Deletion::WithDescendants).unwrap();
     tree.apply(&plan);
     assert_eq!(tree.len(), 1);
+    assert_eq!(tree.current().unwrap().name.as_ref(), "0");
 }
 
 /// The rules once more, with nothing but maps from name to parent.
@@ -484,7 +549,7 @@ fn assert_same(tree: &Tree, model: &Model) {
 }
 
 fn assert_same_below(tree: &Tree, model: &Model, name: &str) {
-    let scope = Scope::Descendants(name);
+    let scope = Scope::Descendants(name.into());
     let below = names(tree, scope, Filter::default());
     let is_leaf = |name: &&String| model.below(name).is_empty();
     let leaves: Vec<_> = below.iter().filter(is_leaf).cloned().collect();

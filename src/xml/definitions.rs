@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::domain::{DomainFacts, domain_facts};
 use super::{document, plain};
 use crate::error::Result;
+use crate::snapshot::Snapshot;
 
 /// How many are remembered: a domain is seldom redefined, and one snapshot's neighbours have its
 /// definition or the one before.
@@ -26,6 +27,8 @@ struct Entry {
     facts: Arc<DomainFacts>,
     /// Whether it may stand in a document as it is.
     nests: bool,
+    /// Whether it has nothing that looks like a secret, once that was asked.
+    hides_nothing: Option<bool>,
 }
 
 impl Definitions {
@@ -46,6 +49,7 @@ impl Definitions {
                 text: Arc::clone(text),
                 facts: Arc::clone(&facts),
                 nests: nests(text),
+                hides_nothing: None,
             });
         }
         Ok(facts)
@@ -64,6 +68,30 @@ impl Definitions {
         let is_there = |entry: &&Entry| entry.nests && text.starts_with(&*entry.text);
         let entry = self.0.iter().rev().find(is_there)?;
         Some(Arc::clone(&entry.text))
+    }
+
+    /// Whether a snapshot's document is known to be the same with secrets and without: nothing of it
+    /// is from elsewhere than the domain's definitions, and they are remembered as having none.
+    pub fn hide_nothing_in(&mut self, snapshot: &Snapshot) -> bool {
+        let disks = snapshot.disks.iter().chain(&snapshot.revert_disks);
+        let mut images = disks.filter_map(|disk| disk.image.as_deref());
+        let mut texts = [&snapshot.domain, &snapshot.inactive_domain]
+            .into_iter()
+            .flatten();
+        snapshot.cookie.is_none()
+            && snapshot.other.is_empty()
+            && images.all(|image| image.source.is_none())
+            && texts.all(|text| self.hides_nothing(text))
+    }
+
+    fn hides_nothing(&mut self, text: &Arc<str>) -> bool {
+        let mut entries = self.0.iter_mut().rev();
+        let entry = entries.find(|entry| Arc::ptr_eq(&entry.text, text));
+        entry.is_some_and(|entry| {
+            *entry
+                .hides_nothing
+                .get_or_insert_with(|| !document::may_hold_secrets(&entry.text))
+        })
     }
 
     fn position(&self, text: &str) -> Option<usize> {
@@ -107,6 +135,47 @@ mod tests {
         assert!(definitions.at_start_of(&definition(0)).is_some());
         assert!(definitions.at_start_of(&definition(1)).is_none());
         assert!(definitions.at_start_of(&definition(2)).is_some());
+    }
+
+    #[test]
+    fn a_document_hides_nothing_if_all_of_it_is_known_to() {
+        let mut definitions = Definitions::default();
+        let open = definition(1);
+        let secret: Arc<str> = open.replace("</os>", "</os><!-- passwd -->").into();
+        for text in [&open, &secret] {
+            definitions.facts(text).unwrap();
+        }
+        let document = "<domainsnapshot><name>a</name></domainsnapshot>";
+        let bare = crate::xml::parse(
+            document,
+            crate::xml::Mode::Create {
+                now: 0,
+                offline: true,
+            },
+        )
+        .unwrap()
+        .snapshot;
+        let of = |text: &Arc<str>| Snapshot {
+            domain: Some(Arc::clone(text)),
+            ..bare.clone()
+        };
+        assert!(definitions.hide_nothing_in(&bare));
+        assert!(definitions.hide_nothing_in(&of(&open)));
+        assert!(!definitions.hide_nothing_in(&of(&secret)));
+        // Equal, but nobody has looked at it.
+        assert!(!definitions.hide_nothing_in(&of(&definition(1))));
+        let with = |change: fn(&mut Snapshot)| {
+            let mut snapshot = of(&open);
+            change(&mut snapshot);
+            snapshot
+        };
+        for other in [
+            with(|snapshot| snapshot.inactive_domain = Some("<inactiveDomain/>".into())),
+            with(|snapshot| snapshot.cookie = Some("<cookie/>".into())),
+            with(|snapshot| snapshot.other = vec!["<x passwd='y'/>".into()]),
+        ] {
+            assert!(!definitions.hide_nothing_in(&other));
+        }
     }
 
     #[test]

@@ -171,8 +171,8 @@ impl Domain {
         let mut above = Vec::new();
         let mut name = Arc::clone(&target.name);
         while let Ok(parent) = tree.parent(&name) {
-            above.push(Arc::clone(parent));
-            name = Arc::clone(&parent.name);
+            above.push(Arc::clone(tree.get(&parent.name)?));
+            name = parent.name;
         }
         above.reverse();
         Ok(above)

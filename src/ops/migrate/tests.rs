@@ -8,6 +8,7 @@ use crate::ops::{
     CreateFlags, DeleteFlags, ListFlags, RedefineCheck, RedefineCurrent, RedefineRules, RevertFlags,
 };
 use crate::store::disk::Disk;
+use crate::tree::Found;
 use crate::xml::Mapping;
 
 const UUID: &str = "c7a5fdbd-edaf-9455-926a-d65c16db1809";
@@ -63,11 +64,14 @@ fn source() -> Disk {
 type State = (BTreeMap<String, String>, Option<String>);
 
 fn state(domain: &Domain) -> State {
-    let names = domain.list(ListFlags::new(0, "test").unwrap()).unwrap();
-    let text = |name: &Arc<str>| (name.to_string(), domain.snapshot_xml(name, true).unwrap());
+    let found = domain.list(ListFlags::new(0, "test").unwrap()).unwrap();
+    let text = |found: &Found| {
+        let document = domain.snapshot_xml(found, true).unwrap();
+        (found.name.to_string(), document)
+    };
     let current = domain.current().unwrap();
     (
-        names.iter().map(text).collect(),
+        found.iter().map(text).collect(),
         current.map(|name| name.to_string()),
     )
 }

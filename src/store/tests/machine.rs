@@ -317,3 +317,55 @@ fn what_is_no_journal_is_damage_and_stays() {
         assert!(journal.exists());
     }
 }
+
+#[test]
+fn a_folder_that_took_the_place_of_an_open_one_is_written_to() {
+    let base = tempfile::tempdir().unwrap();
+    let store = Directory::open(base.path()).unwrap();
+    store.commit("d", &write(&["before"])).unwrap();
+    let (folder, elsewhere) = (
+        base.path().join("snapshot/d"),
+        base.path().join("elsewhere"),
+    );
+    fs::rename(&folder, &elsewhere).unwrap();
+    store.commit("d", &write(&["new folder"])).unwrap();
+    assert!(folder.join("new folder.xml").exists());
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
+    fs::rename(&folder, base.path().join("other")).unwrap();
+    fs::rename(&elsewhere, &folder).unwrap();
+    store.commit("d", &write(&["old folder"])).unwrap();
+    assert_eq!(
+        names(&store.snapshots("d").unwrap()),
+        ["before", "old folder"]
+    );
+    // Trusted once is not trusted for ever.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = store.commit("d", &write(&["more"]));
+    assert!(matches!(refused, Err(Error::StateDirectory { .. })));
+}
+
+#[test]
+fn few_folders_stay_open() {
+    let base = tempfile::tempdir().unwrap();
+    let store = Directory::open(base.path()).unwrap();
+    let open_folders = || {
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+        let targets = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        let inside = base.path().join("snapshot");
+        targets
+            .filter(|target| target.parent() == Some(&inside))
+            .count()
+    };
+    for round in 0..2 {
+        for domain in 0..limits::FOLDERS_OPEN + 2 {
+            let name = format!("s{round}");
+            store
+                .commit(&format!("d{domain}"), &write(&[&name]))
+                .unwrap();
+            assert!(open_folders() <= limits::FOLDERS_OPEN);
+        }
+    }
+    assert_eq!(open_folders(), limits::FOLDERS_OPEN);
+    drop(store);
+    assert_eq!(open_folders(), 0);
+}
