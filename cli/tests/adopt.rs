@@ -132,8 +132,7 @@ fn a_libvirts_directory_is_read_and_never_written_to() {
     let world = World::new();
     let Some(()) = libvirts(&world) else { return };
     let before = world.files("root");
-    let (mut tree, current) = world.tree("root/lib/qemu");
-    tree.sort();
+    let (tree, current) = world.tree("root/lib/qemu");
     assert_eq!((tree, current), expected());
     let theirs = world.text("root/lib/qemu");
     let there = |arguments: &[&str]| world.run(&[&["--state", &theirs], arguments].concat());
@@ -168,8 +167,7 @@ fn a_libvirts_directory_is_read_and_never_written_to() {
     }
     assert!(before == world.files("root"), "something was written there");
     world.done(&["import", &file]);
-    let (mut tree, current) = world.tree("state");
-    tree.sort();
+    let (tree, current) = world.tree("state");
     assert_eq!((tree, current), expected());
 }
 
@@ -184,8 +182,7 @@ fn a_libvirts_directory_is_taken_over() {
     let taken = world.done(&["adopt", "--from-libvirt", &theirs]);
     assert_eq!(taken, "taken over: domain 'vm' with 3 snapshots\n");
     assert!(before == world.files("root"), "something was written there");
-    let (mut tree, current) = world.tree("state");
-    tree.sort();
+    let (tree, current) = world.tree("state");
     assert_eq!((tree, current), expected());
     // Again, with nothing new.
     world.done(&["adopt", "--from-libvirt", &theirs, "vm"]);
