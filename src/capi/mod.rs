@@ -10,7 +10,8 @@
 //!   told.
 //! * `types`, `constants`, `error_constants`: libvirt's declarations.
 //! * one file a family of exports: `connection`, `connection_domains`, `close_callback`, `domain`, `domain_facts`,
-//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `migrate`, `migrate_libvirt`, `version`.
+//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `size`, `plan`, `event`, `migrate`,
+//!   `migrate_libvirt`, `version`.
 //!
 //! include/virsnap.h is made from this room (tests/header.rs); the exports' comments are its text.
 
@@ -39,6 +40,8 @@ mod domain_facts;
 #[allow(dead_code, reason = "most numbers are for C only")]
 mod error_constants;
 mod errors;
+#[allow(dead_code, reason = "the numbers are for C, too")]
+mod event;
 mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 #[allow(
@@ -58,8 +61,11 @@ mod migrate_libvirt;
 mod objects;
 mod opening;
 mod panics;
+#[allow(dead_code, reason = "the numbers are for C, too")]
+mod plan;
 #[allow(dead_code, reason = "the flags are for C only")]
 mod problem;
+mod size;
 mod snapshot;
 mod snapshot_domain;
 mod snapshot_handle;
