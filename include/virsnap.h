@@ -1470,7 +1470,7 @@ struct _virSnapPlanStep {
      */
     char *disk;
     /**
-     * Bytes that the step gives back (REMOVE_FILE, DROP_DATA) or takes (the others).
+     * Bytes that the step gives back (REMOVE_FILE, DROP_DATA, RESTORE_DATA) or takes (the others).
      */
     unsigned long long bytes;
     /**

@@ -3,11 +3,17 @@
 
 use std::ffi::{c_char, c_int, c_ulonglong, c_void};
 
-use super::boundary;
+use super::boundary::{self, Call};
+use super::forward;
+use super::objects::{ConnectObject, Handle};
+use super::strings::nul_terminated;
 use super::types::{virConnectPtr, virDomainPtr, virFreeCallback};
-use crate::error::{Error, Family};
+use crate::error::{Error, Family, Result};
+use crate::ops::{Detail, Event, EventKind, Function};
+use crate::uuid;
 
 /// What has happened.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub enum virSnapEventID {
     /// A snapshot is there that was not. With VIR_SNAP_EVENT_DETAIL_REDEFINED its metadata was taken
@@ -108,10 +114,34 @@ pub unsafe extern "C" fn virSnapConnectEventRegister(
     freecb: virFreeCallback,
 ) -> c_int {
     const FUNCTION: &str = "virSnapConnectEventRegister";
-    let _ = (dom, eventID, cb, opaque, freecb);
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
-        call.connection(conn)?;
-        Err(Error::NoSupport { function: FUNCTION })
+        if forward::connection(conn).is_some() {
+            return Err(Error::NoSupport { function: FUNCTION });
+        }
+        let conn = call.connection(conn)?;
+        let uuid = match dom.is_null() {
+            true => None,
+            false => Some(uuid_of(call, &conn, dom)?),
+        };
+        let kind = kind(eventID, FUNCTION)?;
+        let function = cb.ok_or(Error::NullArgument {
+            function: FUNCTION,
+            argument: "cb",
+            family: Family::Connect,
+        })?;
+        let told = Told {
+            function,
+            conn: conn.pointer(),
+            opaque,
+            freecb,
+        };
+        let told = std::mem::ManuallyDrop::new(told);
+        // Until it is registered the data is the caller's.
+        let registered = || -> Function {
+            let told = std::mem::ManuallyDrop::into_inner(told);
+            Box::new(move |event| told.tell(event))
+        };
+        conn.connection.listen(uuid, kind, registered)
     })
 }
 
@@ -130,9 +160,114 @@ pub unsafe extern "C" fn virSnapConnectEventRegister(
 #[unsafe(no_mangle)]
 pub extern "C" fn virSnapConnectEventDeregister(conn: virConnectPtr, callbackID: c_int) -> c_int {
     const FUNCTION: &str = "virSnapConnectEventDeregister";
-    let _ = callbackID;
     boundary::enter(FUNCTION, Family::Connect, -1, |call| {
-        call.connection(conn)?;
-        Err(Error::NoSupport { function: FUNCTION })
+        if forward::connection(conn).is_some() {
+            return Err(Error::NoSupport { function: FUNCTION });
+        }
+        let conn = call.connection(conn)?;
+        match conn.connection.listen_no_more(callbackID) {
+            true => Ok(0),
+            false => Err(Error::NoListener {
+                function: FUNCTION,
+                id: callbackID,
+            }),
+        }
     })
+}
+
+/// The domain whose events are asked for, if it is one of the connection.
+fn uuid_of(call: &mut Call, conn: &Handle<ConnectObject>, dom: virDomainPtr) -> Result<[u8; 16]> {
+    let domain = call.domain(dom)?;
+    if domain.connection.pointer() != conn.pointer() {
+        return Err(Error::InvalidDomain {
+            function: call.function,
+        });
+    }
+    Ok(domain.uuid)
+}
+
+/// The kind of event of that number; `None` for all.
+fn kind(id: c_int, function: &'static str) -> Result<Option<EventKind>> {
+    const ALL: c_int = -1;
+    if id == ALL {
+        return Ok(None);
+    }
+    let known = KINDS.iter().find(|(_, number)| *number as c_int == id);
+    match known {
+        Some((kind, _)) => Ok(Some(*kind)),
+        None => Err(Error::NoEvent { function, id }),
+    }
+}
+
+const KINDS: [(EventKind, virSnapEventID); 6] = [
+    (EventKind::Created, virSnapEventID::VIR_SNAP_EVENT_CREATED),
+    (EventKind::Deleted, virSnapEventID::VIR_SNAP_EVENT_DELETED),
+    (EventKind::Reverted, virSnapEventID::VIR_SNAP_EVENT_REVERTED),
+    (
+        EventKind::CurrentChanged,
+        virSnapEventID::VIR_SNAP_EVENT_CURRENT_CHANGED,
+    ),
+    (EventKind::Migrated, virSnapEventID::VIR_SNAP_EVENT_MIGRATED),
+    (EventKind::Progress, virSnapEventID::VIR_SNAP_EVENT_PROGRESS),
+];
+
+fn number(kind: EventKind) -> c_int {
+    let known = KINDS.iter().find(|(known, _)| *known == kind);
+    known.map_or(-1, |(_, number)| *number as c_int)
+}
+
+fn detail(detail: Detail) -> virSnapEventDetail {
+    use virSnapEventDetail as C;
+    match detail {
+        Detail::Plain => C::VIR_SNAP_EVENT_DETAIL_NONE,
+        Detail::Redefined => C::VIR_SNAP_EVENT_DETAIL_REDEFINED,
+        Detail::Metadata => C::VIR_SNAP_EVENT_DETAIL_METADATA,
+        Detail::Left => C::VIR_SNAP_EVENT_DETAIL_LEFT,
+        Detail::Arrived => C::VIR_SNAP_EVENT_DETAIL_ARRIVED,
+        Detail::Found => C::VIR_SNAP_EVENT_DETAIL_FOUND,
+    }
+}
+
+/// A program's function for events, with what it wants to be given.
+struct Told {
+    function: unsafe extern "C" fn(virConnectPtr, *const virSnapEvent, *mut c_void),
+    conn: virConnectPtr,
+    opaque: *mut c_void,
+    freecb: virFreeCallback,
+}
+
+// SAFETY: the pointers are only handed back to the program, never followed; that its functions may be
+// called in any thread is what their registration says.
+unsafe impl Send for Told {}
+// SAFETY: as above.
+unsafe impl Sync for Told {}
+
+impl Told {
+    fn tell(&self, event: &Event) {
+        let domain = nul_terminated(&event.domain);
+        let uuid = nul_terminated(&uuid::format(&event.uuid));
+        let snapshot = event.snapshot.as_deref().map(nul_terminated);
+        let value = virSnapEvent {
+            id: number(event.kind),
+            detail: detail(event.detail) as c_int,
+            domain: domain.as_ptr(),
+            uuid: uuid.as_ptr(),
+            snapshot: snapshot
+                .as_ref()
+                .map_or(std::ptr::null(), |name| name.as_ptr()),
+            done: event.progress.0,
+            total: event.progress.1,
+        };
+        // SAFETY: the program's own function; the event lives until the call is over.
+        unsafe { (self.function)(self.conn, &raw const value, self.opaque) };
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(free) = self.freecb {
+            // SAFETY: the program's own function with its own data, once, after all others.
+            unsafe { free(self.opaque) };
+        }
+    }
 }

@@ -27,7 +27,6 @@
 
 mod boundary;
 mod callbacks;
-mod capacity;
 mod close_callback;
 mod connection;
 mod connection_domains;

@@ -1,10 +1,15 @@
 //! What an operation would do, asked before it is done. No libvirt has this.
 
-use std::ffi::{c_char, c_int, c_uint, c_ulonglong};
+use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void};
+use std::ptr::NonNull;
 
-use super::boundary;
+use super::boundary::{self, Call, count};
+use super::domain::undefine_flags;
+use super::migrate::carry;
+use super::strings::{self, MallocString, malloc_array};
 use super::types::{virDomainPtr, virDomainSnapshotPtr};
-use crate::error::{Error, Family};
+use crate::error::{Family, Result};
+use crate::ops::{CreateFlags, DeleteFlags, Planned, RevertFlags, Step, StepKind};
 
 /// What a step of a plan does.
 #[repr(C)]
@@ -65,7 +70,7 @@ pub struct _virSnapPlanStep {
     pub file: *mut c_char,
     /// The target of a disk.
     pub disk: *mut c_char,
-    /// Bytes that the step gives back (REMOVE_FILE, DROP_DATA) or takes (the others).
+    /// Bytes that the step gives back (REMOVE_FILE, DROP_DATA, RESTORE_DATA) or takes (the others).
     pub bytes: c_ulonglong,
     /// The step for people, in one line.
     pub text: *mut c_char,
@@ -128,10 +133,12 @@ pub unsafe extern "C" fn virSnapDomainPlanCreate(
 ) -> virSnapPlanPtr {
     const FUNCTION: &str = "virSnapDomainPlanCreate";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
-        call.snapshot_domain(domain)?;
-        call.not_null(xmlDesc, "xmlDesc")?;
-        call.known_flags(flags, 0x3ff)?;
-        Err(Error::NoSupport { function: FUNCTION })
+        let domain = call.snapshot_domain(domain)?;
+        // SAFETY: NULL or NUL-terminated by this function's contract.
+        let xml = unsafe { call.text(xmlDesc, "xmlDesc") }?;
+        let flags = CreateFlags::new(flags, FUNCTION)?;
+        let rules = domain.redefine_rules()?;
+        give(call, &domain.now()?.plan_create(&xml, flags, rules)?)
     })
 }
 
@@ -156,9 +163,10 @@ pub extern "C" fn virSnapDomainSnapshotPlanDelete(
 ) -> virSnapPlanPtr {
     const FUNCTION: &str = "virSnapDomainSnapshotPlanDelete";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
-        call.snapshot(snapshot)?;
-        call.known_flags(flags, 0x7)?;
-        Err(Error::NoSupport { function: FUNCTION })
+        let snapshot = call.snapshot(snapshot)?;
+        let flags = DeleteFlags::new(flags, FUNCTION)?;
+        let domain = snapshot.domain.now()?;
+        give(call, &domain.plan_delete(snapshot.name(), flags)?)
     })
 }
 
@@ -183,9 +191,10 @@ pub extern "C" fn virSnapDomainSnapshotPlanRevert(
 ) -> virSnapPlanPtr {
     const FUNCTION: &str = "virSnapDomainSnapshotPlanRevert";
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
-        call.snapshot(snapshot)?;
-        call.known_flags(flags, 0xf)?;
-        Err(Error::NoSupport { function: FUNCTION })
+        let snapshot = call.snapshot(snapshot)?;
+        let flags = RevertFlags::new(flags, FUNCTION)?;
+        let domain = snapshot.domain.now()?;
+        give(call, &domain.plan_revert(snapshot.name(), flags)?)
     })
 }
 
@@ -207,9 +216,9 @@ pub extern "C" fn virSnapDomainSnapshotPlanRevert(
 pub extern "C" fn virSnapDomainPlanUndefine(domain: virDomainPtr, flags: c_uint) -> virSnapPlanPtr {
     const FUNCTION: &str = "virSnapDomainPlanUndefine";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
-        call.snapshot_domain(domain)?;
-        call.known_flags(flags, 0x7f)?;
-        Err(Error::NoSupport { function: FUNCTION })
+        let domain = call.snapshot_domain(domain)?;
+        let snapshots = undefine_flags(call, flags)?;
+        give(call, &domain.now()?.plan_undefine(snapshots)?)
     })
 }
 
@@ -232,9 +241,9 @@ pub extern "C" fn virSnapDomainPlanUndefine(domain: virDomainPtr, flags: c_uint)
 pub extern "C" fn virSnapDomainPlanMigrate(domain: virDomainPtr, flags: c_uint) -> virSnapPlanPtr {
     const FUNCTION: &str = "virSnapDomainPlanMigrate";
     boundary::enter(FUNCTION, Family::Domain, std::ptr::null_mut(), |call| {
-        call.snapshot_domain(domain)?;
-        call.known_flags(flags, 0x1)?;
-        Err(Error::NoSupport { function: FUNCTION })
+        let domain = call.snapshot_domain(domain)?;
+        let carry = carry(call, flags)?;
+        give(call, &domain.now()?.plan_migrate(carry)?)
     })
 }
 
@@ -250,5 +259,204 @@ pub extern "C" fn virSnapDomainPlanMigrate(domain: virDomainPtr, flags: c_uint) 
 /// plan is NULL or comes from this library and was not freed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virSnapPlanFree(plan: virSnapPlanPtr) {
-    let _ = plan;
+    let Some(plan) = NonNull::new(plan) else {
+        return;
+    };
+    // SAFETY: from `OwnedPlan::into_raw`, by this function's contract.
+    drop(unsafe { OwnedPlan::from_raw(plan) });
+}
+
+/// A step in memory from `malloc`, ours until its plan is.
+struct OwnedStep(NonNull<virSnapPlanStep>);
+
+impl OwnedStep {
+    /// `None` if memory cannot be had.
+    fn new(step: &Step) -> Option<OwnedStep> {
+        let file = step.file.as_ref().map(|file| file.to_string_lossy());
+        let name = optional(step.name.as_deref())?;
+        let parent = optional(step.parent.as_deref())?;
+        let file = optional(file.as_deref())?;
+        let disk = optional(step.disk.as_deref())?;
+        let text = MallocString::new(&step.to_string())?;
+        let place = room::<virSnapPlanStep>()?;
+        let value = virSnapPlanStep {
+            kind: kind(step.kind) as c_int,
+            name: raw(name),
+            parent: raw(parent),
+            file: raw(file),
+            disk: raw(disk),
+            bytes: step.bytes,
+            text: text.into_raw(),
+        };
+        // SAFETY: new memory of that size, and malloc aligns for any type.
+        unsafe { place.write(value) };
+        Some(OwnedStep(place))
+    }
+}
+
+impl Drop for OwnedStep {
+    fn drop(&mut self) {
+        // SAFETY: written in `new`, and freed only here.
+        let step = unsafe { self.0.read() };
+        for text in [step.name, step.parent, step.file, step.disk, step.text] {
+            // SAFETY: NULL or from malloc in `new`, and freed only here.
+            unsafe { libc::free(text.cast()) };
+        }
+        // SAFETY: as above.
+        unsafe { libc::free(self.0.as_ptr().cast()) };
+    }
+}
+
+/// A plan in memory from `malloc`, ours until it is handed to C.
+struct OwnedPlan(NonNull<virSnapPlan>);
+
+impl OwnedPlan {
+    /// `None` if memory cannot be had.
+    fn new(planned: &Planned) -> Option<OwnedPlan> {
+        let steps: Vec<OwnedStep> = planned
+            .steps
+            .iter()
+            .map(OwnedStep::new)
+            .collect::<Option<_>>()?;
+        let refusals: Vec<MallocString> = planned
+            .refusals
+            .iter()
+            .map(|reason| MallocString::new(reason))
+            .collect::<Option<_>>()?;
+        let text = MallocString::new(&planned.text())?;
+        let pointers: Vec<virSnapPlanStepPtr> = steps.iter().map(|step| step.0.as_ptr()).collect();
+        let reasons = vec![std::ptr::null_mut::<c_char>(); refusals.len()];
+        let place = room::<virSnapPlan>()?;
+        let Some(arrays) = malloc_array(&pointers).zip(malloc_array(&reasons)) else {
+            // SAFETY: from malloc just now, and nobody else's.
+            unsafe { libc::free(place.as_ptr().cast()) };
+            return None;
+        };
+        let value = virSnapPlan {
+            nsteps: count(steps.len()),
+            steps: arrays.0.as_ptr(),
+            nrefusals: count(refusals.len()),
+            refusals: arrays.1.as_ptr(),
+            freed: planned.freed,
+            needed: planned.needed,
+            pause_ms: planned.pause_ms,
+            text: text.into_raw(),
+        };
+        for step in steps {
+            std::mem::forget(step);
+        }
+        // SAFETY: the new array has as many slots as there are reasons.
+        unsafe { strings::fill(arrays.1.as_ptr(), refusals) };
+        // SAFETY: new memory of that size, and malloc aligns for any type.
+        unsafe { place.write(value) };
+        Some(OwnedPlan(place))
+    }
+
+    fn into_raw(self) -> virSnapPlanPtr {
+        std::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// # Safety
+    ///
+    /// From [`OwnedPlan::into_raw`], and not taken back before.
+    unsafe fn from_raw(plan: NonNull<virSnapPlan>) -> OwnedPlan {
+        OwnedPlan(plan)
+    }
+}
+
+impl Drop for OwnedPlan {
+    fn drop(&mut self) {
+        // SAFETY: written in `new`, and freed only here.
+        let plan = unsafe { self.0.read() };
+        // SAFETY: as many steps as `new` has counted, each its own, and a NULL.
+        for step in unsafe { until_null(plan.steps) } {
+            drop(OwnedStep(step));
+        }
+        // SAFETY: as many texts as `new` has counted, each from malloc, and a NULL.
+        for reason in unsafe { until_null(plan.refusals) } {
+            // SAFETY: from malloc, and freed only here.
+            unsafe { libc::free(reason.as_ptr().cast()) };
+        }
+        let rest: [*mut c_void; 4] = [
+            plan.steps.cast(),
+            plan.refusals.cast(),
+            plan.text.cast(),
+            self.0.as_ptr().cast(),
+        ];
+        for memory in rest {
+            // SAFETY: from malloc in `new`, and freed only here.
+            unsafe { libc::free(memory) };
+        }
+    }
+}
+
+/// What an array of pointers holds before its NULL.
+///
+/// # Safety
+///
+/// There is a NULL, and all before it can be read.
+unsafe fn until_null<T>(array: *mut *mut T) -> Vec<NonNull<T>> {
+    let mut found = Vec::new();
+    let mut place = 0;
+    loop {
+        // SAFETY: not behind the NULL, by this contract.
+        let slot = unsafe { array.add(place) };
+        // SAFETY: as above.
+        let Some(pointer) = NonNull::new(unsafe { slot.read() }) else {
+            return found;
+        };
+        found.push(pointer);
+        place += 1;
+    }
+}
+
+/// Memory from `malloc` for one value.
+fn room<T>() -> Option<NonNull<T>> {
+    // SAFETY: malloc may be called with any size; this one is not zero.
+    let memory = unsafe { libc::malloc(size_of::<T>()) };
+    NonNull::new(memory.cast::<T>())
+}
+
+/// A copy of a text that may be missing; the outer `None`: memory cannot be had.
+fn optional(text: Option<&str>) -> Option<Option<MallocString>> {
+    match text {
+        Some(text) => MallocString::new(text).map(Some),
+        None => Some(None),
+    }
+}
+
+fn raw(text: Option<MallocString>) -> *mut c_char {
+    text.map_or(std::ptr::null_mut(), MallocString::into_raw)
+}
+
+/// Hands a plan to C.
+fn give(call: &Call, planned: &Planned) -> Result<virSnapPlanPtr> {
+    let plan = OwnedPlan::new(planned).ok_or_else(|| call.out_of_memory())?;
+    Ok(plan.into_raw())
+}
+
+fn kind(kind: StepKind) -> virSnapPlanStepKind {
+    use virSnapPlanStepKind as C;
+    match kind {
+        StepKind::Add => C::VIR_SNAP_PLAN_ADD,
+        StepKind::Redefine => C::VIR_SNAP_PLAN_REDEFINE,
+        StepKind::Drop => C::VIR_SNAP_PLAN_DROP,
+        StepKind::Reparent => C::VIR_SNAP_PLAN_REPARENT,
+        StepKind::Current => C::VIR_SNAP_PLAN_CURRENT,
+        StepKind::CreateFile => C::VIR_SNAP_PLAN_CREATE_FILE,
+        StepKind::WriteFile => C::VIR_SNAP_PLAN_WRITE_FILE,
+        StepKind::RelinkFile => C::VIR_SNAP_PLAN_RELINK_FILE,
+        StepKind::RemoveFile => C::VIR_SNAP_PLAN_REMOVE_FILE,
+        StepKind::TakeData => C::VIR_SNAP_PLAN_TAKE_DATA,
+        StepKind::RestoreData => C::VIR_SNAP_PLAN_RESTORE_DATA,
+        StepKind::DropData => C::VIR_SNAP_PLAN_DROP_DATA,
+        StepKind::SwitchDisk => C::VIR_SNAP_PLAN_SWITCH_DISK,
+        StepKind::Pause => C::VIR_SNAP_PLAN_PAUSE,
+        StepKind::Resume => C::VIR_SNAP_PLAN_RESUME,
+        StepKind::Stop => C::VIR_SNAP_PLAN_STOP,
+        StepKind::Start => C::VIR_SNAP_PLAN_START,
+        StepKind::Undefine => C::VIR_SNAP_PLAN_UNDEFINE,
+        StepKind::Freeze => C::VIR_SNAP_PLAN_FREEZE,
+        StepKind::Elsewhere => C::VIR_SNAP_PLAN_ELSEWHERE,
+    }
 }
