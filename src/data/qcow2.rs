@@ -258,7 +258,15 @@ impl ImageFile {
 
     /// What internal snapshots of the image take, together.
     pub fn usage(&self, facts: &Facts, snapshots: &[&Entry]) -> Result<Usage> {
-        usage::usage(&self.file, facts, snapshots, &mut self.blocks())
+        let clusters = self.clusters(facts)?;
+        usage::usage(&self.file, facts, snapshots, &mut self.blocks(), clusters)
+    }
+
+    /// How many clusters there are in the file or device, the last one maybe cut off.
+    fn clusters(&self, facts: &Facts) -> Result<u64> {
+        let end = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0));
+        let end = end.map_err(io::Error::from)?;
+        Ok(end.div_ceil(facts.cluster()))
     }
 
     /// What nobody but the guest's present state uses: it goes when a snapshot is applied.

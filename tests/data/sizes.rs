@@ -164,3 +164,31 @@ fn external_snapshots_take_their_file() {
     let size = guest.domain.size("e").unwrap();
     assert_eq!((size.occupied, size.unknown), (blocks(&vda), 1));
 }
+
+/// A table that stands at every place of a hostile image would be read for ever.
+#[test]
+fn tables_that_repeat_are_no_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("image").to_str().unwrap().to_owned();
+    let options = "cluster_size=512";
+    qemu_img(&["create", "-q", "-f", "qcow2", "-o", options, &path, "64M"]);
+    write(&path, &["write -P 1 0 512"]);
+    qemu_img(&["snapshot", "-c", "s", &path]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let number = |bytes: &[u8], at: usize| {
+        let field = bytes[at..at + 8].try_into().unwrap();
+        usize::try_from(u64::from_be_bytes(field)).unwrap()
+    };
+    // docs/interop/qcow2.txt: where the snapshot table is, and the first one's L1 table; of each 32 KiB of
+    // the disk one entry.
+    let table = number(&bytes, 64);
+    let l1 = number(&bytes, table);
+    let first = bytes[l1..l1 + 8].to_vec();
+    assert_ne!(first, [0; 8]);
+    for entry in bytes[l1..l1 + 2048 * 8].chunks_exact_mut(8) {
+        entry.copy_from_slice(&first);
+    }
+    assert!(space::inside(&image(&path), &["s"]).is_ok());
+    std::fs::write(&path, bytes).unwrap();
+    assert!(space::inside(&image(&path), &["s"]).is_err());
+}

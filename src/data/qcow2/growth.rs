@@ -2,7 +2,7 @@
 
 use super::entries::{Mapping, l2_offsets, mappings};
 use super::refcounts::Refcounts;
-use super::{Facts, ImageFile, Result};
+use super::{Facts, ImageFile, Result, Unreadable};
 use crate::data::blocks::Blocks;
 
 /// Units of the lower image that are looked at together.
@@ -15,7 +15,11 @@ const RAW_UNIT: u64 = 64 * 1024;
 pub fn growth(base: (&ImageFile, Option<&Facts>), tops: &[(&ImageFile, &Facts)]) -> Result<u64> {
     let (file, facts) = base;
     let unit = facts.map_or(RAW_UNIT, Facts::cluster);
-    let size = tops.iter().map(|(_, facts)| facts.virtual_size).max();
+    let size = tops.iter().map(|(_, facts)| shown(facts)).max();
+    let mut tables = tops.iter().map(|(file, facts)| file.clusters(facts));
+    let mut left = tables.try_fold(0_u64, |sum, more| {
+        Ok::<_, Unreadable>(sum.saturating_add(more?))
+    })?;
     let mut into = Into {
         file,
         facts,
@@ -28,7 +32,7 @@ pub fn growth(base: (&ImageFile, Option<&Facts>), tops: &[(&ImageFile, &Facts)])
     while start < size.unwrap_or(0) {
         let mut touched = vec![false; WINDOW];
         for (file, facts) in tops {
-            touch(file, facts, start, unit, &mut touched)?;
+            touch(file, facts, start, unit, (&mut touched, &mut left))?;
         }
         into.window(start, &touched)?;
         start = start.saturating_add(WINDOW as u64 * unit);
@@ -36,13 +40,21 @@ pub fn growth(base: (&ImageFile, Option<&Facts>), tops: &[(&ImageFile, &Facts)])
     Ok(into.grown)
 }
 
+/// Bytes of its disk that an image can have data of.
+fn shown(facts: &Facts) -> u64 {
+    let table = facts.l2_entries().saturating_mul(facts.cluster());
+    let mapped = u64::from(facts.l1.entries).saturating_mul(table);
+    facts.virtual_size.min(mapped)
+}
+
 /// Marks the units, from a place of the guest's disk on, in which an image has data of its own.
+/// `left` is how many more tables there can be: one that is there more than once would be read for ever.
 fn touch(
     file: &ImageFile,
     facts: &Facts,
     start: u64,
     unit: u64,
-    touched: &mut [bool],
+    (touched, left): (&mut [bool], &mut u64),
 ) -> Result<()> {
     let cluster = facts.cluster();
     let end = start
@@ -57,6 +69,10 @@ fn touch(
         let offset = l2_offsets(&file.file, facts.l1, table, 1)?;
         let offset = offset.first().copied().unwrap_or(0);
         if offset != 0 {
+            if within == 0 {
+                let fewer = left.checked_sub(1);
+                *left = fewer.ok_or(Unreadable::Invalid("number of L2 tables"))?;
+            }
             let found = mappings(&file.file, facts, offset, within, count)?;
             for (place, mapping) in (guest..).zip(found) {
                 if matches!(mapping, Mapping::Cluster(_) | Mapping::Compressed(..)) {

@@ -32,14 +32,18 @@ const FEW: usize = 16;
 /// A cluster that tables lead to: where it is, and whether it has memory of the guest.
 type Found = (u64, bool);
 
-/// What the snapshots take together.
+/// What the snapshots take together. `clusters` is how many the file has: a table that is there more than
+/// once would be read for ever.
 pub(super) fn usage<S: ReadAt + ?Sized>(
     source: &S,
     facts: &Facts,
     snapshots: &[&Entry],
     blocks: &mut Blocks<'_>,
+    clusters: u64,
 ) -> Result<Usage> {
     let mut counting = Counting {
+        clusters,
+        tables: 0,
         source,
         facts,
         refcounts: Refcounts::of(source, facts),
@@ -76,10 +80,14 @@ struct Counting<'a, 'b, S: ?Sized> {
     blocks: &'a mut Blocks<'b>,
     usage: Usage,
     compressed: Compressed,
+    clusters: u64,
+    /// L2 tables that were seen on this walk.
+    tables: u64,
 }
 
 impl<S: ReadAt + ?Sized> Counting<'_, '_, S> {
     fn walk(&mut self, snapshots: &[&Entry]) -> Result<()> {
+        self.tables = 0;
         let longest = snapshots.iter().map(|entry| entry.l1.entries).max();
         let longest = u64::from(longest.unwrap_or(0));
         let mut from = 0;
@@ -118,6 +126,10 @@ impl<S: ReadAt + ?Sized> Counting<'_, '_, S> {
                 return Err(Unreadable::Invalid("L2 table's offset"));
             }
             self.cluster((*offset, false), *uses)?;
+            self.tables += 1;
+        }
+        if self.tables > self.clusters {
+            return Err(Unreadable::Invalid("number of L2 tables"));
         }
         let entries = if tables.is_empty() {
             0
@@ -213,6 +225,7 @@ impl<S: ReadAt + ?Sized> Counting<'_, '_, S> {
     fn compressed(&mut self, start: u64, bytes: u64, uses: u64) {
         let bits = self.facts.cluster_bits;
         let last = start.saturating_add(bytes.saturating_sub(1)) >> bits;
+        let last = last.min(self.clusters);
         let compressed = &mut self.compressed;
         compressed.end = compressed.end.max(last + 1);
         for cluster in start >> bits..=last {
