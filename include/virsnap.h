@@ -1223,6 +1223,155 @@ enum virSnapListDifferencesFlags {
 };
 
 /**
+ * What a step of a plan does.
+ */
+enum virSnapPlanStepKind {
+    /**
+     * Snapshot `name` comes, below `parent`.
+     */
+    VIR_SNAP_PLAN_ADD = 1,
+    /**
+     * The metadata of snapshot `name` is replaced.
+     */
+    VIR_SNAP_PLAN_REDEFINE = 2,
+    /**
+     * Snapshot `name` goes.
+     */
+    VIR_SNAP_PLAN_DROP = 3,
+    /**
+     * Snapshot `name` gets another parent, `parent`; NULL: it becomes a root.
+     */
+    VIR_SNAP_PLAN_REPARENT = 4,
+    /**
+     * Snapshot `name` becomes the current one; NULL: there is none afterwards.
+     */
+    VIR_SNAP_PLAN_CURRENT = 5,
+    /**
+     * `file` is made.
+     */
+    VIR_SNAP_PLAN_CREATE_FILE = 6,
+    /**
+     * `file` is written to: another image is merged into it, or it is replaced.
+     */
+    VIR_SNAP_PLAN_WRITE_FILE = 7,
+    /**
+     * The image `file` names another one below it, which shows the same.
+     */
+    VIR_SNAP_PLAN_RELINK_FILE = 8,
+    /**
+     * `file` is removed.
+     */
+    VIR_SNAP_PLAN_REMOVE_FILE = 9,
+    /**
+     * The internal snapshot `name` is made in `file`.
+     */
+    VIR_SNAP_PLAN_TAKE_DATA = 10,
+    /**
+     * The internal snapshot `name` of `file` becomes what the image shows.
+     */
+    VIR_SNAP_PLAN_RESTORE_DATA = 11,
+    /**
+     * The internal snapshot `name` is dropped from `file`.
+     */
+    VIR_SNAP_PLAN_DROP_DATA = 12,
+    /**
+     * The domain's disk `disk` is in `file` from then on.
+     */
+    VIR_SNAP_PLAN_SWITCH_DISK = 13,
+    /**
+     * The guest waits.
+     */
+    VIR_SNAP_PLAN_PAUSE = 14,
+    /**
+     * The guest's CPUs run on.
+     */
+    VIR_SNAP_PLAN_RESUME = 15,
+    /**
+     * The guest is ended.
+     */
+    VIR_SNAP_PLAN_STOP = 16,
+    /**
+     * A guest is started.
+     */
+    VIR_SNAP_PLAN_START = 17,
+    /**
+     * The domain's definition is removed.
+     */
+    VIR_SNAP_PLAN_UNDEFINE = 18,
+    /**
+     * The snapshots cannot be changed until the migration ends.
+     */
+    VIR_SNAP_PLAN_FREEZE = 19,
+    /**
+     * What is to be done with data is done by somebody else, the program's callbacks or libvirt:
+     * this library cannot tell more.
+     */
+    VIR_SNAP_PLAN_ELSEWHERE = 20,
+};
+
+/**
+ * What has happened.
+ */
+enum virSnapEventID {
+    /**
+     * A snapshot is there that was not. With VIR_SNAP_EVENT_DETAIL_REDEFINED its metadata was taken
+     * in, or replaced.
+     */
+    VIR_SNAP_EVENT_CREATED = 0,
+    /**
+     * A snapshot is gone.
+     */
+    VIR_SNAP_EVENT_DELETED = 1,
+    /**
+     * The domain is what it was when the snapshot was taken.
+     */
+    VIR_SNAP_EVENT_REVERTED = 2,
+    /**
+     * Another snapshot is the current one; without a name, none is.
+     */
+    VIR_SNAP_EVENT_CURRENT_CHANGED = 3,
+    /**
+     * All snapshots of the domain have left with a migration, or have arrived.
+     */
+    VIR_SNAP_EVENT_MIGRATED = 4,
+    /**
+     * How far a long operation is.
+     */
+    VIR_SNAP_EVENT_PROGRESS = 5,
+};
+
+/**
+ * How it has happened.
+ */
+enum virSnapEventDetail {
+    /**
+     * As the word for the event says.
+     */
+    VIR_SNAP_EVENT_DETAIL_NONE = 0,
+    /**
+     * CREATED: by REDEFINE. No guest was touched.
+     */
+    VIR_SNAP_EVENT_DETAIL_REDEFINED = 1,
+    /**
+     * DELETED: the metadata alone. The data is where it was.
+     */
+    VIR_SNAP_EVENT_DETAIL_METADATA = 2,
+    /**
+     * MIGRATED: they have left for another host.
+     */
+    VIR_SNAP_EVENT_DETAIL_LEFT = 3,
+    /**
+     * MIGRATED: they have come from another host.
+     */
+    VIR_SNAP_EVENT_DETAIL_ARRIVED = 4,
+    /**
+     * Found when the domain was loaded anew: by another process, or by an operation that was cut off
+     * and has been finished now.
+     */
+    VIR_SNAP_EVENT_DETAIL_FOUND = 5,
+};
+
+/**
  * One thing that is wrong with stored state.
  */
 struct _virSnapProblem {
@@ -1261,6 +1410,181 @@ typedef virSnapProblem *virSnapProblemPtr;
  * @problem: the problem, valid during the call
  */
 typedef void (*virSnapProblemFunc)(void *opaque, const virSnapProblem *problem);
+
+/**
+ * How much a snapshot takes, in bytes of the host's disks.
+ */
+struct _virSnapSize {
+    /**
+     * What its data takes: of internal disks the clusters that it uses, alone or with others; of
+     * external ones the file that keeps its content, without those below; its memory file; the copy
+     * of firmware and TPM.
+     */
+    unsigned long long occupied;
+    /**
+     * What deleting it alone, with flags 0, would give back.
+     */
+    unsigned long long freed;
+    /**
+     * Of occupied: saved memory of the guest.
+     */
+    unsigned long long memory;
+    /**
+     * Number of files that could not be looked at. What they take is not in the other numbers.
+     */
+    int unknown;
+};
+
+/**
+ * How much a snapshot takes, in bytes of the host's disks.
+ */
+typedef struct _virSnapSize virSnapSize;
+
+/**
+ * A pointer to it.
+ */
+typedef virSnapSize *virSnapSizePtr;
+
+/**
+ * One step of a plan. What a kind of step does not have is NULL or 0.
+ */
+struct _virSnapPlanStep {
+    /**
+     * A virSnapPlanStepKind. Later versions may have more.
+     */
+    int kind;
+    /**
+     * A snapshot.
+     */
+    char *name;
+    /**
+     * A snapshot's parent.
+     */
+    char *parent;
+    /**
+     * A file.
+     */
+    char *file;
+    /**
+     * The target of a disk.
+     */
+    char *disk;
+    /**
+     * Bytes that the step gives back (REMOVE_FILE, DROP_DATA, RESTORE_DATA) or takes (the others).
+     */
+    unsigned long long bytes;
+    /**
+     * The step for people, in one line.
+     */
+    char *text;
+};
+
+/**
+ * One step of a plan. What a kind of step does not have is NULL or 0.
+ */
+typedef struct _virSnapPlanStep virSnapPlanStep;
+
+/**
+ * A pointer to it.
+ */
+typedef virSnapPlanStep *virSnapPlanStepPtr;
+
+/**
+ * What an operation would do now, or why it would be refused.
+ */
+struct _virSnapPlan {
+    /**
+     * Number of steps. There may be none beside refusals that leave nothing to plan.
+     */
+    int nsteps;
+    /**
+     * The steps, in their order; a NULL behind the last.
+     */
+    virSnapPlanStepPtr *steps;
+    /**
+     * Number of reasons; 0: the operation would be carried out.
+     */
+    int nrefusals;
+    /**
+     * Every reason for which the operation would be refused now, as its error would say it, the
+     * operation's own error first; a NULL behind the last.
+     */
+    char **refusals;
+    /**
+     * Bytes of the host's disks that are given back in the end, those that are taken subtracted.
+     */
+    unsigned long long freed;
+    /**
+     * Bytes of the host's disks that the operation takes meanwhile.
+     */
+    unsigned long long needed;
+    /**
+     * How long a running guest waits at least, in milliseconds.
+     */
+    unsigned long long pause_ms;
+    /**
+     * The whole plan for people, one line a step, or a reason.
+     */
+    char *text;
+};
+
+/**
+ * What an operation would do now, or why it would be refused.
+ */
+typedef struct _virSnapPlan virSnapPlan;
+
+/**
+ * A pointer to it; give it back with virSnapPlanFree().
+ */
+typedef virSnapPlan *virSnapPlanPtr;
+
+/**
+ * One event. Its texts are valid during the call that tells of it.
+ */
+struct _virSnapEvent {
+    /**
+     * A virSnapEventID. Later versions may have more.
+     */
+    int id;
+    /**
+     * A virSnapEventDetail.
+     */
+    int detail;
+    /**
+     * The domain's name.
+     */
+    const char *domain;
+    /**
+     * The domain's UUID, as text.
+     */
+    const char *uuid;
+    /**
+     * The snapshot's name, or NULL.
+     */
+    const char *snapshot;
+    /**
+     * PROGRESS: what is done, in bytes where they are known, else in steps.
+     */
+    unsigned long long done;
+    /**
+     * PROGRESS: what there is to do.
+     */
+    unsigned long long total;
+};
+
+/**
+ * One event. Its texts are valid during the call that tells of it.
+ */
+typedef struct _virSnapEvent virSnapEvent;
+
+/**
+ * Is told of an event, in the thread of the call that made the change.
+ *
+ * @conn: the connection that it was registered on
+ * @event: the event, valid during the call
+ * @opaque: what was registered with it
+ */
+typedef void (*virSnapEventFunc)(virConnectPtr conn, const virSnapEvent *event, void *opaque);
 
 /**
  * A directory or file of the source, and what it is called on this host.
@@ -2750,6 +3074,187 @@ void virSnapProblemFree(virSnapProblemPtr problem);
  * Since: virsnap 0.1.0.
  */
 void virSnapSetProblemFunc(virSnapProblemFunc func, void *opaque);
+
+/**
+ * Tells how much a snapshot takes, and how much deleting it would give back.
+ *
+ * @snapshot: a snapshot
+ * @size: where to store the sizes
+ * @flags: not used; 0
+ *
+ * Images are read themselves, without a program and without a lock, so a guest may have them open;
+ * then the numbers are those of an instant. The cost is that of reading the tables of its images: 8
+ * bytes for each cluster that the snapshot has.
+ *
+ * Returns 0, or -1 in case of error; then nothing is stored.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (size is NULL, a flag),
+ * VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: nothing changes hands.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: size is NULL or writable.
+ */
+int virSnapDomainSnapshotGetSize(virDomainSnapshotPtr snapshot,
+                                 virSnapSizePtr size,
+                                 unsigned int flags);
+
+/**
+ * Tells what virDomainSnapshotCreateXML() would do.
+ *
+ * @domain: a domain
+ * @xmlDesc: a `<domainsnapshot>` document
+ * @flags: bitwise-OR of virDomainSnapshotCreateFlags
+ *
+ * Nothing is changed, no program is started, and a read-only connection will do. What would be
+ * refused is no error of this function: it is in the plan.
+ *
+ * Returns a plan, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (xmlDesc is NULL, flags),
+ * VIR_ERR_NO_DOMAIN (gone), VIR_ERR_XML_DETAIL, VIR_ERR_XML_ERROR (bad document), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the plan with virSnapPlanFree().
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: xmlDesc is NULL or NUL-terminated.
+ */
+virSnapPlanPtr virSnapDomainPlanCreate(virDomainPtr domain,
+                                       const char *xmlDesc,
+                                       unsigned int flags);
+
+/**
+ * Tells what virDomainSnapshotDelete() would do.
+ *
+ * @snapshot: a snapshot
+ * @flags: bitwise-OR of virDomainSnapshotDeleteFlags
+ *
+ * Nothing is changed, no program is started, and a read-only connection will do. What would be
+ * refused is no error of this function: it is in the plan.
+ *
+ * Returns a plan, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (flags),
+ * VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the plan with virSnapPlanFree().
+ * Since: virsnap 0.1.0.
+ */
+virSnapPlanPtr virSnapDomainSnapshotPlanDelete(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Tells what virDomainRevertToSnapshot() would do.
+ *
+ * @snapshot: a snapshot
+ * @flags: bitwise-OR of virDomainSnapshotRevertFlags
+ *
+ * Nothing is changed, no program is started, and a read-only connection will do. What would be
+ * refused is no error of this function: it is in the plan.
+ *
+ * Returns a plan, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (flags),
+ * VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the plan with virSnapPlanFree().
+ * Since: virsnap 0.1.0.
+ */
+virSnapPlanPtr virSnapDomainSnapshotPlanRevert(virDomainSnapshotPtr snapshot, unsigned int flags);
+
+/**
+ * Tells what virDomainUndefineFlags() would do with a domain and its snapshots.
+ *
+ * @domain: a domain
+ * @flags: bitwise-OR of virDomainUndefineFlagsValues
+ *
+ * Nothing is changed, and a read-only connection will do. What would be refused is no error of this
+ * function: it is in the plan.
+ *
+ * Returns a plan, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (flags), VIR_ERR_NO_DOMAIN
+ * (gone), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the plan with virSnapPlanFree().
+ * Since: virsnap 0.1.0.
+ */
+virSnapPlanPtr virSnapDomainPlanUndefine(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Tells what a migration would do at its source, from virSnapDomainMigrateBegin() to
+ * virSnapDomainMigrateConfirm().
+ *
+ * @domain: a domain
+ * @flags: bitwise-OR of virSnapMigrateFlags
+ *
+ * Nothing is changed, and a read-only connection will do. What would be refused is no error of this
+ * function: it is in the plan.
+ *
+ * Returns a plan, or NULL in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (flags), VIR_ERR_NO_DOMAIN
+ * (gone), VIR_ERR_NO_MEMORY.
+ * Threads: any. Ownership: the caller frees the plan with virSnapPlanFree().
+ * Since: virsnap 0.1.0.
+ */
+virSnapPlanPtr virSnapDomainPlanMigrate(virDomainPtr domain, unsigned int flags);
+
+/**
+ * Frees a plan. NULL is allowed.
+ *
+ * @plan: a plan of one of the functions above
+ *
+ * Errors: none. Threads: any. Ownership: the plan is gone, with all that it names.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: plan is NULL or comes from this library and was not freed before.
+ */
+void virSnapPlanFree(virSnapPlanPtr plan);
+
+/**
+ * Asks to be told of changes of snapshots from now on.
+ *
+ * @conn: a connection; read-only will do
+ * @dom: a domain of it, or NULL for all that it has
+ * @eventID: a virSnapEventID, or -1 for all
+ * @cb: the function to tell
+ * @opaque: handed to it
+ * @freecb: called with opaque when it is of no use any more; may be NULL
+ *
+ * A change is told before the call returns that made it, in its thread, when it is durable and no lock is
+ * held: the function may call this library, also to change the domain, and may take itself away. The
+ * events of one domain come in the order of its changes, whichever threads make them.
+ *
+ * Returns a number for virSnapConnectEventDeregister(), 0 or more, or -1 in case of error; then freecb
+ * is not called.
+ *
+ * Errors: VIR_ERR_INVALID_CONN, VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_INVALID_ARG (cb is NULL,
+ * no such event, a domain of another connection), VIR_ERR_NO_SUPPORT (not that kind of connection).
+ * Threads: any. Ownership: opaque is the library's until it calls freecb: when cb is taken away and no
+ * call of it runs any more, or when the connection is closed.
+ * Since: virsnap 0.1.0.
+ *
+ * Safety: cb and freecb may be called in any thread.
+ */
+int virSnapConnectEventRegister(virConnectPtr conn,
+                                virDomainPtr dom,
+                                int eventID,
+                                virSnapEventFunc cb,
+                                void *opaque,
+                                virFreeCallback freecb);
+
+/**
+ * Takes away what virSnapConnectEventRegister() has registered.
+ *
+ * @conn: the connection
+ * @callbackID: the number that it answered
+ *
+ * Afterwards the function is not called any more, but for calls that other threads are in already.
+ *
+ * Returns 0, or -1 in case of error.
+ *
+ * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (no such number on this connection).
+ * Threads: any; a registered function may take itself away. Ownership: freecb is called.
+ * Since: virsnap 0.1.0.
+ */
+int virSnapConnectEventDeregister(virConnectPtr conn,
+                                  int callbackID);
 
 /**
  * Tells whether virSnapDomainMigrateBegin() would succeed with these flags now, and changes nothing.

@@ -93,6 +93,12 @@ pub enum Error {
     /// Bits that no flag of the function has.
     #[error("unsupported flags ({bits:#x}) in function {function}")]
     UnsupportedFlags { function: &'static str, bits: u32 },
+    /// A number that no event has.
+    #[error("eventID in {function} is no event: {id}")]
+    NoEvent { function: &'static str, id: i32 },
+    /// A number under which nobody is told of events.
+    #[error("callbackID in {function} is not registered: {id}")]
+    NoListener { function: &'static str, id: i32 },
     /// A URI that is none.
     #[error("Unable to parse URI {uri}")]
     MalformedUri { uri: String },
@@ -847,7 +853,9 @@ impl Error {
             | E::FirmwareState { .. }
             | E::NvramWithoutTemplate { .. }
             | E::CallbackFailed { .. } => Number::OperationFailed,
-            E::CallbacksSize { .. } => Number::InvalidArg,
+            E::CallbacksSize { .. } | E::NoEvent { .. } | E::NoListener { .. } => {
+                Number::InvalidArg
+            }
             E::MonitorSlow { .. } => Number::OperationTimeout,
             E::MonitorRefused { .. } | E::AgentRefused { .. } => Number::InternalError,
             E::Cancelled { .. } => Number::OperationAborted,
@@ -952,6 +960,8 @@ impl Error {
             | E::NvramWithoutTemplate { .. }
             | E::CallbackFailed { .. }
             | E::CallbacksSize { .. }
+            | E::NoEvent { .. }
+            | E::NoListener { .. }
             | E::GuestState { .. }
             | E::Io { .. }
             | E::Damaged { .. }

@@ -1,5 +1,5 @@
 //! The system calls that neither std nor a crate wraps safely: a file's words, seen without a
-//! system call, a thread's signal mask, and locks on single bytes of a file.
+//! system call, a thread's signal mask, locks on single bytes of a file, and where a file has blocks.
 
 #![allow(
     unsafe_code,
@@ -144,6 +144,81 @@ fn byte_lock(
         return Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL));
     }
     Ok(lock.l_type)
+}
+
+/// A part of a file that has blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Where it begins in the file.
+    pub(crate) start: u64,
+    /// Its bytes.
+    pub(crate) length: u64,
+    /// Whether other files have the same blocks.
+    pub(crate) is_shared: bool,
+}
+
+/// How many extents one call asks for.
+const EXTENTS: u32 = 64;
+/// ioctl_fiemap and its structures: Linux's include/uapi/linux/fiemap.h and fs.h.
+const FS_IOC_FIEMAP: libc::c_ulong = 0xc020_660b;
+const FIEMAP_EXTENT_SHARED: u32 = 0x2000;
+
+#[repr(C)]
+struct FileMap {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped: u32,
+    count: u32,
+    reserved: u32,
+    extents: [MappedExtent; EXTENTS as usize],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct MappedExtent {
+    logical: u64,
+    physical: u64,
+    length: u64,
+    reserved64: [u64; 2],
+    flags: u32,
+    reserved: [u32; 3],
+}
+
+/// The first parts of a file, from an offset on, that have blocks; an error where the file system does
+/// not tell.
+pub(crate) fn extents(file: impl AsFd, from: u64) -> Result<Vec<Extent>, Errno> {
+    const NONE: MappedExtent = MappedExtent {
+        logical: 0,
+        physical: 0,
+        length: 0,
+        reserved64: [0; 2],
+        flags: 0,
+        reserved: [0; 3],
+    };
+    let mut map = FileMap {
+        start: from,
+        length: u64::MAX - from,
+        flags: 0,
+        mapped: 0,
+        count: EXTENTS,
+        reserved: 0,
+        extents: [NONE; EXTENTS as usize],
+    };
+    // SAFETY: the call writes to the structure that it is given, of extents as many as `count` says.
+    let answer = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), FS_IOC_FIEMAP, &raw mut map) };
+    if answer == -1 {
+        let error = std::io::Error::last_os_error();
+        return Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL));
+    }
+    let found = map.extents.iter().take(map.mapped as usize);
+    Ok(found
+        .map(|extent| Extent {
+            start: extent.logical,
+            length: extent.length,
+            is_shared: extent.flags & FIEMAP_EXTENT_SHARED != 0,
+        })
+        .collect())
 }
 
 #[cfg(test)]

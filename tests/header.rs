@@ -15,7 +15,7 @@ use std::{env, fs};
 /// The header's parts: what cbindgen reads for each, and how it writes enums and structures.
 const CONSTANTS: [&str; 2] = ["constants.rs", "error_constants.rs"];
 const TYPES: [&str; 1] = ["types.rs"];
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 19] = [
     "version.rs",
     "connection.rs",
     "connection_domains.rs",
@@ -28,6 +28,9 @@ const FUNCTIONS: [&str; 16] = [
     "differences.rs",
     "errors.rs",
     "problem.rs",
+    "size.rs",
+    "plan.rs",
+    "event.rs",
     "migrate.rs",
     "migrate_libvirt.rs",
     "callbacks.rs",
@@ -228,8 +231,9 @@ fn header_has_each_export() {
         }
     }
     // Of snapshots, of connections (with virInitialize and virGetVersion), of domains, of errors,
-    // of problems, of running guests, of differences, of migration, and our own version.
-    assert_eq!(exports, 21 + 21 + 22 + 15 + 5 + 4 + 1 + 19 + 1);
+    // of problems, of running guests, of differences, of migration, of sizes, of plans, of events, and our
+    // own version.
+    assert_eq!(exports, 21 + 21 + 22 + 15 + 5 + 4 + 1 + 19 + 1 + 6 + 2 + 1);
 }
 
 fn exported_names(source: &str) -> Vec<String> {

@@ -15,7 +15,7 @@ use crate::error::{Error, Family, Result};
 use crate::libvirt;
 use crate::limits;
 use crate::memory::{self, Room};
-use crate::ops::Access;
+use crate::ops::{self, Access};
 
 /// Bytes of a text that the memory reserve has room for whatever is made of it.
 const LARGE_BYTES: usize = 64 * 1024;
@@ -62,8 +62,10 @@ pub(super) fn enter<T>(
     };
     let error = match panics::catch(|| body(&mut call)) {
         Ok(Ok(value)) => {
-            if let Some(Teller::Libvirt(_)) = call.told {
-                // Of a call of libvirt's on the way that might fail.
+            drop(watch);
+            let has_delivered = ops::deliver();
+            if has_delivered || matches!(call.told, Some(Teller::Libvirt(_))) {
+                // Of a call on the way that might fail: of libvirt's, or of a function that was told.
                 forget_last_error();
             }
             return value;
@@ -77,6 +79,7 @@ pub(super) fn enter<T>(
         error
     };
     drop(watch);
+    ops::deliver();
     // The handler is C's and may call us again, so nothing of this call may be in its way.
     let told = match call.told.take() {
         Some(Teller::Handle(address)) => objects::told_of(address),

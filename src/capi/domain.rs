@@ -158,16 +158,21 @@ fn undefine(call: &mut Call, domain: virDomainPtr, flags: Option<c_uint>) -> Res
     let flags = flags.unwrap_or_default();
     let domain = call.domain(domain)?;
     call.writable(&domain.connection)?;
-    call.known_flags(flags, UNDEFINE_KNOWN)?;
-    refuse_contradictions(flags)?;
-    let snapshots = if flags & SNAPSHOTS_METADATA == 0 {
-        Undefine::RefuseSnapshots
-    } else {
-        Undefine::DropSnapshots
-    };
+    let snapshots = undefine_flags(call, flags)?;
     let now = domain.now()?;
     domain.connection.connection.undefine(&now, snapshots)?;
     Ok(0)
+}
+
+/// What the flags of virDomainUndefineFlags() do with snapshots.
+pub(super) fn undefine_flags(call: &Call, flags: c_uint) -> Result<Undefine> {
+    call.known_flags(flags, UNDEFINE_KNOWN)?;
+    refuse_contradictions(flags)?;
+    Ok(if flags & SNAPSHOTS_METADATA == 0 {
+        Undefine::RefuseSnapshots
+    } else {
+        Undefine::DropSnapshots
+    })
 }
 
 /// libvirt: what is to be kept cannot be deleted, also where there is none of it.

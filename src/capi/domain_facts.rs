@@ -3,7 +3,6 @@
 use std::ffi::{c_char, c_int, c_uchar, c_uint, c_ulong};
 
 use super::boundary::{self, Call};
-use super::capacity;
 use super::constants::{VIR_UUID_STRING_BUFLEN, virDomainState, virDomainXMLFlags};
 use super::forward::{self, forward};
 use super::strings::MallocString;
@@ -12,6 +11,7 @@ use crate::error::{Error, Family, Result};
 use crate::libvirt;
 use crate::snapshot::State;
 use crate::uuid;
+use crate::xml;
 
 const SECURE: c_uint = virDomainXMLFlags::VIR_DOMAIN_XML_SECURE as c_uint;
 const MIGRATABLE: c_uint = virDomainXMLFlags::VIR_DOMAIN_XML_MIGRATABLE as c_uint;
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn virDomainGetInfo(domain: virDomainPtr, info: virDomainI
         let domain = call.domain(domain)?;
         call.not_null(info, "info")?;
         let now = domain.now()?;
-        let capacity = capacity::of(&now.definition(false)?)?;
+        let capacity = xml::capacity(&now.definition(false)?)?;
         let filled = virDomainInfo {
             state: c_state(now.state()?) as c_uchar,
             maxMem: c_ulong::try_from(capacity.memory_kib).unwrap_or(c_ulong::MAX),

@@ -649,7 +649,7 @@ fn changing(call: &mut Call, pointer: virDomainPtr) -> Result<SnapshotDomain> {
     Ok(domain)
 }
 
-fn carry(call: &Call, flags: c_uint) -> Result<Carry> {
+pub(super) fn carry(call: &Call, flags: c_uint) -> Result<Carry> {
     let metadata = virSnapMigrateFlags::VIR_SNAP_MIGRATE_METADATA as c_uint;
     call.known_flags(flags, metadata)?;
     Ok(if flags & metadata == 0 {

@@ -10,7 +10,8 @@
 //!   told.
 //! * `types`, `constants`, `error_constants`: libvirt's declarations.
 //! * one file a family of exports: `connection`, `connection_domains`, `close_callback`, `domain`, `domain_facts`,
-//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `migrate`, `migrate_libvirt`, `version`.
+//!   `snapshot`, `snapshot_list`, `snapshot_handle`, `errors`, `problem`, `size`, `plan`, `event`, `migrate`,
+//!   `migrate_libvirt`, `version`.
 //!
 //! include/virsnap.h is made from this room (tests/header.rs); the exports' comments are its text.
 
@@ -26,7 +27,6 @@
 
 mod boundary;
 mod callbacks;
-mod capacity;
 mod close_callback;
 mod connection;
 mod connection_domains;
@@ -39,6 +39,8 @@ mod domain_facts;
 #[allow(dead_code, reason = "most numbers are for C only")]
 mod error_constants;
 mod errors;
+#[allow(dead_code, reason = "the numbers are for C, too")]
+mod event;
 mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 #[allow(
@@ -58,8 +60,11 @@ mod migrate_libvirt;
 mod objects;
 mod opening;
 mod panics;
+#[allow(dead_code, reason = "the numbers are for C, too")]
+mod plan;
 #[allow(dead_code, reason = "the flags are for C only")]
 mod problem;
+mod size;
 mod snapshot;
 mod snapshot_domain;
 mod snapshot_handle;

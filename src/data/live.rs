@@ -287,6 +287,17 @@ impl Data for Live {
         KeptMemory::open(file)?.load(&*monitor, self.access.progress())
     }
 
+    fn check_delete(&self, point: &Point<'_>) -> Result<()> {
+        if self.access.has_own_data() {
+            return Ok(());
+        }
+        match self.access.commands()? {
+            // The guest itself writes to the images that it has.
+            Some(_) => Ok(()),
+            None => self.offline.check_delete(point),
+        }
+    }
+
     fn delete(&self, point: &Point<'_>) -> Result<()> {
         if let Some(done) = self.access.delete_data(point.document) {
             return done;
@@ -303,7 +314,7 @@ impl Data for Live {
         }
         match self.access.commands()? {
             Some(monitor) => layers::check(&*monitor, steps),
-            None => Ok(()),
+            None => self.offline.check_merge(steps),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
+pub mod blocks;
 pub mod chain;
 pub mod check;
 mod executor;
@@ -18,6 +19,7 @@ pub mod progress;
 pub mod qcow2;
 mod qemu_img;
 pub mod qmp;
+pub mod space;
 mod work;
 pub use check::{Difference, Part, Verdict};
 pub use executor::{Executor, Neighbour, Secrets, Start};
@@ -99,6 +101,11 @@ pub trait Data: Send + Sync {
             .cloned()
             .collect();
         self.remove(&files)
+    }
+
+    /// Whether [`Data::delete`] can work. Nothing is touched.
+    fn check_delete(&self, _point: &Point<'_>) -> Result<()> {
+        Ok(())
     }
 
     /// Drops internal data wherever it is; lacking data is no error. What was dropped before a

@@ -10,18 +10,26 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::blocks::Blocks;
+
 #[cfg(test)]
 mod agreement;
 mod content;
+mod entries;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod growth;
 mod header;
 mod mend;
+mod refcounts;
 mod table;
 #[cfg(test)]
 mod tests;
+mod usage;
 
+pub use growth::growth;
 pub use table::Entry;
+pub use usage::Usage;
 
 /// Why a file cannot be read as qcow2.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +107,7 @@ pub struct Facts {
     /// The internal snapshots, in the table's order.
     pub snapshots: Vec<Entry>,
     l1: L1Table,
+    refcounts: RefcountTable,
     /// Number of entries and place of the snapshot table.
     table: (u32, u64),
 }
@@ -107,6 +116,7 @@ impl Facts {
     const DIRTY: u64 = 1;
     const CORRUPT: u64 = 1 << 1;
     const EXTERNAL_DATA: u64 = 1 << 2;
+    const EXTENDED_L2: u64 = 1 << 4;
 
     /// Refcounts may be stale; QEMU repairs them at the next open for writing.
     pub fn is_dirty(&self) -> bool {
@@ -121,6 +131,23 @@ impl Facts {
     /// Guest data is in another file: such images have no internal snapshots.
     pub fn has_external_data(&self) -> bool {
         self.incompatible_features & Self::EXTERNAL_DATA != 0
+    }
+
+    fn cluster(&self) -> u64 {
+        1 << self.cluster_bits
+    }
+
+    /// 64-bit words of an entry of an L2 table.
+    fn l2_words(&self) -> u64 {
+        match self.incompatible_features & Self::EXTENDED_L2 {
+            0 => 1,
+            _ => 2,
+        }
+    }
+
+    /// Entries of an L2 table, which is one cluster.
+    fn l2_entries(&self) -> u64 {
+        self.cluster() / 8 / self.l2_words()
     }
 
     /// The snapshots of that name; the format does not forbid more than one.
@@ -147,6 +174,15 @@ impl L1Table {
     fn bytes(self) -> u64 {
         u64::from(self.entries) * 8
     }
+}
+
+/// Where the refcounts of the image's clusters are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RefcountTable {
+    offset: u64,
+    clusters: u32,
+    /// A refcount has `1 << order` bits.
+    order: u32,
 }
 
 /// Which file an image is, under whatever name.
@@ -218,6 +254,42 @@ impl ImageFile {
     pub fn shows(&self, facts: &Facts, snapshot: &Entry) -> Result<bool> {
         Ok(snapshot.disk_size == facts.virtual_size
             && content::is_made_of(&self.file, facts.l1, &[snapshot.l1])?)
+    }
+
+    /// What internal snapshots of the image take, together.
+    pub fn usage(&self, facts: &Facts, snapshots: &[&Entry]) -> Result<Usage> {
+        let clusters = self.clusters(facts)?;
+        usage::usage(&self.file, facts, snapshots, &mut self.blocks(), clusters)
+    }
+
+    /// How many clusters there are in the file or device, the last one maybe cut off.
+    fn clusters(&self, facts: &Facts) -> Result<u64> {
+        let end = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0));
+        let end = end.map_err(io::Error::from)?;
+        Ok(end.div_ceil(facts.cluster()))
+    }
+
+    /// What nobody but the guest's present state uses: it goes when a snapshot is applied.
+    pub fn usage_of_present(&self, facts: &Facts) -> Result<Usage> {
+        let present = Entry::of_present(facts.l1, facts.virtual_size);
+        let usage = self.usage(facts, &[&present])?;
+        // The table stays where it is.
+        let (_, table) = self.blocks().count(
+            facts.l1.offset,
+            facts.l1.bytes().next_multiple_of(facts.cluster()),
+        )?;
+        Ok(Usage {
+            alone: usage.alone.saturating_sub(table),
+            ..usage
+        })
+    }
+
+    /// Where the file has blocks.
+    pub fn blocks(&self) -> Blocks<'_> {
+        match self.identity {
+            Identity::File(..) => Blocks::of(&self.file),
+            Identity::Device(_) => Blocks::of_device(),
+        }
     }
 
     /// Whether no guest data is in the image itself.
@@ -318,6 +390,7 @@ fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Facts> {
             data_file: header.data_file,
             snapshots: snapshots?,
             l1: header.l1,
+            refcounts: header.refcounts,
             table: (header.snapshot_count, header.snapshots_offset),
         });
     }

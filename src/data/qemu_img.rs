@@ -183,9 +183,19 @@ impl Data for QemuImg {
         overlay::discard(restores)
     }
 
+    fn check_delete(&self, point: &Point<'_>) -> Result<()> {
+        check_name(point.name)?;
+        let images = point.internal_images()?;
+        holders(point.name, &target::open_all(&images)?).map(drop)
+    }
+
     fn delete(&self, point: &Point<'_>) -> Result<()> {
         self.work(point.lock)
             .drop_data(point.name, &point.internal_images()?)
+    }
+
+    fn check_merge(&self, steps: &[Merge]) -> Result<()> {
+        merge::check(steps)
     }
 
     fn merge(
@@ -282,14 +292,7 @@ impl Work<'_> {
     fn drop_data(&self, name: &str, images: &[Image]) -> Result<()> {
         check_name(name)?;
         let targets = target::open_all(images)?;
-        let mut holders = Vec::new();
-        for target in &targets {
-            let facts = target.writable_facts()?;
-            if facts.named(name).next().is_some() {
-                check_holds_once("delete", name, target, &facts)?;
-                holders.push(target);
-            }
-        }
+        let holders = holders(name, &targets)?;
         let Some((first, rest)) = holders.split_first() else {
             return Ok(());
         };
@@ -299,6 +302,19 @@ impl Work<'_> {
         }
         self.finish_dropping(name, rest)
     }
+}
+
+/// The images that hold a snapshot of that name, if it can be dropped from all of them.
+fn holders<'t, 'i>(name: &str, targets: &'t [Target<'i>]) -> Result<Vec<&'t Target<'i>>> {
+    let mut holders = Vec::new();
+    for target in targets {
+        let facts = target.writable_facts()?;
+        if facts.named(name).next().is_some() {
+            check_holds_once("delete", name, target, &facts)?;
+            holders.push(target);
+        }
+    }
+    Ok(holders)
 }
 
 /// How many of the images hold that name.

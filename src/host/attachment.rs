@@ -25,9 +25,22 @@ pub struct Attachment {
     hooks: RwLock<Option<Arc<dyn Hooks>>>,
     /// The operation under way is to be stopped.
     is_cancelled: AtomicBool,
+    /// Who else is told how far an operation is.
+    told: Option<Tell>,
 }
 
+/// Is told how far an operation is.
+type Tell = Box<dyn Fn(u64, u64) + Send + Sync>;
+
 impl Attachment {
+    /// With somebody who is told how far operations are.
+    pub fn told(tell: Tell) -> Attachment {
+        Attachment {
+            told: Some(tell),
+            ..Attachment::default()
+        }
+    }
+
     /// Attaches a running guest's monitor, which may take that long for an answer, and its agent
     /// where there is one.
     pub fn attach(&self, monitor: &Path, agent: Option<&Path>, reply: Duration) -> Result<()> {
@@ -195,6 +208,9 @@ impl Progress for Attachment {
     fn report(&self, done: u64, total: u64) -> Wish {
         if self.is_cancelled.load(Ordering::Relaxed) {
             return Wish::Stop;
+        }
+        if let Some(tell) = &self.told {
+            tell(done, total);
         }
         let hooks = self.hooks();
         let wish = hooks.map_or(Wish::GoOn, |hooks| hooks.progress(done, total));

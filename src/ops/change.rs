@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::companion;
 use super::domain::{Domain, Hierarchy};
+use super::events::Cause;
 use super::flags::RevertFlags;
 use super::intent::{Intent, Leftovers};
 use super::point::OwnedPoint;
-use super::problem::{Problem, ProblemKind};
 use super::{delete, rename, revert, stored};
 use crate::data::{Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::memory;
 use crate::store::{Change, DefinitionChange, Lock, Made, MigrationChange};
 use crate::tree::{self, Plan, Tree};
@@ -20,6 +21,8 @@ use crate::{uuid, xml};
 /// The one writer of a domain, for the length of one operation.
 pub(super) struct Writing<'a> {
     domain: &'a Domain,
+    /// What those are told who want to know of the change.
+    cause: Cause,
     lock: Box<dyn Lock>,
 }
 
@@ -54,13 +57,47 @@ impl Domain {
     /// As [`Domain::write_migrating`], for a domain that need not be defined yet.
     fn write_undefined(&self) -> Result<Writing<'_>> {
         let lock = self.store().lock(self.key())?;
-        let writing = Writing { domain: self, lock };
+        let writing = Writing {
+            domain: self,
+            cause: Cause::Plain,
+            lock,
+        };
         self.host.begin();
         if !self.hierarchy()?.problems.is_empty() {
             self.forget();
         }
         writing.resolve_pending()?;
         Ok(writing)
+    }
+
+    /// The stored form of a plan: whether there is one is a question before anything is done.
+    pub(super) fn change_of(&self, plan: &Plan) -> Result<Change> {
+        let change = documents(self, &*self.tree()?, plan)?;
+        memory::check()?;
+        Ok(change)
+    }
+
+    /// Makes a plan durable, then true in memory, and has those told who want to know.
+    fn change_durably(
+        &self,
+        plan: &Plan,
+        cause: &Cause,
+        commit: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let before = self.generation();
+        self.telling().prepare();
+        let committed = commit();
+        if committed.is_err() {
+            self.telling().give_up();
+            return committed;
+        }
+        self.change_tree(before, |tree| {
+            self.telling().done(self.name(), tree, plan, cause);
+            tree.apply(plan);
+        });
+        // Where the tree in memory was of no use, it is found out by who loads it.
+        self.telling().give_up();
+        Ok(())
     }
 
     /// Stores another definition.
@@ -77,39 +114,17 @@ impl Domain {
     }
 }
 
+impl<'a> Writing<'a> {
+    /// The same, for that cause.
+    pub fn because(self, cause: Cause) -> Writing<'a> {
+        Writing { cause, ..self }
+    }
+}
+
 impl Writing<'_> {
     /// A snapshot for the data room, with the lock that the programs there inherit.
     pub fn point<'p>(&'p self, point: &'p OwnedPoint) -> Point<'p> {
         point.borrow(self.lock.descriptor())
-    }
-
-    /// Refuses to touch a snapshot whose document cannot be read.
-    pub fn check_name(&self, name: &str) -> Result<()> {
-        self.refuse(|problem| problem.name == name)
-    }
-
-    /// Refuses to make a current snapshot as long as a document that cannot be read may be the
-    /// current one's: the new one would be a root for ever.
-    pub fn check_current(&self) -> Result<()> {
-        if self.domain.tree()?.current().is_some() {
-            return Ok(());
-        }
-        self.check_whole()
-    }
-
-    /// Refuses to go on while any document cannot be read: "cannot read" is not "none".
-    pub fn check_whole(&self) -> Result<()> {
-        self.refuse(|_| true)
-    }
-
-    fn refuse(&self, is_concerned: impl Fn(&Problem) -> bool) -> Result<()> {
-        let hierarchy = self.domain.hierarchy()?;
-        let stands_against =
-            |problem: &&Problem| problem.kind == ProblemKind::Unreadable && is_concerned(problem);
-        match hierarchy.problems.iter().find(stands_against) {
-            None => Ok(()),
-            Some(problem) => Err(problem.refusal()),
-        }
     }
 
     /// What a program inherits that works on guest data.
@@ -121,9 +136,7 @@ impl Writing<'_> {
     /// must be refused while there is nothing to undo. So must what was made with memory from the
     /// reserve.
     pub fn change(&self, plan: &Plan) -> Result<Change> {
-        let change = documents(self.domain, &*self.domain.tree()?, plan)?;
-        memory::check()?;
-        Ok(change)
+        self.domain.change_of(plan)
     }
 
     /// As [`Writing::change`], together with the domain's new definition, and with what is of no use
@@ -156,21 +169,20 @@ impl Writing<'_> {
             migration: MigrationChange::Write(kept),
             ..Change::default()
         };
-        let before = self.domain.generation();
-        self.domain
-            .store()
-            .commit_made(self.domain.key(), &change, &made)
-            // It may have been made all the same, and nobody can say for how long.
-            .inspect_err(|_| self.domain.forget())?;
-        self.domain.change_tree(before, |tree| tree.apply(plan));
-        Ok(())
+        let commit = || {
+            let store = self.domain.store();
+            store
+                .commit_made(self.domain.key(), &change, &made)
+                // It may have been made all the same, and nobody can say for how long.
+                .inspect_err(|_| self.domain.forget())
+        };
+        self.domain.change_durably(plan, &self.cause, commit)
     }
 
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
-        let before = self.domain.generation();
-        self.domain.store().commit(self.domain.key(), change)?;
-        self.domain.change_tree(before, |tree| tree.apply(plan));
+        let commit = || self.domain.store().commit(self.domain.key(), change);
+        self.domain.change_durably(plan, &self.cause, commit)?;
         if let DefinitionChange::Write(definition) = &change.definition {
             self.domain.host.set_definition(definition.as_str().into());
         }
@@ -313,9 +325,8 @@ impl Writing<'_> {
         let domain = self.domain;
         while let Some(text) = domain.store().pending(domain.key())? {
             let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
-            let before = domain.generation();
-            domain.store().commit(domain.key(), &resolved.change)?;
-            domain.change_tree(before, |tree| tree.apply(&resolved.plan));
+            let commit = || domain.store().commit(domain.key(), &resolved.change);
+            domain.change_durably(&resolved.plan, &Cause::Found, commit)?;
             resolved.tell_host(domain);
         }
         Ok(())
@@ -382,7 +393,7 @@ impl Resolved {
             return Resolved::done(domain, tree, settled.plan, None, &settled.leftovers);
         }
         if !matches!(intent, Intent::Rename { .. } | Intent::Tidy(_)) {
-            domain.check_nobody_writes()?;
+            domain.check_nobody_writes(limits::IMAGE_RELEASE)?;
         }
         match intent {
             Intent::Create {

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::domain::Domain;
 use super::driver::{Driver, Undefine};
+use super::events::{EventKind, Function};
 use super::problem::Problem;
 use super::uri::{self, RedefineRules};
 use crate::error::Result;
@@ -25,6 +28,16 @@ pub struct Connection {
     redefine: RedefineRules,
     monitor_reply: Duration,
     driver: Arc<Driver>,
+    /// The numbers of those who are told of changes through it.
+    listeners: Mutex<Vec<i32>>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for id in std::mem::take(&mut *self.listeners.lock()) {
+            drop(self.driver.listeners.remove(id));
+        }
+    }
 }
 
 impl Connection {
@@ -38,6 +51,7 @@ impl Connection {
             redefine: parsed.redefine,
             monitor_reply: parsed.monitor_reply,
             driver: Driver::open(&parsed.directory)?,
+            listeners: Mutex::default(),
         }))
     }
 
@@ -53,7 +67,38 @@ impl Connection {
             },
             monitor_reply: crate::limits::MONITOR_REPLY,
             driver,
+            listeners: Mutex::default(),
         })
+    }
+
+    /// Has a function told of changes of a domain's snapshots, or of all domains', of one kind or of all.
+    /// Its number; it is told until that is taken away or the connection is closed.
+    pub fn listen(
+        &self,
+        uuid: Option<[u8; 16]>,
+        kind: Option<EventKind>,
+        function: impl FnOnce() -> Function,
+    ) -> Result<i32> {
+        let domains = self.driver.domains()?;
+        let id = self.driver.listeners.add(uuid, kind, function());
+        self.listeners.lock().push(id);
+        for domain in domains {
+            domain.begin_telling();
+        }
+        Ok(id)
+    }
+
+    /// Takes one away. Whether there was one of that number.
+    pub fn listen_no_more(&self, id: i32) -> bool {
+        let mut own = self.listeners.lock();
+        let Some(place) = own.iter().position(|known| *known == id) else {
+            return false;
+        };
+        own.swap_remove(place);
+        drop(own);
+        // What it is given up with may be the program's own function.
+        drop(self.driver.listeners.remove(id));
+        true
     }
 
     /// The URI that it was opened with.

@@ -8,6 +8,7 @@ use super::domain::Domain;
 use super::flags::CreateFlags;
 use super::intent::{Intent, Leftovers};
 use super::point::OwnedPoint;
+use super::refusals::Refusals;
 use super::uri::RedefineRules;
 use super::{firmware, overlays, records, stored};
 use crate::data::{Guest, OverlayFile};
@@ -32,19 +33,17 @@ impl Domain {
             return self.redefine(xml, flags, rules);
         }
         let writing = self.write()?;
-        let prepared = self.prepared(xml, flags)?;
+        let Some(Creation {
+            prepared,
+            point,
+            plan,
+        }) = self.creation(xml, flags, &mut Refusals::First)?
+        else {
+            return Err(Error::DefinitionMissing);
+        };
         let name = Arc::clone(&prepared.snapshot.name);
-        writing.check_name(&name)?;
-        writing.check_current()?;
-        let point = OwnedPoint::with_overlays(&prepared.snapshot, &prepared.found)?;
-        let point = point.taken_of(prepared.guest);
-        let plan = self.plan_new(&prepared.snapshot, flags)?;
         let change =
             writing.change_with(&plan, prepared.definition.as_deref(), &Leftovers::default())?;
-        // Before the intent: undoing it drops that name from the images. After the plan: of a
-        // name that snapshot and image have, libvirt's error is about the snapshot.
-        self.check_nobody_writes()?;
-        self.data.check_create(&writing.point(&point))?;
         let is_active = prepared.snapshot.state != State::Shutoff;
         self.capture(&writing, prepared, &point, flags)?;
         let halted = match flags.has(CreateFlags::HALT) && is_active {
@@ -55,6 +54,44 @@ impl Domain {
             .and_then(|()| writing.commit_change(&plan, &change))
             .map_err(|cause| writing.take_back_create(&point, cause))?;
         Ok(name)
+    }
+
+    /// What creating would do; `None` where a reason to refuse leaves nothing to look at.
+    pub(super) fn creation(
+        &self,
+        xml: &str,
+        flags: CreateFlags,
+        refusals: &mut Refusals,
+    ) -> Result<Option<Creation>> {
+        let Some(prepared) = self.prepared(xml, flags, refusals)? else {
+            return Ok(None);
+        };
+        refusals.check(self.check_name(&prepared.snapshot.name))?;
+        refusals.check(self.check_current())?;
+        let point = OwnedPoint::with_overlays(&prepared.snapshot, &prepared.found)?;
+        let point = point.taken_of(prepared.guest);
+        let plan = refusals.check(self.plan_new(&prepared.snapshot, flags))?;
+        // Before the intent: undoing it drops that name from the images. After the plan: of a
+        // name that snapshot and image have, libvirt's error is about the snapshot.
+        refusals.check(self.check_nobody_writes(refusals.patience()))?;
+        refusals.check(self.data.check_create(&point.borrow(None)))?;
+        Ok(plan.map(|plan| Creation {
+            prepared,
+            point,
+            plan,
+        }))
+    }
+
+    /// How a document is to be read.
+    pub(super) fn mode_of(&self, flags: CreateFlags) -> Result<xml::Mode> {
+        if flags.has(CreateFlags::REDEFINE) {
+            return Ok(xml::Mode::Redefine);
+        }
+        let is_active = self.host.state()? != State::Shutoff;
+        Ok(xml::Mode::Create {
+            now: now(),
+            offline: flags.has(CreateFlags::DISK_ONLY) || !is_active,
+        })
     }
 
     fn plan_new(&self, snapshot: &Snapshot, flags: CreateFlags) -> Result<Plan> {
@@ -68,23 +105,27 @@ impl Domain {
     }
 
     /// The snapshot that a document asks for, complete and checked, before anything is done.
-    fn prepared(&self, xml: &str, flags: CreateFlags) -> Result<Prepared> {
+    fn prepared(
+        &self,
+        xml: &str,
+        flags: CreateFlags,
+        refusals: &mut Refusals,
+    ) -> Result<Option<Prepared>> {
         let state = self.host.state()?;
         let is_active = state != State::Shutoff;
         let disk_only = flags.has(CreateFlags::DISK_ONLY);
-        let mode = xml::Mode::Create {
-            now: now(),
-            offline: disk_only || !is_active,
-        };
-        let mut snapshot = xml::parse(xml, mode)?.snapshot;
+        let mut snapshot = xml::parse(xml, self.mode_of(flags)?)?.snapshot;
         if !flags.has(CreateFlags::NO_METADATA) {
-            check_snapshot_name(&snapshot.name)?;
+            refusals.check(check_snapshot_name(&snapshot.name))?;
         }
         let external_memory = matches!(snapshot.memory, Some(Memory::External { .. }));
         if flags.has(CreateFlags::LIVE) && !(is_active && external_memory) {
-            return Err(Error::LiveWithoutMemory);
+            refusals.check::<()>(Err(Error::LiveWithoutMemory))?;
         }
-        let kind = Kind::of(state, snapshot.memory.take(), disk_only)?;
+        let kind = Kind::of(state, snapshot.memory.take(), disk_only);
+        let Some(kind) = refusals.check(kind)? else {
+            return Ok(None);
+        };
         let has_memory_file = matches!(kind.memory, Memory::External { .. });
         (snapshot.state, snapshot.memory) = (kind.state, Some(kind.memory));
         let definition = self.host.definition()?;
@@ -97,24 +138,27 @@ impl Domain {
         } else {
             (DiskMode::Internal, Participation::Uniform)
         };
-        xml::align(
+        let aligned = xml::align(
             &mut snapshot,
             &facts,
             default,
             participation,
             &is_regular_file,
-        )?;
-        check_internal_disks(&snapshot, &facts)?;
-        let found = overlays::check(&mut snapshot, &facts, flags)?;
+        );
+        if refusals.check(aligned)?.is_none() {
+            return Ok(None);
+        }
+        check_internal_disks(&snapshot, &facts, refusals)?;
+        let found = overlays::check(&mut snapshot, &facts, flags, refusals)?;
         if self.has_own_data() {
             xml::set_firmware_record(&mut snapshot.other, &FirmwareRecord::default());
         } else {
             firmware::choose(&mut snapshot, &facts, flags);
         }
-        check_as_a_whole(&snapshot, &facts, flags)?;
-        stored::check_room(&snapshot)?;
+        refusals.check(check_as_a_whole(&snapshot, &facts, flags))?;
+        refusals.check(stored::check_room(&snapshot))?;
         let switched = overlays::switched(&definition, &snapshot)?;
-        Ok(Prepared {
+        Ok(Some(Prepared {
             snapshot,
             found,
             guest: match state {
@@ -122,7 +166,7 @@ impl Domain {
                 _ => Guest::Waiting,
             },
             definition: (switched != *definition).then_some(switched),
-        })
+        }))
     }
 
     /// Captures guest data, the intent recorded before.
@@ -166,15 +210,24 @@ impl Kind {
     }
 }
 
+/// A new snapshot, prepared. What taking it does is all in here.
+pub(super) struct Creation {
+    pub prepared: Prepared,
+    /// The data that is captured.
+    pub point: OwnedPoint,
+    /// What becomes of the hierarchy.
+    pub plan: Plan,
+}
+
 /// A snapshot that can be taken.
-struct Prepared {
-    snapshot: Snapshot,
+pub(super) struct Prepared {
+    pub snapshot: Snapshot,
     /// What stands at the overlays' paths, by disk, where that is not nothing.
     found: Vec<(String, OverlayFile)>,
     /// What the guest does now.
     guest: Guest,
     /// The domain's definition afterwards, if it is another.
-    definition: Option<String>,
+    pub definition: Option<String>,
 }
 
 /// The name rules of libvirt's QEMU driver, and the length that its file name allows.
@@ -199,10 +252,14 @@ pub(super) fn now() -> i64 {
 }
 
 /// What libvirt's QEMU driver checks of an inactive domain's internal disks, each by itself.
-fn check_internal_disks(snapshot: &Snapshot, facts: &DomainFacts) -> Result<()> {
+fn check_internal_disks(
+    snapshot: &Snapshot,
+    facts: &DomainFacts,
+    refusals: &mut Refusals,
+) -> Result<()> {
     for (disk, domain_disk) in snapshot.disks.iter().zip(&facts.disks) {
         if disk.mode == Some(DiskMode::Internal) {
-            check_internal(domain_disk)?;
+            refusals.check(check_internal(domain_disk))?;
         }
     }
     Ok(())

@@ -7,16 +7,33 @@ use std::sync::Arc;
 use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
+use super::events::Cause;
 use super::flags::DeleteFlags;
 use super::intent::{Intent, Leftovers, Worker};
 use super::layers::{FileId, Roles, Survey, has_layers, sources};
 use super::point::OwnedPoint;
 use super::records;
+use super::refusals::Refusals;
 use crate::data::qmp::is_memory_file;
 use crate::data::{Data, Merged};
 use crate::error::Result;
 use crate::snapshot::{DiskMode, Memory, Snapshot};
 use crate::tree::{Plan, Tree};
+
+/// A deletion, prepared. What it does is all in here.
+#[derive(Default)]
+pub(super) struct Deletion {
+    /// What becomes of the hierarchy.
+    pub plan: Plan,
+    /// The data that is dropped, children before their parents.
+    pub points: Vec<OwnedPoint>,
+    /// In how many places that is.
+    places: usize,
+    /// What becomes of image files.
+    pub work: Collected,
+    /// The domain's definition afterwards, if it is another.
+    pub definition: Option<String>,
+}
 
 impl Domain {
     /// Deletes the snapshots that the flags select.
@@ -26,24 +43,24 @@ impl Domain {
         }
         flags.check_driver()?;
         let writing = self.write()?;
-        writing.check_name(name)?;
-        let plan = self.tree()?.plan_delete(name, flags.deletion())?;
+        let writing = match flags.has(DeleteFlags::METADATA_ONLY) {
+            true => writing.because(Cause::Metadata),
+            false => writing,
+        };
+        let Deletion {
+            plan,
+            points,
+            places,
+            work,
+            definition,
+        } = self.deletion(name, flags, &mut Refusals::First)?;
         // Neither an image nor a path is touched (docs/differences.md, D17).
         if flags.has(DeleteFlags::METADATA_ONLY) {
             return writing.commit(&plan);
         }
-        self.check_nobody_writes()?;
-        let points = dropped_points(&plan)?;
-        let before = count_data(&*self.data, &points)?;
-        let work = self.collected(&writing, &plan)?;
-        self.data.check_merge(&work.merges)?;
-        let (plan, definition) = {
-            let definition = self.host.definition()?;
-            rewritten(&*self.tree()?, plan, &work, &definition)?
-        };
         let leftovers = Leftovers::files(&work.removals);
         let change = writing.change_with(&plan, definition.as_deref(), &leftovers)?;
-        if before == 0 && work.merges.is_empty() {
+        if places == 0 && work.merges.is_empty() {
             // No image is touched before the change is made.
             return writing.commit_and_tidy(&plan, &change, &leftovers);
         }
@@ -58,10 +75,51 @@ impl Domain {
             Ok(()) => writing.finish(writing.commit_and_tidy(&plan, &change, &leftovers)),
             Err(Merged::Partly(cause)) => writing.finish(Err(cause)),
             Err(Merged::Untouched(cause)) => match count_data(&*self.data, &points) {
-                Ok(now) if now == before => writing.give_up(&points).and(Err(cause)),
+                Ok(now) if now == places => writing.give_up(&points).and(Err(cause)),
                 _ => writing.finish(Err(cause)),
             },
         }
+    }
+
+    /// What deleting would do.
+    pub(super) fn deletion(
+        &self,
+        name: &str,
+        flags: DeleteFlags,
+        refusals: &mut Refusals,
+    ) -> Result<Deletion> {
+        refusals.check(self.check_name(name))?;
+        let plan = self.tree()?.plan_delete(name, flags.deletion())?;
+        if flags.has(DeleteFlags::METADATA_ONLY) {
+            return Ok(Deletion {
+                plan,
+                ..Deletion::default()
+            });
+        }
+        refusals.check(self.check_nobody_writes(refusals.patience()))?;
+        let points = refusals.check(dropped_points(&plan))?.unwrap_or_default();
+        let mut places = 0;
+        for point in &points {
+            let count = refusals.check(self.data.count(&point.borrow(None)))?;
+            places += count.unwrap_or_default();
+        }
+        let work = self.collected(&plan, refusals)?;
+        refusals.check(self.data.check_merge(&work.merges))?;
+        // Of what is nowhere nothing is touched.
+        if places > 0 || !work.merges.is_empty() {
+            for point in &points {
+                refusals.check(self.data.check_delete(&point.borrow(None)))?;
+            }
+        }
+        let definition = self.host.definition()?;
+        let (plan, definition) = rewritten(&*self.tree()?, plan, &work, &definition)?;
+        Ok(Deletion {
+            plan,
+            points,
+            places,
+            work,
+            definition,
+        })
     }
 
     fn drop_data(&self, writing: &Writing<'_>, points: &[OwnedPoint]) -> Result<()> {
@@ -71,7 +129,7 @@ impl Domain {
     }
 
     /// What becomes of image files when the snapshots of a plan are no more.
-    pub(super) fn collected(&self, writing: &Writing<'_>, plan: &Plan) -> Result<Collected> {
+    pub(super) fn collected(&self, plan: &Plan, refusals: &mut Refusals) -> Result<Collected> {
         let snapshots = self.everything()?;
         if self.has_own_data() {
             return Ok(Collected::default());
@@ -85,9 +143,9 @@ impl Domain {
         }
         files.extend(memory_files(&snapshots, plan));
         // A snapshot that cannot be read may need any image.
-        writing.check_whole()?;
+        refusals.check(self.check_whole())?;
         let definition = self.host.definition()?;
-        let survey = Survey::of(snapshots, &definition)?;
+        let survey = Survey::of(snapshots, &definition, refusals)?;
         let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
         let dropped = dropped_entries(&survey, &gone);
         let active = sources(&definition)?;

@@ -8,6 +8,7 @@ use parking_lot::{
     MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
+use super::events::{Listeners, Telling};
 use super::flags::ListFlags;
 use super::load;
 use super::problem::{self, Problem};
@@ -51,6 +52,8 @@ pub(super) struct Records {
     told: Mutex<Vec<Problem>>,
     /// Definitions that snapshots have, for those that come.
     definitions: Mutex<xml::Definitions>,
+    /// Who is told of changes.
+    pub(super) telling: Arc<Telling>,
 }
 
 /// The loaded snapshots of a domain.
@@ -70,8 +73,14 @@ type Reading<'a, T> = MappedRwLockReadGuard<'a, T>;
 const LOADING_WAIT: Duration = Duration::from_millis(50);
 
 impl Records {
-    pub(super) fn new(uuid: [u8; 16], name: Arc<str>, store: Arc<dyn Store>) -> Records {
+    pub(super) fn new(
+        uuid: [u8; 16],
+        name: Arc<str>,
+        store: Arc<dyn Store>,
+        listeners: Arc<Listeners>,
+    ) -> Records {
         Records {
+            telling: Arc::new(Telling::new(uuid, listeners)),
             uuid,
             place: store.generation_place(&name),
             name,
@@ -172,6 +181,19 @@ impl Domain {
             .is_none_or(|executor| executor.may_change())
     }
 
+    /// Who is told of its changes.
+    pub(super) fn telling(&self) -> &Arc<Telling> {
+        &self.records.telling
+    }
+
+    /// Tells from now on what changes, beginning with what is known already.
+    pub(super) fn begin_telling(&self) {
+        let hierarchy = self.records.hierarchy.read();
+        if hierarchy.generation.is_some() {
+            self.telling().begin(&hierarchy.tree);
+        }
+    }
+
     /// Its UUID.
     pub fn uuid(&self) -> &[u8; 16] {
         &self.records.uuid
@@ -232,6 +254,10 @@ impl Domain {
             *place = loaded;
         }
         let place = RwLockWriteGuard::downgrade(place);
+        let generation = place.generation;
+        let is_newest =
+            || generation.is_some() && generation == self.store().generation(self.key());
+        self.telling().loaded(&self.name, &place.tree, is_newest);
         Ok(RwLockReadGuard::map(place, |hierarchy| hierarchy))
     }
 

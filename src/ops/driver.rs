@@ -7,7 +7,9 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::domain::{Domain, Records};
+use super::events::{Cause, Listeners};
 use super::problem::{self, Problem, ProblemKind};
+use super::refusals::Refusals;
 use super::rename;
 use crate::data::live::Live;
 use crate::data::{Data, QemuImg};
@@ -16,6 +18,7 @@ use crate::host::{Attachment, Embedded};
 use crate::store::{
     Change, DefinitionChange, Directory, Listing, MigrationChange, Store, check_name,
 };
+use crate::tree::Plan;
 use crate::{limits, memory, uuid, xml};
 
 /// The drivers that connections hold, by state directory: one directory, one driver, so that
@@ -38,6 +41,8 @@ pub enum Undefine {
 pub(crate) struct Driver {
     pub(super) store: Arc<dyn Store>,
     data: Arc<dyn Data>,
+    /// Who is told of changes of its domains.
+    pub(super) listeners: Arc<Listeners>,
     known: RwLock<Known>,
     /// Held while a domain comes or goes.
     pub(super) defining: Mutex<()>,
@@ -100,6 +105,7 @@ impl Driver {
         let driver = Driver {
             store,
             data,
+            listeners: Arc::default(),
             known: RwLock::default(),
             defining: Mutex::default(),
             refreshing: Mutex::default(),
@@ -230,8 +236,11 @@ impl Driver {
     }
 
     fn domain(&self, uuid: [u8; 16], name: Arc<str>, definition: Arc<str>) -> Domain {
-        let records = Records::new(uuid, name, Arc::clone(&self.store));
-        let guest = Arc::new(Attachment::default());
+        let listeners = Arc::clone(&self.listeners);
+        let records = Records::new(uuid, Arc::clone(&name), Arc::clone(&self.store), listeners);
+        let telling = Arc::clone(&records.telling);
+        let tell = move |done, total| telling.progress(&name, done, total);
+        let guest = Arc::new(Attachment::told(Box::new(tell)));
         let host = Arc::new(Embedded::new(definition, Arc::clone(&guest)));
         let watched = self.data.watched(Arc::clone(&guest) as _);
         let offline = watched.unwrap_or_else(|| Arc::clone(&self.data));
@@ -322,13 +331,8 @@ impl Driver {
     pub fn undefine(&self, domain: &Domain, snapshots: Undefine) -> Result<()> {
         let _defining = self.defining.lock();
         let _definitions = self.store.lock_definitions()?;
-        let writing = domain.write()?;
-        writing.check_whole()?;
-        let count = domain.tree()?.len();
-        if count > 0 && snapshots == Undefine::RefuseSnapshots {
-            return Err(Error::DomainHasSnapshots { count });
-        }
-        let plan = domain.tree()?.plan_clear();
+        let writing = domain.write()?.because(Cause::Metadata);
+        let plan = domain.undefinition(snapshots, &mut Refusals::First)?;
         let change = Change {
             remove: plan
                 .drop
@@ -343,6 +347,22 @@ impl Driver {
         writing.commit_change(&plan, &change)?;
         self.known.write().remove(domain.uuid());
         Ok(())
+    }
+}
+
+impl Domain {
+    /// What undefining would do with the snapshots.
+    pub(super) fn undefinition(
+        &self,
+        snapshots: Undefine,
+        refusals: &mut Refusals,
+    ) -> Result<Plan> {
+        refusals.check(self.check_whole())?;
+        let count = self.tree()?.len();
+        if count > 0 && snapshots == Undefine::RefuseSnapshots {
+            refusals.check::<()>(Err(Error::DomainHasSnapshots { count }))?;
+        }
+        Ok(self.tree()?.plan_clear())
     }
 }
 

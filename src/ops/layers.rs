@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::domain::Domain;
 use super::point;
+use super::refusals::Refusals;
 use crate::data::chain::{self, Backing, Cause};
 use crate::data::qcow2::{Encryption, Identity};
 use crate::data::{Layer, Place, PointDisk};
@@ -177,9 +178,13 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Looks at every image. One that is there and cannot be read is an error: it might depend on
-    /// any other.
-    pub fn of(snapshots: Vec<Arc<Snapshot>>, definition: &str) -> Result<Survey> {
+    /// Looks at every image. One that is there and cannot be read is a reason to refuse: it might
+    /// depend on any other.
+    pub fn of(
+        snapshots: Vec<Arc<Snapshot>>,
+        definition: &str,
+        refusals: &mut Refusals,
+    ) -> Result<Survey> {
         let mut survey = Survey {
             layers: Layers::default(),
             snapshots: Vec::with_capacity(snapshots.len()),
@@ -188,7 +193,7 @@ impl Survey {
             let disks = point::disks(&snapshot)?;
             for disk in &disks {
                 for place in [&disk.base, &disk.overlay, &disk.reverted] {
-                    survey.add(&disk.target, place)?;
+                    refusals.check(survey.add(&disk.target, place))?;
                 }
             }
             for record in xml::layer_records(&snapshot.other) {
@@ -196,12 +201,12 @@ impl Survey {
                     path: record.path.into(),
                     format: None,
                 };
-                survey.layers.add("", &layer)?;
+                refusals.check(survey.layers.add("", &layer))?;
             }
             survey.snapshots.push(Surveyed { snapshot, disks });
         }
         for (disk, place) in sources(definition)? {
-            survey.add(&disk, &place)?;
+            refusals.check(survey.add(&disk, &place))?;
         }
         Ok(survey)
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::flags::CreateFlags;
 use super::point;
+use super::refusals::Refusals;
 use crate::data::chain::{self, QCOW2};
 use crate::data::check::names_base;
 use crate::data::{Layer, OverlayFile, Place};
@@ -25,6 +26,7 @@ pub(super) fn check(
     snapshot: &mut Snapshot,
     facts: &DomainFacts,
     flags: CreateFlags,
+    refusals: &mut Refusals,
 ) -> Result<Vec<(String, OverlayFile)>> {
     let mut found = Vec::new();
     let mut taken: BTreeMap<PathBuf, String> = BTreeMap::new();
@@ -32,22 +34,36 @@ pub(super) fn check(
         if disk.mode != Some(DiskMode::External) {
             continue;
         }
-        let base = base(domain_disk)?;
-        let overlay = overlay(disk, domain_disk)?;
-        if let Some(first) = taken.insert(overlay.path.clone(), disk.name.to_string()) {
-            return Err(Error::OverlayTwice {
-                first,
-                second: disk.name.to_string(),
-                path: overlay.path,
-            });
-        }
-        let file = check_target(disk, &overlay.path, flags)?;
-        check_chain(disk, domain_disk, &base, &overlay, file)?;
-        if file != OverlayFile::New {
-            found.push((domain_disk.target.clone(), file));
+        let checked = check_disk(disk, domain_disk, flags, &mut taken);
+        match refusals.check(checked)? {
+            Some(file) if file != OverlayFile::New => {
+                found.push((domain_disk.target.clone(), file));
+            }
+            _ => {}
         }
     }
     Ok(found)
+}
+
+/// What stands at the path of one disk's overlay. `taken` are the paths of the others.
+fn check_disk(
+    disk: &mut Disk,
+    domain_disk: &DomainDisk,
+    flags: CreateFlags,
+    taken: &mut BTreeMap<PathBuf, String>,
+) -> Result<OverlayFile> {
+    let base = base(domain_disk)?;
+    let overlay = overlay(disk, domain_disk)?;
+    if let Some(first) = taken.insert(overlay.path.clone(), disk.name.to_string()) {
+        return Err(Error::OverlayTwice {
+            first,
+            second: disk.name.to_string(),
+            path: overlay.path,
+        });
+    }
+    let file = check_target(disk, &overlay.path, flags)?;
+    check_chain(disk, domain_disk, &base, &overlay, file)?;
+    Ok(file)
 }
 
 /// The image that the overlay is put on.

@@ -1,7 +1,7 @@
 //! The guest's own part in a revert: what is stopped, started and resumed, and in which order.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::domain::Domain;
 use super::flags::RevertFlags;
@@ -137,7 +137,9 @@ impl Domain {
 
     /// Refuses to work on images of a guest that is on and was not attached. It would go on writing to
     /// what a snapshot shows from then on, and not all programs look for QEMU's locks.
-    pub(super) fn check_nobody_writes(&self) -> Result<()> {
+    ///
+    /// One that is about to let go of them is waited for.
+    pub(super) fn check_nobody_writes(&self, patience: Duration) -> Result<()> {
         if self.has_own_data() || self.host.state()? != State::Shutoff {
             return Ok(());
         }
@@ -145,7 +147,7 @@ impl Domain {
             let Some(image) = place.local() else {
                 continue;
             };
-            if is_held(&image.path) {
+            if is_held(&image.path, patience) {
                 return Err(Error::ImageUnusable {
                     disk,
                     image: image.path.clone(),
@@ -276,7 +278,8 @@ impl Domain {
 }
 
 impl Way<'_> {
-    fn stops(self) -> bool {
+    /// Whether a guest is ended.
+    pub(super) fn stops(self) -> bool {
         match self {
             Way::Off { stop, .. } | Way::Restart { stop, .. } | Way::FromFile { stop, .. } => stop,
             Way::Hooks | Way::InPlace(_) => false,
@@ -299,6 +302,11 @@ impl Way<'_> {
         }
     }
 
+    /// Whether a guest runs in the end that was stopped or started for this.
+    pub(super) fn runs_afterwards(self) -> bool {
+        self.end() == Some(End::Running)
+    }
+
     fn end(self) -> Option<End> {
         match self {
             Way::Hooks => None,
@@ -309,11 +317,11 @@ impl Way<'_> {
 }
 
 /// Whether a process writes to an image, and goes on to do so.
-fn is_held(image: &Path) -> bool {
+fn is_held(image: &Path, patience: Duration) -> bool {
     let Ok(file) = ImageFile::open(image) else {
         return false;
     };
-    let deadline = Instant::now() + limits::IMAGE_RELEASE;
+    let deadline = Instant::now() + patience;
     while file.is_written_elsewhere() {
         if Instant::now() >= deadline {
             return true;

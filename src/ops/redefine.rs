@@ -5,13 +5,15 @@ use std::sync::Arc;
 use super::create::{check_snapshot_name, is_regular_file};
 use super::differences::{forget_missing_overlays, given_paths};
 use super::domain::Domain;
+use super::events::Cause;
 use super::flags::CreateFlags;
+use super::refusals::Refusals;
 use super::stored;
 use super::uri::{RedefineCheck, RedefineCurrent, RedefineRules};
 use crate::error::{Error, Result};
 use crate::libvirt::Driver;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
-use crate::tree::Tree;
+use crate::tree::{Plan, Tree};
 use crate::uuid;
 use crate::xml::{self, Participation};
 
@@ -22,21 +24,37 @@ impl Domain {
         flags: CreateFlags,
         rules: RedefineRules,
     ) -> Result<Arc<str>> {
+        let writing = self.write()?;
+        let plan = self.redefinition(xml, flags, rules, &mut Refusals::First)?;
+        let name = plan.put.first().map(|snapshot| Arc::clone(&snapshot.name));
+        let name = name.ok_or(Error::NameMissing)?;
+        let writing = writing.because(Cause::Redefined(Arc::clone(&name)));
+        writing.commit(&plan)?;
+        Ok(name)
+    }
+
+    /// What REDEFINE would do.
+    pub(super) fn redefinition(
+        &self,
+        xml: &str,
+        flags: CreateFlags,
+        rules: RedefineRules,
+        refusals: &mut Refusals,
+    ) -> Result<Plan> {
         let parsed = xml::parse_with(xml, xml::Mode::Redefine, &self.definitions())?;
         let mut snapshot = parsed.snapshot;
-        check_snapshot_name(&snapshot.name)?;
+        refusals.check(check_snapshot_name(&snapshot.name))?;
         if self.driver() == Driver::Qemu {
-            check_state(snapshot.state)?;
+            refusals.check(check_state(snapshot.state))?;
         }
-        let writing = self.write()?;
-        writing.check_name(&snapshot.name)?;
+        refusals.check(self.check_name(&snapshot.name))?;
         if let Some(parent) = &snapshot.parent {
-            writing.check_name(parent)?;
+            refusals.check(self.check_name(parent))?;
         }
         let given = given_paths(&snapshot);
         let replaced = {
             let tree = self.tree()?;
-            tree.check_parent(&snapshot)?;
+            refusals.check(tree.check_parent(&snapshot))?;
             tree.get(&snapshot.name).ok().cloned()
         };
         self.complete(&mut snapshot, replaced.as_deref(), flags)?;
@@ -44,20 +62,13 @@ impl Domain {
             forget_missing_overlays(&mut snapshot, &given);
         }
         if rules.check == RedefineCheck::Strict {
-            self.check_data(&snapshot)?;
+            refusals.check(self.check_data(&snapshot))?;
         }
-        stored::check_room(&snapshot)?;
-        let plan = {
-            let tree = self.tree()?;
-            let becomes_current = flags.has(CreateFlags::CURRENT)
-                || (replaced.is_none() && follows_current(&snapshot, &tree, rules.current));
-            tree.plan_redefine(snapshot, becomes_current)?
-        };
-        writing.commit(&plan)?;
-        plan.put
-            .first()
-            .map(|snapshot| Arc::clone(&snapshot.name))
-            .ok_or(Error::NameMissing)
+        refusals.check(stored::check_room(&snapshot))?;
+        let tree = self.tree()?;
+        let becomes_current = flags.has(CreateFlags::CURRENT)
+            || (replaced.is_none() && follows_current(&snapshot, &tree, rules.current));
+        tree.plan_redefine(snapshot, becomes_current)
     }
 
     /// Checks a redefined snapshot and fills in what its document may leave out.

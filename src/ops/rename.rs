@@ -26,7 +26,7 @@ impl Driver {
             let _definitions = self.store.lock_definitions()?;
             self.check_renaming(domain, name)?;
             let (writing, _target) = both_locks(domain, name)?;
-            writing.check_whole()?;
+            domain.check_whole()?;
             check_unused(domain.store(), name)?;
             move_documents(domain, &writing, name)?;
         }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::change::Writing;
 use super::collect::{Collected, Collector, Effort};
 use super::domain::Domain;
+use super::events::Cause;
 use super::firmware;
 use super::flags::RevertFlags;
 use super::intent::{Intent, Leftovers, Worker};
@@ -16,12 +16,25 @@ use super::moves;
 use super::point::OwnedPoint;
 use super::power::Way;
 use super::records;
+use super::refusals::Refusals;
 use crate::data::chain::{self, QCOW2};
 use crate::data::{Layer, Place, PointDisk, Restore};
 use crate::error::{Error, Result};
 use crate::snapshot::{DiskMode, Snapshot};
 use crate::tree::{Filter, Plan, Scope, Tree};
 use crate::xml::{self, NewSource};
+
+/// A revert, prepared. What it does is all in here.
+pub(super) struct Reversion<'s> {
+    /// The definition afterwards, what becomes of each disk, and of image files.
+    pub prepared: Prepared,
+    /// What becomes of the guest; `None` if that is refused.
+    pub way: Option<Way<'s>>,
+    /// What becomes of the hierarchy.
+    pub plan: Plan,
+    /// The data that is brought back.
+    pub point: OwnedPoint,
+}
 
 impl Domain {
     /// Makes the domain what it was when the snapshot was taken.
@@ -30,25 +43,22 @@ impl Domain {
             return self.revert_elsewhere(executor, name, flags);
         }
         flags.check_driver()?;
-        let writing = self.write()?;
-        writing.check_name(name)?;
+        let writing = self.write()?.because(Cause::Reverted(name.into()));
         let snapshot = self.tree()?.get(name)?.clone();
-        let kept = self.kept_definition(&snapshot)?;
+        let Reversion {
+            prepared,
+            way,
+            plan,
+            point,
+        } = self.reversion(&snapshot, flags, &mut Refusals::First)?;
         let Prepared {
             definition,
             restores,
             work,
-        } = self.prepared_revert(&writing, &snapshot, &kept)?;
-        firmware::check_reset(&snapshot, &definition, flags)?;
-        let way = self.way(&snapshot, &definition, flags)?;
-        let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
-        let point = OwnedPoint::to_revert(&snapshot, flags)?;
+        } = prepared;
+        let way = way.unwrap_or(Way::Hooks);
         let mut leftovers = Leftovers::files(&work.removals);
         let mut change = writing.change_with(&plan, Some(&definition), &leftovers)?;
-        // Before the intent: what is recorded will be finished after a crash, so it must be possible.
-        self.check_nobody_writes()?;
-        self.data.check_revert(&writing.point(&point), &restores)?;
-        self.check_load(way, &writing.point(&point), &restores)?;
         writing.intend(&Intent::Revert {
             worker: Worker::Library,
             name: name.to_owned(),
@@ -91,6 +101,40 @@ impl Domain {
         self.after_data(way, &definition)
     }
 
+    /// What reverting would do. Everything that it needs is verified: what is recorded will be finished
+    /// after a crash, so it must be possible.
+    pub(super) fn reversion<'s>(
+        &self,
+        snapshot: &'s Arc<Snapshot>,
+        flags: RevertFlags,
+        refusals: &mut Refusals,
+    ) -> Result<Reversion<'s>> {
+        let name = &snapshot.name;
+        refusals.check(self.check_name(name))?;
+        let kept = self.kept_definition(snapshot)?;
+        let prepared = self.prepared_revert(snapshot, &kept, refusals)?;
+        let Prepared {
+            definition,
+            restores,
+            work,
+        } = &prepared;
+        refusals.check(firmware::check_reset(snapshot, definition, flags))?;
+        let way = refusals.check(self.way(snapshot, definition, flags))?;
+        let plan = rewritten(&*self.tree()?, name, restores, work)?;
+        let point = OwnedPoint::to_revert(snapshot, flags)?;
+        refusals.check(self.check_nobody_writes(refusals.patience()))?;
+        refusals.check(self.data.check_revert(&point.borrow(None), restores))?;
+        if let Some(way) = way {
+            refusals.check(self.check_load(way, &point.borrow(None), restores))?;
+        }
+        Ok(Reversion {
+            prepared,
+            way,
+            plan,
+            point,
+        })
+    }
+
     /// The definition that the snapshot kept, under the domain's present name.
     fn kept_definition(&self, snapshot: &Snapshot) -> Result<String> {
         let Some(kept) = &snapshot.domain else {
@@ -112,9 +156,9 @@ impl Domain {
     /// What is to be done, disk by disk, with everything that it needs verified.
     pub(super) fn prepared_revert(
         &self,
-        writing: &Writing<'_>,
         snapshot: &Arc<Snapshot>,
         kept: &str,
+        refusals: &mut Refusals,
     ) -> Result<Prepared> {
         if self.has_own_data() {
             return Ok(Prepared::inside(&[], kept));
@@ -126,15 +170,15 @@ impl Domain {
             return Ok(Prepared::inside(&disks, kept));
         }
         // A snapshot that cannot be read may need any image.
-        writing.check_whole()?;
+        refusals.check(self.check_whole())?;
         let mut reverting = Reverting {
-            survey: Survey::of(snapshots, &now)?,
+            survey: Survey::of(snapshots, &now, refusals)?,
             active: sources(&now)?,
             restores: Vec::new(),
             sources: Vec::new(),
         };
         for disk in &disks {
-            reverting.disk(disk)?;
+            refusals.check(reverting.disk(disk))?;
         }
         let definition = xml::with_sources(kept, &reverting.sources)?;
         let foreign = self.foreign_files()?;

@@ -4,6 +4,7 @@
 
 mod abi;
 mod align;
+mod capacity;
 mod cookie;
 mod definitions;
 mod disk;
@@ -27,6 +28,7 @@ mod properties;
 
 pub use abi::check_guest_abi;
 pub use align::{Participation, align};
+pub use capacity::capacity;
 pub use cookie::Cookie;
 pub use definitions::Definitions;
 pub(crate) use document::room_for;

@@ -8,10 +8,10 @@ use crate::guest::{CHILDREN, CHILDREN_ONLY, DISK_ONLY, Guest, check, image};
 const TARGETS: [&str; 2] = ["vda", "vdb"];
 
 /// Numbers that only depend on the seed (xorshift64*).
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

@@ -4,13 +4,18 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use super::{Encryption, Fields, L1Table, Position, ReadAt, Result, Unreadable, fill};
+use super::{
+    Encryption, Fields, L1Table, Position, ReadAt, RefcountTable, Result, Unreadable, fill,
+};
 use crate::limits;
 use crate::memory;
 
 const MAGIC: u32 = 0x5146_49fb;
 const V2_BYTES: u32 = 72;
 const V3_BYTES: u32 = 104;
+/// The specification: 16 bits in version 2, at most 64.
+const V2_REFCOUNT_ORDER: u32 = 4;
+const REFCOUNT_ORDER_MOST: u32 = 6;
 /// The specification's lower bound and QEMU's upper one (2 MiB clusters).
 const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
 /// Bits 0 to 4: dirty, corrupt, external data, compression type, extended L2 entries.
@@ -32,6 +37,7 @@ pub(super) struct Header {
     pub backing_format: Option<OsString>,
     pub data_file: Option<OsString>,
     pub l1: L1Table,
+    pub refcounts: RefcountTable,
     pub snapshot_count: u32,
     pub snapshots_offset: u64,
 }
@@ -52,10 +58,10 @@ pub(super) fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Header> {
         return Err(Unreadable::Invalid("cluster size"));
     }
     let cluster = 1_u64 << cluster_bits;
-    let (header_bytes, incompatible_features) = if version == 2 {
-        (V2_BYTES, 0)
+    let (header_bytes, incompatible_features, refcount_order) = if version == 2 {
+        (V2_BYTES, 0, V2_REFCOUNT_ORDER)
     } else {
-        (fields.u32(100)?, fields.u64(72)?)
+        (fields.u32(100)?, fields.u64(72)?, fields.u32(96)?)
     };
     if version == 3 && !(u64::from(V3_BYTES)..=cluster).contains(&u64::from(header_bytes)) {
         return Err(Unreadable::Invalid("header length"));
@@ -80,6 +86,14 @@ pub(super) fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Header> {
         return Err(Unreadable::Invalid("snapshot table's offset"));
     }
     let l1 = l1_table(fields.u64(40)?, fields.u32(36)?, cluster)?;
+    if refcount_order > REFCOUNT_ORDER_MOST {
+        return Err(Unreadable::Invalid("width of refcounts"));
+    }
+    let refcounts = RefcountTable {
+        offset: fields.u64(48)?,
+        clusters: fields.u32(56)?,
+        order: refcount_order,
+    };
     let backing_offset = fields.u64(8)?;
     let backing_file = backing_file(source, backing_offset, fields.u32(16)?, cluster)?;
     let extensions_end = if backing_offset == 0 {
@@ -97,6 +111,7 @@ pub(super) fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Header> {
         backing_format: None,
         data_file: None,
         l1,
+        refcounts,
         snapshot_count,
         snapshots_offset,
     };

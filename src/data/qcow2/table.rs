@@ -35,6 +35,23 @@ pub struct Entry {
     pub(super) l1: L1Table,
 }
 
+impl Entry {
+    /// What the guest sees now, as if it were a snapshot.
+    pub(super) fn of_present(l1: L1Table, disk_size: u64) -> Entry {
+        Entry {
+            id: Box::default(),
+            name: Box::default(),
+            date_sec: 0,
+            date_nsec: 0,
+            vm_clock_nsec: 0,
+            vm_state_size: 0,
+            disk_size,
+            icount: None,
+            l1,
+        }
+    }
+}
+
 pub(super) fn read<S: ReadAt + ?Sized>(source: &S, header: &Header) -> Result<Vec<Entry>> {
     // The count is bounded, but a lying one must not reserve memory: entries are added as they
     // are found in the file.

@@ -7,9 +7,9 @@ use super::overlay::{Attempt, Failure, Watched};
 use super::program::Ending;
 use crate::data::chain::{self, QCOW2, RAW};
 use crate::data::check::names_base;
-use crate::data::hold::stamp;
+use crate::data::hold::{stamp, write_refused};
 use crate::data::{Layer, Merge, Merged};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 impl Work<'_> {
     /// Takes the steps in their order. The answer tells, on failure, whether anything was touched.
@@ -134,6 +134,21 @@ impl Work<'_> {
             .sync()
             .map_err(|error| format!("cannot be made durable: {error}"))
     }
+}
+
+/// Whether each image that is written to may be.
+pub(super) fn check(steps: &[Merge]) -> Result<()> {
+    for step in steps {
+        let (disk, image) = match step {
+            Merge::Commit { disk, base, .. } => (disk, base),
+            Merge::Relink { disk, image, .. } => (disk, image),
+        };
+        if let Some(errno) = write_refused(&image.path) {
+            let reason = format!("cannot be written: {}", std::io::Error::from(errno));
+            return Err(failed(disk, image, reason.into()));
+        }
+    }
+    Ok(())
 }
 
 fn failed(disk: &str, image: &Layer, failure: Failure) -> Error {

@@ -96,7 +96,12 @@ fn make_view(
         ..Change::default()
     };
     store.commit(domain.key(), &change)?;
-    let records = Records::new(*domain.uuid(), domain.key().into(), Arc::new(store));
+    let records = Records::new(
+        *domain.uuid(),
+        domain.key().into(),
+        Arc::new(store),
+        Arc::default(),
+    );
     let records = Arc::new(records);
     let view = View {
         made_of: sources,

@@ -65,8 +65,8 @@ impl Domain {
         }
         check_snapshot_name(&request.name)?;
         adopt::adopt(self, executor, &writing)?;
-        writing.check_name(&request.name)?;
-        writing.check_current()?;
+        self.check_name(&request.name)?;
+        self.check_current()?;
         self.check_new(executor, &request, &document, flags)?;
         writing.intend(&Intent::Create {
             document: document.to_string(),

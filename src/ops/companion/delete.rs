@@ -26,7 +26,7 @@ impl Domain {
         flags.check_driver_of(executor.driver())?;
         let writing = self.write()?;
         adopt::adopt(self, executor, &writing)?;
-        writing.check_name(name)?;
+        self.check_name(name)?;
         let mut plan = self.tree()?.plan_delete(name, flags.deletion())?;
         if flags.has(DeleteFlags::METADATA_ONLY) || !executor.has_data() {
             return writing.commit(&plan);
@@ -67,7 +67,7 @@ impl Domain {
     }
 
     /// What libvirt 9.0's QEMU driver does not do, in its words.
-    fn check_kinds(&self, name: &str, driver: Driver, flags: DeleteFlags) -> Result<()> {
+    pub(super) fn check_kinds(&self, name: &str, driver: Driver, flags: DeleteFlags) -> Result<()> {
         if driver != Driver::Qemu || flags.deletion() == Deletion::One {
             return Ok(());
         }
@@ -88,7 +88,7 @@ impl Domain {
 
     /// libvirt 9.0 ends the process if a guest that runs lacks a disk of an internal snapshot
     /// (docs/differences.md, D6).
-    fn check_disks(&self, executor: &dyn Executor, plan: &Plan) -> Result<()> {
+    pub(super) fn check_disks(&self, executor: &dyn Executor, plan: &Plan) -> Result<()> {
         let Some(running) = executor.running_definition()? else {
             return Ok(());
         };

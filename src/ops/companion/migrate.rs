@@ -124,7 +124,7 @@ impl Domain {
         let ordered = Tree::load(snapshots.iter().cloned(), current);
         let mut plan = writing.plan_keep()?;
         for snapshot in ordered.all() {
-            writing.check_name(&snapshot.name)?;
+            self.check_name(&snapshot.name)?;
             if self.is_new(snapshot)? {
                 plan.put.push(Arc::clone(snapshot));
             }

@@ -22,6 +22,7 @@ mod lend;
 mod migrate;
 mod offline;
 mod place;
+mod plan;
 mod revert;
 mod settings;
 mod settle;

@@ -78,7 +78,8 @@ impl Place {
         let mut records = self.records.lock();
         let known = records.entry(id).or_insert_with(|| {
             let key = uuid::format(&id).into();
-            Arc::new(Records::new(id, key, Arc::clone(&self.store)))
+            let nobody = Arc::default();
+            Arc::new(Records::new(id, key, Arc::clone(&self.store), nobody))
         });
         Arc::clone(known)
     }

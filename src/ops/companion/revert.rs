@@ -22,14 +22,14 @@ impl Domain {
         flags.check_driver_of(executor.driver())?;
         let writing = self.write()?;
         adopt::adopt(self, executor, &writing)?;
-        writing.check_name(name)?;
+        self.check_name(name)?;
         let snapshot = self.tree()?.get(name)?.clone();
         if !has_memory(&snapshot)
             && let Some(images) = self.images_at_hand(executor)?
         {
             return self.revert_offline(executor, images, &writing, &snapshot, flags);
         }
-        self.check_alone(executor, &writing, &snapshot)?;
+        self.check_alone(executor, &snapshot)?;
         let plan = self.tree()?.plan_current(name)?;
         let change = writing.change(&plan)?;
         if !snapshot.is_external() {

@@ -41,7 +41,7 @@ pub fn undefine(guest: libvirt::Domain, flags: Option<u32>) -> Result<()> {
     }
     let (_, domain) = super::open(guest.again()?)?;
     let writing = domain.write()?;
-    writing.check_whole()?;
+    domain.check_whole()?;
     guest.undefine(flags)?;
     let plan = domain.tree()?.plan_clear();
     writing.commit(&plan)

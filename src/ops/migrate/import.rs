@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::record::{self, Kept, Phase};
 use super::stream::{Part, Reader, Receive, Writer};
 use crate::error::{Error, Result};
-use crate::ops::change::Writing;
 use crate::ops::create::check_snapshot_name;
 use crate::ops::domain::Domain;
+use crate::ops::events::Cause;
 use crate::ops::stored;
 use crate::ops::uri::RedefineCheck;
 use crate::snapshot::Snapshot;
@@ -27,7 +27,7 @@ impl Domain {
         mapping: Mapping,
         check: RedefineCheck,
     ) -> Result<()> {
-        let writing = self.write_migrating()?;
+        let _writing = self.write_migrating()?;
         let kept = self.kept()?;
         if kept.phase == Phase::Outgoing {
             return Err(self.migrating(kept.phase));
@@ -38,7 +38,6 @@ impl Domain {
         }
         let mut incoming = Incoming {
             domain: self,
-            writing: &writing,
             mapping,
             check,
             names: HashSet::new(),
@@ -93,7 +92,9 @@ impl Domain {
             drop: Vec::new(),
             current,
         };
-        writing.commit_migration(&plan, finished)
+        writing
+            .because(Cause::Arrived)
+            .commit_migration(&plan, finished)
     }
 
     /// What has come in, and the digest of what was sent.
@@ -174,7 +175,6 @@ impl Domain {
 /// Takes documents in, one at a time.
 struct Incoming<'a> {
     domain: &'a Domain,
-    writing: &'a Writing<'a>,
     mapping: Mapping,
     check: RedefineCheck,
     names: HashSet<Arc<str>>,
@@ -203,7 +203,7 @@ impl Incoming<'_> {
     fn check(&mut self, reader: &Reader<'_>, text: &str) -> Result<Snapshot> {
         let snapshot = self.domain.parse_incoming(text)?;
         check_snapshot_name(&snapshot.name)?;
-        self.writing.check_name(&snapshot.name)?;
+        self.domain.check_name(&snapshot.name)?;
         if let Some(parent) = &snapshot.parent
             && !self.names.contains(parent)
         {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use super::change::Writing;
 use super::domain::Domain;
+use super::events::Cause;
+use super::refusals::Refusals;
 use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
 use crate::uuid;
@@ -56,11 +58,27 @@ type Going = (Vec<Arc<Snapshot>>, Option<Arc<str>>);
 impl Domain {
     /// Whether [`Domain::migrate_begin`] would be refused now, and why.
     pub fn migrate_check(&self, carry: Carry) -> Result<()> {
-        self.check_not_migrating()?;
-        match carry {
-            Carry::Nothing => self.check_no_snapshots(),
-            Carry::Metadata => self.check_can_leave(),
+        self.check_can_begin(carry, &mut Refusals::First)
+    }
+
+    /// As [`Domain::migrate_check`], with all reasons if they are asked for.
+    pub(super) fn check_can_begin(&self, carry: Carry, refusals: &mut Refusals) -> Result<()> {
+        refusals.check(self.check_not_migrating())?;
+        self.check_snapshots(carry, refusals)
+    }
+
+    fn check_snapshots(&self, carry: Carry, refusals: &mut Refusals) -> Result<()> {
+        let hierarchy = self.hierarchy()?;
+        let count = hierarchy.tree.len();
+        if carry == Carry::Nothing && count > 0 {
+            refusals.check::<()>(Err(Error::MigrationLosesSnapshots { count }))?;
+            return Ok(());
         }
+        // Snapshots that cannot be read are not none, and would stay behind.
+        for problem in &hierarchy.problems {
+            refusals.check::<()>(Err(problem.refusal()))?;
+        }
+        Ok(())
     }
 
     /// Begins at the source. With METADATA, nothing changes the snapshots from now on until Confirm
@@ -77,10 +95,10 @@ impl Domain {
             _ => {}
         }
         if carry == Carry::Nothing {
-            self.check_no_snapshots()?;
+            self.check_snapshots(carry, &mut Refusals::First)?;
             return Ok(None);
         }
-        self.check_can_leave()?;
+        self.check_snapshots(carry, &mut Refusals::First)?;
         let snapshots = self.everything()?;
         let id = uuid::random()?;
         let cookie = Cookie {
@@ -140,13 +158,14 @@ impl Domain {
             (Phase::None | Phase::Cancelled, Outcome::Failure) => Ok(()),
             (Phase::Outgoing, Outcome::Failure) => writing.keep_only(record::cancelled(&kept.id)),
             (Phase::Outgoing, Outcome::Success) => {
-                writing.check_whole()?;
+                self.check_whole()?;
                 self.check_guest_gone()?;
                 let snapshots = self.everything()?;
                 let confirmed = record::confirmed(&kept.id);
                 let cookie = self.own_cookie(kept)?;
                 self.check_unchanged(&cookie, snapshots.len(), &sum_of(&snapshots))?;
                 let plan = self.tree()?.plan_clear();
+                let writing = writing.because(Cause::Left);
                 writing.commit_migration(&plan, confirmed)?;
                 self.forget_guest();
                 Ok(())
@@ -222,26 +241,6 @@ impl Domain {
         let kept = self.store().migration(self.key())?;
         let path = self.store().migration_path(self.key());
         kept.map_or_else(|| Ok(Kept::nothing()), |text| Kept::read(text, path))
-    }
-
-    fn check_no_snapshots(&self) -> Result<()> {
-        let hierarchy = self.hierarchy()?;
-        match hierarchy.tree.len() {
-            0 => match hierarchy.problems.first() {
-                // Snapshots that cannot be read are not none.
-                Some(problem) => Err(problem.refusal()),
-                None => Ok(()),
-            },
-            count => Err(Error::MigrationLosesSnapshots { count }),
-        }
-    }
-
-    /// Refuses a hierarchy that would arrive as another one: what cannot be read would stay behind.
-    fn check_can_leave(&self) -> Result<()> {
-        match self.hierarchy()?.problems.first() {
-            Some(problem) => Err(problem.refusal()),
-            None => Ok(()),
-        }
     }
 
     fn read_cookie(&self, text: Option<&str>) -> Result<Option<Cookie>> {

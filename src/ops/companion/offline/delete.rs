@@ -13,6 +13,7 @@ use crate::ops::domain::Domain;
 use crate::ops::flags::DeleteFlags;
 use crate::ops::intent::{Intent, Leftovers, Worker};
 use crate::ops::point::OwnedPoint;
+use crate::ops::refusals::Refusals;
 use crate::store::Lock;
 use crate::tree::{Plan, Tree};
 
@@ -28,7 +29,7 @@ impl Domain {
     ) -> Result<()> {
         let points = dropped_points(&plan)?;
         let before = count_data(images, &points)?;
-        let work = self.collected(writing, &plan)?;
+        let work = self.collected(&plan, &mut Refusals::First)?;
         let (plan, moved) = rewritten(&*self.tree()?, plan, &work, &self.host.definition()?)?;
         if moved.is_some() {
             self.check_no_managed_save(executor)?;

@@ -13,6 +13,7 @@ use crate::ops::domain::Domain;
 use crate::ops::flags::RevertFlags;
 use crate::ops::intent::{Intent, Leftovers, Worker};
 use crate::ops::point::OwnedPoint;
+use crate::ops::refusals::Refusals;
 use crate::ops::revert::{Prepared, rewritten};
 use crate::snapshot::Snapshot;
 use crate::store::Lock;
@@ -35,7 +36,7 @@ impl Domain {
             definition,
             restores,
             work,
-        } = self.prepared_revert(writing, snapshot, &kept)?;
+        } = self.prepared_revert(snapshot, &kept, &mut Refusals::First)?;
         let name = &snapshot.name;
         let plan = rewritten(&*self.tree()?, name, &restores, &work)?;
         let point = OwnedPoint::of(snapshot)?;
@@ -93,14 +94,13 @@ impl Domain {
     pub(in crate::ops::companion) fn check_alone(
         &self,
         executor: &dyn Executor,
-        writing: &Writing<'_>,
         snapshot: &Arc<Snapshot>,
     ) -> Result<()> {
         if snapshot.is_external() || self.layered_images(executor)?.is_none() {
             return Ok(());
         }
         let kept = self.kept_inactive(snapshot)?;
-        let prepared = self.prepared_revert(writing, snapshot, &kept)?;
+        let prepared = self.prepared_revert(snapshot, &kept, &mut Refusals::First)?;
         let stands_alone = |restore: &Restore| restore.new_file().is_none();
         if prepared.restores.iter().all(stands_alone) {
             return Ok(());

@@ -7,18 +7,18 @@ use crate::xml;
 
 /// What virDomainGetInfo() tells about an inactive domain, besides its state.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Capacity {
+pub struct Capacity {
     /// `<memory>` in KiB.
-    pub(super) memory_kib: u64,
+    pub memory_kib: u64,
     /// `<currentMemory>` in KiB; `<memory>` if there is none.
-    pub(super) current_memory_kib: u64,
+    pub current_memory_kib: u64,
     /// `<vcpu>`, of these `current` if that is given; 1 if there is none.
-    pub(super) vcpus: u16,
+    pub vcpus: u16,
 }
 
 /// Reads a document. What is missing or cannot be read counts as libvirt's default: the
 /// document has been accepted before, and this is only information.
-pub(super) fn of(definition: &str) -> Result<Capacity> {
+pub fn capacity(definition: &str) -> Result<Capacity> {
     let _room = xml::room_for(definition)?;
     let document = Document::parse(definition).ok();
     let child = |name| {
@@ -68,7 +68,7 @@ mod tests {
     fn units_and_defaults_are_libvirts() {
         let megabytes = "<domain><memory unit='MB'>1000</memory></domain>";
         assert_eq!(
-            of(megabytes).unwrap(),
+            capacity(megabytes).unwrap(),
             Capacity {
                 memory_kib: 976_563,
                 current_memory_kib: 976_563,
@@ -78,7 +78,7 @@ mod tests {
         let balloon = "<domain><memory unit='GiB'>2</memory><currentMemory>1025</currentMemory>\
                        <vcpu current='2'>4</vcpu></domain>";
         assert_eq!(
-            of(balloon).unwrap(),
+            capacity(balloon).unwrap(),
             Capacity {
                 memory_kib: 2_097_152,
                 current_memory_kib: 1025,
@@ -86,14 +86,14 @@ mod tests {
             }
         );
         assert_eq!(
-            of("<domain/>").unwrap(),
+            capacity("<domain/>").unwrap(),
             Capacity {
                 vcpus: 1,
                 ..Capacity::default()
             }
         );
         assert_eq!(
-            of("not XML").unwrap(),
+            capacity("not XML").unwrap(),
             Capacity {
                 vcpus: 1,
                 ..Capacity::default()

@@ -1,0 +1,245 @@
+//! The events of one domain, in their order.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::{Cause, Detail, Event, EventKind, Happened, Listeners, happened, remember};
+use crate::limits;
+use crate::tree::{Plan, Tree};
+
+/// The events of one domain.
+pub(in crate::ops) struct Telling {
+    uuid: [u8; 16],
+    listeners: Arc<Listeners>,
+    waiting: Mutex<Waiting>,
+    /// Told when the front of the queue is another one, or the turn is free.
+    turn: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// What those who are told know of the hierarchy; `None` while nobody is.
+    known: Option<Known>,
+    /// This process is changing the domain: what is loaded now may be before or after that.
+    is_changing: bool,
+    /// In the order of the changes, each with the thread that delivers it; `None`: whoever comes.
+    queue: VecDeque<(Option<ThreadId>, Event)>,
+    is_delivering: bool,
+}
+
+/// A hierarchy as far as events tell of it: names, with creation times, and the current one.
+#[derive(Default)]
+struct Known {
+    created: HashMap<Arc<str>, i64>,
+    current: Option<Arc<str>>,
+}
+
+impl Known {
+    fn of(tree: &Tree) -> Known {
+        let all = tree.all();
+        Known {
+            created: all
+                .map(|snapshot| (Arc::clone(&snapshot.name), snapshot.creation_time))
+                .collect(),
+            current: tree.current().map(|current| Arc::clone(&current.name)),
+        }
+    }
+
+    fn apply(&mut self, plan: &Plan) {
+        for new in &plan.put {
+            self.created
+                .insert(Arc::clone(&new.name), new.creation_time);
+        }
+        for old in &plan.drop {
+            self.created.remove(&old.name);
+        }
+        self.current.clone_from(&plan.current);
+    }
+
+    /// What has become of it, as far as that can be seen afterwards.
+    fn changes(&self, new: &Known) -> Vec<Happened> {
+        let mut gone: Vec<&Arc<str>> = self
+            .created
+            .iter()
+            .filter(|(name, created)| new.created.get(*name) != Some(created))
+            .map(|(name, _)| name)
+            .collect();
+        let mut come: Vec<(&i64, &Arc<str>)> = new
+            .created
+            .iter()
+            .filter(|(name, created)| self.created.get(*name) != Some(created))
+            .map(|(name, created)| (created, name))
+            .collect();
+        gone.sort();
+        come.sort();
+        let gone = gone.into_iter().map(|name| (EventKind::Deleted, name));
+        let come = come.into_iter().map(|(_, name)| (EventKind::Created, name));
+        let mut all: Vec<Happened> = gone
+            .chain(come)
+            .map(|(kind, name)| (kind, Detail::Found, Some(Arc::clone(name))))
+            .collect();
+        if self.current != new.current {
+            all.push((
+                EventKind::CurrentChanged,
+                Detail::Found,
+                new.current.clone(),
+            ));
+        }
+        all
+    }
+}
+
+impl Telling {
+    pub fn new(uuid: [u8; 16], listeners: Arc<Listeners>) -> Telling {
+        Telling {
+            uuid,
+            listeners,
+            waiting: Mutex::default(),
+            turn: Condvar::new(),
+        }
+    }
+
+    /// From now on, changes of this hierarchy are seen.
+    pub fn begin(&self, tree: &Tree) {
+        let mut waiting = self.waiting.lock();
+        if waiting.known.is_none() {
+            waiting.known = Some(Known::of(tree));
+        }
+    }
+
+    /// The domain's writer is about to make a plan durable.
+    pub fn prepare(&self) {
+        self.waiting.lock().is_changing = true;
+    }
+
+    /// It could not, or nobody can tell: the next one to load it finds out.
+    pub fn give_up(&self) {
+        self.waiting.lock().is_changing = false;
+    }
+
+    /// It has; `tree` is the hierarchy before.
+    pub fn done(self: &Arc<Self>, domain: &Arc<str>, tree: &Tree, plan: &Plan, cause: &Cause) {
+        let mut waiting = self.waiting.lock();
+        waiting.is_changing = false;
+        if self.listeners.is_empty() {
+            waiting.known = None;
+            return;
+        }
+        if let Some(known) = &mut waiting.known {
+            known.apply(plan);
+        }
+        self.queue(waiting, domain, happened(tree, plan, cause));
+    }
+
+    /// A hierarchy was loaded. `is_newest` tells whether it is still what is stored.
+    pub fn loaded(self: &Arc<Self>, domain: &Arc<str>, tree: &Tree, is_newest: impl Fn() -> bool) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        if waiting.is_changing || !is_newest() {
+            return;
+        }
+        let now = Known::of(tree);
+        let changes = waiting.known.as_ref().map(|known| known.changes(&now));
+        waiting.known = Some(now);
+        self.queue(waiting, domain, changes.unwrap_or_default());
+    }
+
+    fn queue(
+        self: &Arc<Self>,
+        mut waiting: MutexGuard<'_, Waiting>,
+        domain: &Arc<str>,
+        all: Vec<Happened>,
+    ) {
+        if all.is_empty() {
+            return;
+        }
+        let me = Some(thread::current().id());
+        let events = all.into_iter().map(|(kind, detail, snapshot)| Event {
+            kind,
+            detail,
+            domain: Arc::clone(domain),
+            uuid: self.uuid,
+            snapshot,
+            progress: (0, 0),
+        });
+        waiting.queue.extend(events.map(|event| (me, event)));
+        drop(waiting);
+        remember(self);
+    }
+
+    /// Tells of progress, unless there is something to be told first.
+    pub fn progress(&self, domain: &Arc<str>, done: u64, total: u64) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        if waiting.is_delivering || !waiting.queue.is_empty() {
+            return;
+        }
+        waiting.is_delivering = true;
+        let event = Event {
+            kind: EventKind::Progress,
+            detail: Detail::Plain,
+            domain: Arc::clone(domain),
+            uuid: self.uuid,
+            snapshot: None,
+            progress: (done, total),
+        };
+        drop(waiting);
+        let turn = Turn(self);
+        self.listeners.tell(&event);
+        drop(turn);
+    }
+
+    /// Delivers this thread's events, each when it is the first of the queue, and those that nobody else
+    /// delivers.
+    pub fn deliver(&self) {
+        let me = Some(thread::current().id());
+        let deadline = Instant::now() + limits::EVENT_TURN;
+        let mut waiting = self.waiting.lock();
+        loop {
+            let is_mine = |(thread, _): &(Option<ThreadId>, Event)| *thread == me;
+            let front = waiting.queue.front();
+            let is_next = front.is_some_and(|front| is_mine(front) || front.0.is_none());
+            if is_next && !waiting.is_delivering {
+                let Some((_, event)) = waiting.queue.pop_front() else {
+                    return;
+                };
+                waiting.is_delivering = true;
+                drop(waiting);
+                let turn = Turn(self);
+                self.listeners.tell(&event);
+                drop(turn);
+                waiting = self.waiting.lock();
+                continue;
+            }
+            if !waiting.queue.iter().any(is_mine) {
+                return;
+            }
+            if self.turn.wait_until(&mut waiting, deadline).timed_out() {
+                // Another thread is in a function that does not return, perhaps because it waits for
+                // this one.
+                for entry in waiting.queue.iter_mut().filter(|entry| entry.0 == me) {
+                    entry.0 = None;
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// The turn to deliver, given on at its end, also by a panic.
+struct Turn<'a>(&'a Telling);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.lock().is_delivering = false;
+        self.0.turn.notify_all();
+    }
+}
