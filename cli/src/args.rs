@@ -163,6 +163,8 @@ pub struct Undefine {
     /// Drop the metadata of its snapshots; their data stays
     #[arg(long)]
     pub snapshots_metadata: bool,
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 #[derive(Args, Debug)]
@@ -203,6 +205,19 @@ pub struct Create {
     pub no_metadata: bool,
     #[command(flatten)]
     pub guest: Guest,
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Asking first.
+#[derive(Args, Debug)]
+pub struct DryRun {
+    /// Show what would be done, or every reason why it would be refused; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// That plan as JSON
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
 }
 
 /// A guest that runs.
@@ -248,6 +263,8 @@ pub struct Delete {
     pub metadata: bool,
     #[command(flatten)]
     pub guest: Guest,
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 #[derive(Args, Debug)]
@@ -271,6 +288,8 @@ pub struct Revert {
     pub reset_nvram: bool,
     #[command(flatten)]
     pub guest: Guest,
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 #[derive(Args, Debug)]
@@ -283,6 +302,8 @@ pub struct Export {
     /// Write to this file instead, which must not be there yet
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 #[derive(Args, Debug)]

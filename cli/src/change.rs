@@ -9,6 +9,7 @@ use crate::args;
 use crate::document::escaped;
 use crate::failure::{Failure, Outcome};
 use crate::ffi::{self, Connection, Domain};
+use crate::plan;
 use crate::terminal::Terminal;
 
 /// The text of a file, or of standard input if that is `-`.
@@ -56,6 +57,9 @@ pub fn undefine(domain: &Domain, args: &args::Undefine, terminal: Terminal) -> O
         args.snapshots_metadata,
         ffi::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
     )]);
+    if args.dry.dry_run {
+        return plan::show(&domain.plan_undefine(flags)?, &args.dry, terminal);
+    }
     domain.undefine(flags)?;
     terminal.say(format!("domain '{}' is undefined", args.domain))
 }
@@ -80,6 +84,9 @@ pub fn create(domain: &Domain, args: &args::Create, terminal: Terminal) -> Outco
         ),
     ]);
     attach(domain, &args.guest, "taking the snapshot", terminal)?;
+    if args.dry.dry_run {
+        return plan::show(&domain.plan_create(&xml, flags)?, &args.dry, terminal);
+    }
     let snapshot = domain.create(&xml, flags)?;
     terminal.say(format!(
         "snapshot '{}' of '{}' is taken",
@@ -170,6 +177,9 @@ pub fn delete(domain: &Domain, args: &args::Delete, terminal: Terminal) -> Outco
     ]);
     let snapshot = domain.snapshot(&args.snapshot)?;
     attach(domain, &args.guest, "deleting", terminal)?;
+    if args.dry.dry_run {
+        return plan::show(&snapshot.plan_delete(flags)?, &args.dry, terminal);
+    }
     snapshot.delete(flags)?;
     let what = match (args.children, args.children_only) {
         (true, _) => format!("snapshot '{}' with all that descend from it", args.snapshot),
@@ -196,6 +206,9 @@ pub fn revert(domain: &Domain, args: &args::Revert, terminal: Terminal) -> Outco
     ]);
     let snapshot = domain.snapshot(&args.snapshot)?;
     attach(domain, &args.guest, "reverting", terminal)?;
+    if args.dry.dry_run {
+        return plan::show(&snapshot.plan_revert(flags)?, &args.dry, terminal);
+    }
     snapshot.revert(flags)?;
     terminal.say(format!(
         "'{}' is back at snapshot '{}'",

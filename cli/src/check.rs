@@ -1,7 +1,6 @@
 //! `check` and `repair`: metadata against images.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,11 +10,9 @@ use crate::args;
 use crate::claims::{Claims, all_claimed, unclaimed_files};
 use crate::failure::{Failure, Outcome};
 use crate::ffi::{self, Connection, Domain, Problem};
+use crate::history::History;
 use crate::terminal::{Terminal, put, put_json};
 use crate::words;
-
-/// What a file's blocks are counted in (stat(2)).
-const BLOCK_BYTES: u64 = 512;
 
 /// One thing that was found.
 struct Finding {
@@ -146,9 +143,6 @@ fn findings(
         }
     }
     for (path, image) in &claims.images {
-        let occupied = path.metadata().map(|data| data.blocks() * BLOCK_BYTES)?;
-        let text = format!("{}: {}", path.display(), words::size(occupied));
-        found.push(Finding::note("space", Some(path), text));
         if let Some(backing) = &image.backing
             && !backing.exists()
         {
@@ -176,6 +170,17 @@ fn findings(
     for file in unclaimed_files(&claims, &domain.uuid()?, claimed) {
         let text = format!("no domain and no snapshot names {}", file.display());
         found.push(Finding::wrong("unclaimed-file", Some(&file), text));
+    }
+    for taken in History::measured(domain)?.in_order() {
+        if let Some(size) = taken.size {
+            let freed = words::size(size.freed);
+            let text = format!(
+                "{}: {}, {freed} if it is deleted",
+                taken.name,
+                taken.size_words()
+            );
+            found.push(Finding::note("space", None, text));
+        }
     }
     if !is_quick {
         let bar = terminal.bar(claims.images.len() as u64, "looking through the images");

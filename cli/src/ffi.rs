@@ -52,6 +52,47 @@ struct virSnapMigratePath {
     to: *const c_char,
 }
 
+/// How much a snapshot takes, in bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct virSnapSize {
+    pub occupied: c_ulonglong,
+    pub freed: c_ulonglong,
+    pub memory: c_ulonglong,
+    pub unknown: c_int,
+}
+
+type virSnapSizePtr = *mut virSnapSize;
+
+/// One step of a plan.
+#[repr(C)]
+struct virSnapPlanStep {
+    kind: c_int,
+    name: *mut c_char,
+    parent: *mut c_char,
+    file: *mut c_char,
+    disk: *mut c_char,
+    bytes: c_ulonglong,
+    text: *mut c_char,
+}
+
+type virSnapPlanStepPtr = *mut virSnapPlanStep;
+
+/// What an operation would do, or why it would be refused.
+#[repr(C)]
+struct virSnapPlan {
+    nsteps: c_int,
+    steps: *mut virSnapPlanStepPtr,
+    nrefusals: c_int,
+    refusals: *mut *mut c_char,
+    freed: c_ulonglong,
+    needed: c_ulonglong,
+    pause_ms: c_ulonglong,
+    text: *mut c_char,
+}
+
+type virSnapPlanPtr = *mut virSnapPlan;
+
 /// What a program does for a domain with its own hands; here it only watches.
 #[repr(C)]
 struct virSnapDomainCallbacks {
@@ -141,6 +182,28 @@ unsafe extern "C" {
         flags: c_uint,
     ) -> c_int;
     fn virSnapProblemFree(problem: virSnapProblemPtr);
+
+    fn virSnapDomainSnapshotGetSize(
+        snapshot: virDomainSnapshotPtr,
+        size: virSnapSizePtr,
+        flags: c_uint,
+    ) -> c_int;
+    fn virSnapDomainPlanCreate(
+        domain: virDomainPtr,
+        xmlDesc: *const c_char,
+        flags: c_uint,
+    ) -> virSnapPlanPtr;
+    fn virSnapDomainSnapshotPlanDelete(
+        snapshot: virDomainSnapshotPtr,
+        flags: c_uint,
+    ) -> virSnapPlanPtr;
+    fn virSnapDomainSnapshotPlanRevert(
+        snapshot: virDomainSnapshotPtr,
+        flags: c_uint,
+    ) -> virSnapPlanPtr;
+    fn virSnapDomainPlanUndefine(domain: virDomainPtr, flags: c_uint) -> virSnapPlanPtr;
+    fn virSnapDomainPlanMigrate(domain: virDomainPtr, flags: c_uint) -> virSnapPlanPtr;
+    fn virSnapPlanFree(plan: virSnapPlanPtr);
 
     fn virSnapDomainMigrateBegin(
         domain: virDomainPtr,
@@ -240,6 +303,26 @@ pub const VIR_SNAP_PROBLEM_PARENT_MISSING: c_int = 2;
 pub const VIR_SNAP_PROBLEM_CYCLE: c_int = 3;
 pub const VIR_SNAP_PROBLEM_SEVERAL_CURRENT: c_int = 4;
 pub const VIR_SNAP_PROBLEM_INTERRUPTED: c_int = 5;
+pub const VIR_SNAP_PLAN_ADD: c_int = 1;
+pub const VIR_SNAP_PLAN_REDEFINE: c_int = 2;
+pub const VIR_SNAP_PLAN_DROP: c_int = 3;
+pub const VIR_SNAP_PLAN_REPARENT: c_int = 4;
+pub const VIR_SNAP_PLAN_CURRENT: c_int = 5;
+pub const VIR_SNAP_PLAN_CREATE_FILE: c_int = 6;
+pub const VIR_SNAP_PLAN_WRITE_FILE: c_int = 7;
+pub const VIR_SNAP_PLAN_RELINK_FILE: c_int = 8;
+pub const VIR_SNAP_PLAN_REMOVE_FILE: c_int = 9;
+pub const VIR_SNAP_PLAN_TAKE_DATA: c_int = 10;
+pub const VIR_SNAP_PLAN_RESTORE_DATA: c_int = 11;
+pub const VIR_SNAP_PLAN_DROP_DATA: c_int = 12;
+pub const VIR_SNAP_PLAN_SWITCH_DISK: c_int = 13;
+pub const VIR_SNAP_PLAN_PAUSE: c_int = 14;
+pub const VIR_SNAP_PLAN_RESUME: c_int = 15;
+pub const VIR_SNAP_PLAN_STOP: c_int = 16;
+pub const VIR_SNAP_PLAN_START: c_int = 17;
+pub const VIR_SNAP_PLAN_UNDEFINE: c_int = 18;
+pub const VIR_SNAP_PLAN_FREEZE: c_int = 19;
+pub const VIR_SNAP_PLAN_ELSEWHERE: c_int = 20;
 pub const VIR_SNAP_REPAIR_DRY_RUN: c_uint = 1;
 pub const VIR_SNAP_REPAIR_SET_ASIDE: c_uint = 2;
 pub const VIR_SNAP_REPAIR_REROOT: c_uint = 4;
@@ -386,6 +469,92 @@ fn problems(answer: c_int, list: *mut virSnapProblemPtr) -> Answer<Vec<Problem>>
         copy
     };
     Ok(list.into_iter().map(read).collect())
+}
+
+/// What an operation would do, or why it would be refused.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    pub refusals: Vec<String>,
+    pub freed: u64,
+    pub needed: u64,
+    pub pause_ms: u64,
+    pub text: String,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub kind: c_int,
+    pub name: Option<String>,
+    pub parent: Option<String>,
+    pub file: Option<String>,
+    pub disk: Option<String>,
+    pub bytes: u64,
+    pub text: String,
+}
+
+/// A text that stays the library's.
+///
+/// # Safety
+///
+/// `theirs` is NULL or a text from the library that lives during this call.
+unsafe fn lent(theirs: *const c_char) -> Option<String> {
+    // SAFETY: NUL-terminated if it is not NULL, by the caller's word.
+    (!theirs.is_null()).then(|| text(unsafe { CStr::from_ptr(theirs) }))
+}
+
+/// The elements of an array that stays the library's.
+///
+/// # Safety
+///
+/// `theirs` is NULL or has `count` elements, and lives during this call.
+unsafe fn lent_elements<T: Copy>(theirs: *const T, count: c_int) -> Vec<T> {
+    if theirs.is_null() {
+        return Vec::new();
+    }
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: so many there are, by the caller's word.
+    unsafe { std::slice::from_raw_parts(theirs, count) }.to_vec()
+}
+
+/// Takes a plan over.
+fn plan(answer: virSnapPlanPtr) -> Answer<Plan> {
+    let answer = object(answer)?;
+    // SAFETY: the call has succeeded, and the plan is ours until it is freed below.
+    let found = unsafe { &*answer };
+    // SAFETY: as many as the plan says.
+    let steps = unsafe { lent_elements(found.steps, found.nsteps) };
+    // SAFETY: as above.
+    let refusals = unsafe { lent_elements(found.refusals, found.nrefusals) };
+    // SAFETY: a text of the plan, as are all below.
+    let word = |theirs: *mut c_char| unsafe { lent(theirs) };
+    let copy = Plan {
+        steps: steps
+            .into_iter()
+            .map(|step| {
+                // SAFETY: a step of the plan.
+                let step = unsafe { &*step };
+                Step {
+                    kind: step.kind,
+                    name: word(step.name),
+                    parent: word(step.parent),
+                    file: word(step.file),
+                    disk: word(step.disk),
+                    bytes: step.bytes,
+                    text: word(step.text).unwrap_or_default(),
+                }
+            })
+            .collect(),
+        refusals: refusals.into_iter().filter_map(word).collect(),
+        freed: found.freed,
+        needed: found.needed,
+        pause_ms: found.pause_ms,
+        text: word(found.text).unwrap_or_default(),
+    };
+    // SAFETY: ours, and not used again.
+    unsafe { virSnapPlanFree(answer) };
+    Ok(copy)
 }
 
 /// Paths as the library wants them.
@@ -620,6 +789,23 @@ impl Domain {
         problems(answer, list)
     }
 
+    pub fn plan_create(&self, xml: &str, flags: c_uint) -> Answer<Plan> {
+        let xml = c_text(xml)?;
+        // SAFETY: NUL-terminated.
+        plan(unsafe { virSnapDomainPlanCreate(self.0, xml.as_ptr(), flags) })
+    }
+
+    pub fn plan_undefine(&self, flags: c_uint) -> Answer<Plan> {
+        // SAFETY: a live handle.
+        plan(unsafe { virSnapDomainPlanUndefine(self.0, flags) })
+    }
+
+    /// What beginning a move would do.
+    pub fn plan_migrate(&self) -> Answer<Plan> {
+        // SAFETY: a live handle.
+        plan(unsafe { virSnapDomainPlanMigrate(self.0, VIR_SNAP_MIGRATE_METADATA) })
+    }
+
     /// Begins a move, and gives its cookie.
     pub fn migrate_begin(&self) -> Answer<String> {
         let mut cookie = null_mut();
@@ -768,6 +954,23 @@ impl Snapshot {
         let xml = unsafe { virDomainSnapshotGetXMLDesc(self.0, flags) };
         // SAFETY: the text is ours.
         unsafe { owned(xml) }.ok_or_else(refusal)
+    }
+
+    pub fn size(&self) -> Answer<virSnapSize> {
+        let mut size = virSnapSize::default();
+        // SAFETY: a live handle, and the place is writable.
+        done(unsafe { virSnapDomainSnapshotGetSize(self.0, &raw mut size, 0) })?;
+        Ok(size)
+    }
+
+    pub fn plan_revert(&self, flags: c_uint) -> Answer<Plan> {
+        // SAFETY: a live handle.
+        plan(unsafe { virSnapDomainSnapshotPlanRevert(self.0, flags) })
+    }
+
+    pub fn plan_delete(&self, flags: c_uint) -> Answer<Plan> {
+        // SAFETY: a live handle.
+        plan(unsafe { virSnapDomainSnapshotPlanDelete(self.0, flags) })
     }
 
     pub fn revert(&self, flags: c_uint) -> Answer<()> {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::document::{self, KeptDisk};
 use crate::failure::{Failure, Outcome};
-use crate::ffi::{Domain, Snapshot};
+use crate::ffi::{Domain, Snapshot, virSnapSize};
+use crate::words;
 
 /// Where a snapshot has the guest's memory.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Taken {
     pub time: i64,
     pub memory: Memory,
     pub disks: Vec<KeptDisk>,
+    /// How much it takes; none where that was not asked, or cannot be known.
+    pub size: Option<virSnapSize>,
 }
 
 impl Taken {
@@ -58,6 +61,7 @@ impl Taken {
                 .unwrap_or(0),
             memory,
             disks: document::kept_disks(root),
+            size: None,
         })
     }
 
@@ -69,6 +73,15 @@ impl Taken {
             (true, false) => "internal",
             (false, true) => "external",
             (false, false) => "none",
+        }
+    }
+
+    /// How much it takes, for people.
+    pub fn size_words(&self) -> String {
+        match self.size {
+            Some(size) if size.unknown == 0 => words::size(size.occupied),
+            Some(size) => format!("{} and more", words::size(size.occupied)),
+            None => "-".to_owned(),
         }
     }
 
@@ -100,6 +113,12 @@ impl Taken {
                 "snapshot": disk.how,
                 "file": disk.file,
             })).collect::<Vec<_>>(),
+            "size": self.size.map(|size| json!({
+                "occupied": size.occupied,
+                "freed": size.freed,
+                "memory": size.memory,
+                "unknown": size.unknown,
+            })),
         })
     }
 }
@@ -126,6 +145,15 @@ impl History {
             snapshots,
             current: domain.current()?.map(|current| current.name()),
         })
+    }
+
+    /// The same, with the size of each: the tables of its images are read.
+    pub fn measured(domain: &Domain) -> Outcome<History> {
+        let mut history = History::of(domain)?;
+        for taken in &mut history.snapshots {
+            taken.size = domain.snapshot(&taken.name)?.size().ok();
+        }
+        Ok(history)
     }
 
     pub fn is_current(&self, name: &str) -> bool {

@@ -51,7 +51,10 @@ pub fn domains(connection: &Connection, as_json: bool, terminal: Terminal) -> Ou
 }
 
 pub fn list(domain: &Domain, args: &args::List, terminal: Terminal) -> Outcome {
-    let history = History::of(domain)?;
+    let history = match args.names {
+        true => History::of(domain)?,
+        false => History::measured(domain)?,
+    };
     if args.json {
         return put_json(&json!({
             "domain": history.domain,
@@ -91,12 +94,13 @@ pub fn list(domain: &Domain, args: &args::List, terminal: Terminal) -> Outcome {
                 taken.state.clone(),
                 taken.kind().to_owned(),
                 taken.memory_word().to_owned(),
+                taken.size_words(),
                 taken.parent.clone().unwrap_or_else(|| "-".to_owned()),
             ]
         })
         .collect();
     let heading = [
-        "", "NAME", "TAKEN", "AGE", "STATE", "DISKS", "MEMORY", "PARENT",
+        "", "NAME", "TAKEN", "AGE", "STATE", "DISKS", "MEMORY", "SIZE", "PARENT",
     ];
     put(&table(terminal, &heading, &rows))
 }
@@ -129,7 +133,11 @@ pub fn facts(taken: &Taken, now: i64) -> String {
         " with memory"
     };
     let age = words::age(now.saturating_sub(taken.time));
-    format!("{}{memory}, {age} ago", taken.kind())
+    let size = taken
+        .size
+        .map(|_| format!(", {}", taken.size_words()))
+        .unwrap_or_default();
+    format!("{}{memory}{size}, {age} ago", taken.kind())
 }
 
 pub fn show(domain: &Domain, args: &args::Show, terminal: Terminal) -> Outcome {
@@ -145,7 +153,7 @@ pub fn show(domain: &Domain, args: &args::Show, terminal: Terminal) -> Outcome {
         };
         return put(&snapshot.xml(flags)?);
     }
-    let history = History::of(domain)?;
+    let history = History::measured(domain)?;
     let taken = history.find(&snapshot.name())?;
     let is_current = history.is_current(&taken.name);
     if args.json {
@@ -194,6 +202,13 @@ pub fn show(domain: &Domain, args: &args::Show, terminal: Terminal) -> Outcome {
             history::Memory::File(file) => file.clone(),
         },
     ));
+    if let Some(size) = taken.size {
+        let freed = words::size(size.freed);
+        lines.push((
+            "Size",
+            format!("{}; deleting it gives {freed} back", taken.size_words()),
+        ));
+    }
     for disk in &taken.disks {
         let file = disk
             .file

@@ -7,6 +7,7 @@
 //! | ffi | the library's functions |
 //! | history, document, qcow2, claims | what is there: snapshots, documents, images, who knows of which file |
 //! | list, picture, change, stream, check, adopt, prune | the commands |
+//! | plan | what would be done, told |
 //! | retention | which snapshots a rule keeps |
 //! | terminal, words, failure | how it is told |
 
@@ -32,6 +33,7 @@ mod history;
 mod list;
 mod picture;
 mod place;
+mod plan;
 mod prune;
 mod qcow2;
 mod retention;
@@ -65,10 +67,23 @@ fn purpose(command: &Command) -> Purpose {
         | Command::Show(_)
         | Command::Check(_) => Purpose::Look,
         Command::Current(args) if args.snapshot.is_none() => Purpose::Look,
+        Command::Create(args) if args.dry.dry_run => asking(&args.guest),
+        Command::Delete(args) if args.dry.dry_run => asking(&args.guest),
+        Command::Revert(args) if args.dry.dry_run => asking(&args.guest),
+        Command::Undefine(args) if args.dry.dry_run => Purpose::Look,
+        Command::Export(args) if args.dry.dry_run => Purpose::Look,
         Command::Export(args) if !args.moves => Purpose::CopyOut,
         Command::Define { .. } | Command::Import(_) => Purpose::Begin,
         Command::Adopt(args) if args.from_libvirt.is_some() => Purpose::Begin,
         _ => Purpose::Change,
+    }
+}
+
+/// Asking for a plan changes nothing; attaching a guest is for connections that may.
+fn asking(guest: &args::Guest) -> Purpose {
+    match guest.monitor {
+        Some(_) => Purpose::CopyOut,
+        None => Purpose::Look,
     }
 }
 
@@ -112,7 +127,7 @@ fn run(arguments: &Arguments, terminal: Terminal) -> Outcome {
 }
 
 fn tree(domain: &Domain, args: &args::Tree, terminal: Terminal) -> Outcome {
-    let history = history::History::of(domain)?;
+    let history = history::History::measured(domain)?;
     put(&match (args.svg, args.dot) {
         (true, _) => picture::svg(&history),
         (_, true) => picture::dot(&history),

@@ -51,7 +51,11 @@ fn kind(taken: &Taken) -> String {
     } else {
         " with memory"
     };
-    format!("{}{memory}", taken.kind())
+    let size = taken
+        .size
+        .map(|_| format!(", {}", taken.size_words()))
+        .unwrap_or_default();
+    format!("{}{memory}{size}", taken.kind())
 }
 
 /// A box at its place.

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::args;
 use crate::change;
 use crate::failure::{Failure, Outcome};
-use crate::ffi::Domain;
+use crate::ffi::{self, Domain};
 use crate::history::{self, History};
 use crate::retention::{self, Rule};
 use crate::terminal::{Terminal, put, put_json, table};
@@ -18,17 +18,40 @@ struct Fate {
     time: i64,
     /// Why it is kept; nothing if it goes.
     kept: Vec<String>,
+    /// How much that gives back, where that can be known.
+    freed: Option<u64>,
 }
 
 pub fn prune(domain: &Domain, args: &args::Prune, terminal: Terminal) -> Outcome {
     change::attach(domain, &args.guest, "deleting", terminal)?;
     let history = History::of(domain)?;
-    let fates = fates(&history, args)?;
+    let mut fates = fates(&history, args)?;
+    for fate in fates.iter_mut().filter(|fate| fate.kept.is_empty()) {
+        // What would be refused now stays; the operation itself is asked, not guessed.
+        let plan = match domain.snapshot(&fate.name)?.plan_delete(0) {
+            Ok(plan) => plan,
+            Err(refusal) if refusal.code == ffi::VIR_ERR_NO_SUPPORT => continue,
+            Err(refusal) => return Err(refusal.into()),
+        };
+        fate.kept = plan
+            .refusals
+            .iter()
+            .map(|reason| format!("refused: {reason}"))
+            .collect();
+        fate.freed = plan.refusals.is_empty().then_some(plan.freed);
+    }
     let going: Vec<&Fate> = fates.iter().filter(|fate| fate.kept.is_empty()).collect();
     if args.json {
         let value: Vec<_> = fates
             .iter()
-            .map(|fate| json!({"name": fate.name, "time": fate.time, "kept": fate.kept}))
+            .map(|fate| {
+                json!({
+                    "name": fate.name,
+                    "time": fate.time,
+                    "kept": fate.kept,
+                    "freed": fate.freed,
+                })
+            })
             .collect();
         put_json(&json!({"domain": history.domain, "done": args.yes, "snapshots": value}))?;
     } else {
@@ -82,6 +105,7 @@ fn fates(history: &History, args: &args::Prune) -> Outcome<Vec<Fate>> {
                 name: taken.name.clone(),
                 time: taken.time,
                 kept: reasons.copied().chain(current).map(str::to_owned).collect(),
+                freed: None,
             }
         })
         .collect();
@@ -111,9 +135,14 @@ fn report(fates: &[Fate], terminal: Terminal) -> String {
                 fate.name.clone(),
                 words::time(fate.time),
                 words::age(now.saturating_sub(fate.time)),
+                fate.freed.map_or_else(|| "-".to_owned(), words::size),
                 fate.kept.join(", "),
             ]
         })
         .collect();
-    table(terminal, &["", "NAME", "TAKEN", "AGE", "BECAUSE"], &rows)
+    table(
+        terminal,
+        &["", "NAME", "TAKEN", "AGE", "GIVES BACK", "BECAUSE"],
+        &rows,
+    )
 }

@@ -19,6 +19,7 @@ use crate::args;
 use crate::document;
 use crate::failure::{Failure, Outcome};
 use crate::ffi::{self, Connection, Domain};
+use crate::plan;
 use crate::terminal::Terminal;
 use crate::words;
 
@@ -38,6 +39,9 @@ pub enum Manner {
 }
 
 pub fn export(domain: &Domain, args: &args::Export, terminal: Terminal) -> Outcome {
+    if args.dry.dry_run {
+        return plan::show(&domain.plan_migrate()?, &args.dry, terminal);
+    }
     let manner = if args.moves {
         Manner::Move
     } else {
