@@ -311,6 +311,8 @@ static void change_elsewhere(const struct fixture *fixture, const char *form)
         virDomainPtr domain = virDomainLookupByName(conn, "told");
 
         tree_redefine(domain, form);
+        virDomainFree(domain);
+        virConnectClose(conn);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

@@ -255,8 +255,7 @@ impl Domain {
         }
         let place = RwLockWriteGuard::downgrade(place);
         let generation = place.generation;
-        let is_newest =
-            || generation.is_some() && generation == self.store().generation(self.key());
+        let is_newest = || generation.is_some() && generation == self.generation();
         self.telling().loaded(&self.name, &place.tree, is_newest);
         Ok(RwLockReadGuard::map(place, |hierarchy| hierarchy))
     }
