@@ -391,6 +391,45 @@ fn a_paused_guest_has_the_same_memory_in_the_file() {
     assert!(again.memory() == memory);
 }
 
+/// A guest that does not stop before it gives its images away, as if somebody else let it go on.
+struct Hasty<'a>(&'a Guest);
+
+impl Commands for Hasty<'_> {
+    fn execute_with(
+        &self,
+        command: &str,
+        arguments: Value,
+        descriptor: Option<std::os::fd::BorrowedFd<'_>>,
+    ) -> Result<Value> {
+        if arguments.to_string().contains("pause-before-switchover") {
+            return Ok(Value::Null);
+        }
+        self.0.monitor.execute_with(command, arguments, descriptor)
+    }
+
+    fn wait(&self, time: Duration) {
+        self.0.monitor.wait(time);
+    }
+}
+
+#[test]
+fn memory_that_was_saved_without_its_disks_is_no_snapshot() {
+    let guest = Guest::new(1);
+    guest.monitor.execute("cont", Value::Null).unwrap();
+    let mut wanted = with_memory(&guest, Meanwhile::Runs);
+    wanted.overlays.clear();
+    wanted.inside = Some(external::Inside {
+        name: "s".to_owned(),
+        images: guest.images.clone(),
+        has_memory: false,
+    });
+    let error = external::capture(&Hasty(&guest), None, &wanted, None, &Unwatched).unwrap_err();
+    assert!(matches!(error, Error::JobFailed { .. }), "{error}");
+    assert!(!guest.path("memory.s").exists());
+    assert!(held(&guest.images[0]).is_empty());
+    assert_eq!(guest.status(), "running");
+}
+
 #[test]
 fn a_failed_memory_save_leaves_no_file_and_a_running_guest() {
     let guest = Guest::new(1);

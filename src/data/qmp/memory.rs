@@ -156,6 +156,12 @@ fn send(
         return Err(cause);
     }
     match ended? {
+        // Somebody else let it go on, or it does not stop there: the disks are of another instant.
+        Ended::Completed if instantly.is_some() => Err(Error::JobFailed {
+            action: ACTION,
+            job: "migrate".to_owned(),
+            reason: format!("it went on from '{STOPPED_EARLY}' before the disks were taken"),
+        }),
         Ended::Completed => Ok(()),
         Ended::Cancelled => Err(Error::Cancelled { action: ACTION }),
         Ended::Failed(reason) => Err(Error::JobFailed {
