@@ -200,7 +200,8 @@ impl Writing<'_> {
         if change.then.is_some() {
             // The change is made. What stays now is tried again by the next writer.
             let removed = self.domain.data.remove(&leftovers.files);
-            let tidied = tidy(self.domain, &*self.domain.tree()?, leftovers, &*self.lock);
+            let points = kept_points(&*self.domain.tree()?, leftovers);
+            let tidied = points.and_then(|points| tidy(self.domain, &points, &*self.lock));
             let _ = removed.and(tidied).and_then(|()| self.withdraw());
         }
         Ok(())
@@ -324,7 +325,9 @@ impl Writing<'_> {
     fn resolve_pending(&self) -> Result<()> {
         let domain = self.domain;
         while let Some(text) = domain.store().pending(domain.key())? {
-            let resolved = Resolved::of(domain, &*domain.tree()?, &text, &*self.lock)?;
+            // A copy: work on images takes long, and calls the program's functions, which may read.
+            let tree = domain.tree()?.copy();
+            let resolved = Resolved::of(domain, &tree, &text, &*self.lock)?;
             let commit = || domain.store().commit(domain.key(), &resolved.change);
             domain.change_durably(&resolved.plan, &Cause::Found, commit)?;
             resolved.tell_host(domain);
@@ -446,7 +449,7 @@ impl Resolved {
                 // Of no use, but in nobody's way either: a file that stays must not keep the
                 // domain from working.
                 let _ = domain.data.remove(&leftovers.files);
-                tidy(domain, tree, &leftovers, lock)?;
+                tidy(domain, &kept_points(tree, &leftovers)?, lock)?;
                 Ok(Resolved::unchanged(tree))
             }
             Intent::Revert {
@@ -502,16 +505,21 @@ impl Resolved {
 }
 
 /// Takes out of images what is of no use there.
-fn tidy(domain: &Domain, tree: &Tree, leftovers: &Leftovers, lock: &dyn Lock) -> Result<()> {
-    for name in &leftovers.names {
-        // Whoever has dropped one since had its images in hand.
-        let Ok(snapshot) = tree.get(name) else {
-            continue;
-        };
-        let point = OwnedPoint::of(snapshot)?;
+fn tidy(domain: &Domain, points: &[OwnedPoint], lock: &dyn Lock) -> Result<()> {
+    for point in points {
         domain.data.tidy(&point.borrow(lock.descriptor()))?;
     }
     Ok(())
+}
+
+/// The snapshots whose images have something of no use. Whoever has dropped one since had its
+/// images in hand.
+fn kept_points(tree: &Tree, leftovers: &Leftovers) -> Result<Vec<OwnedPoint>> {
+    let snapshots = leftovers
+        .names
+        .iter()
+        .filter_map(|name| tree.get(name).ok());
+    snapshots.map(|snapshot| OwnedPoint::of(snapshot)).collect()
 }
 
 /// The change together with a new definition, and with the end of what is of no use after it.

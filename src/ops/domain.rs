@@ -272,7 +272,8 @@ impl Domain {
         self.records.hierarchy.write().generation = None;
     }
 
-    /// The tree, for reading. No writer waits for a disk while it keeps readers out.
+    /// The tree, for reading. Nobody works on a disk, or calls the program, while it is held: who
+    /// waits to write keeps other readers out.
     pub(super) fn tree(&self) -> Result<Reading<'_, Tree>> {
         self.hierarchy()
             .map(|hierarchy| Reading::map(hierarchy, |hierarchy| &hierarchy.tree))

@@ -98,6 +98,12 @@ fn sibling_order(a: &Snapshot, b: &Snapshot) -> std::cmp::Ordering {
 }
 
 impl Tree {
+    /// The same snapshots in a tree of one's own. Places in this one are of no use there.
+    pub fn copy(&self) -> Tree {
+        let current = self.current().map(|current| &*current.name);
+        Tree::load(self.all().cloned(), current)
+    }
+
     /// The tree of loaded snapshots, whatever order they come in.
     ///
     /// A snapshot whose parent is missing becomes a root and keeps the parent's name. Of each
