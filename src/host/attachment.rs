@@ -58,7 +58,9 @@ impl Attachment {
 
     /// Puts a program's hooks in place of those there were.
     pub fn set_hooks(&self, hooks: Option<Arc<dyn Hooks>>) {
-        *self.hooks.write() = hooks;
+        let before = std::mem::replace(&mut *self.hooks.write(), hooks);
+        // The program is told that it is of no use any more, and may call us: the lock is let go.
+        drop(before);
     }
 
     /// The program's hooks. No lock is held while they are called: they may call us.

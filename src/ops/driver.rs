@@ -62,16 +62,18 @@ struct Known {
 type Domains = HashMap<[u8; 16], Arc<Domain>, foldhash::fast::RandomState>;
 
 impl Known {
-    /// Takes domains as they were read, and tells each whether it still is one.
-    fn replace(&mut self, domains: Domains, generation: Option<u64>) {
+    /// Takes domains as they were read, and tells each whether it still is one. Answers those from
+    /// before: what goes with the last owner of one calls the program, so no lock may be held.
+    #[must_use = "they are dropped when no lock is held"]
+    fn replace(&mut self, domains: Domains, generation: Option<u64>) -> Domains {
         for domain in self.domains.values() {
             domain.stand(None);
         }
         for domain in domains.values() {
             domain.stand(generation);
         }
-        self.domains = domains;
         self.generation = generation;
+        std::mem::replace(&mut self.domains, domains)
     }
 
     fn remove(&mut self, uuid: &[u8; 16]) {
@@ -174,9 +176,10 @@ impl Driver {
         let known = std::mem::replace(&mut place.problems, problems.clone());
         // What could not be read may be readable next time.
         let is_whole = problems.is_empty() && !memory::was_refused();
-        place.replace(domains, generation.filter(|_| is_whole));
+        let before = place.replace(domains, generation.filter(|_| is_whole));
         drop(place);
         drop(refreshing);
+        drop(before);
         memory::check()?;
         problem::tell(&problems, &known);
         Ok(())
@@ -299,8 +302,9 @@ impl Driver {
         }
         let domain = Arc::new(self.domain(id, facts.name.into(), Arc::clone(&definition)));
         domain.set_definition(definition)?;
-        self.known.write().domains.insert(id, Arc::clone(&domain));
-        Ok(domain)
+        // Whoever looked in the meantime has read it from the store: there is one for all handles.
+        let mut known = self.known.write();
+        Ok(Arc::clone(known.domains.entry(id).or_insert(domain)))
     }
 
     /// The domain that a definition replaces. A name and a UUID belong together; libvirt looks
