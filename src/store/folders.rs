@@ -76,7 +76,7 @@ impl<F: FileSystem> Rooms<F> {
         if let Some(folder) = self.folders.take(domain) {
             let found = if_there(self.fs.identity(&self.snapshot.dir, domain));
             let found = found.map_err(self.snapshot.failed("look up directory", domain))?;
-            if found == Some(folder.identity) {
+            if found == Some(folder.identity) && folder.identity.distrust.is_none() {
                 self.folders.put(&folder);
                 return Ok(Some(folder));
             }
