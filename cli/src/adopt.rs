@@ -9,7 +9,7 @@ use crate::claims::Claims;
 use crate::document::{self, escaped};
 use crate::failure::{Failure, Outcome};
 use crate::ffi::{self, Access, Connection, Domain};
-use crate::place;
+use crate::place::{self, Place};
 use crate::qcow2::Inside;
 use crate::stream::{self, Manner};
 use crate::terminal::Terminal;
@@ -17,7 +17,7 @@ use crate::words;
 
 /// Takes over what a real libvirt keeps in a directory, one domain after the other.
 pub fn from_directory(
-    connection: &Connection,
+    ours: &Place,
     directory: &Path,
     args: &args::Adopt,
     definitions: Option<&Path>,
@@ -47,8 +47,9 @@ pub fn from_directory(
             terminal.say(format!("would be taken over: {what}"))?;
             continue;
         }
-        let whole = stream::whole_stream(&domain, Manner::Copy, terminal)?;
-        stream::take_in(connection, &whole.stream, &[], 0)?;
+        let whole = stream::whole_stream(&domain, Manner::Copy, &theirs.turns, terminal)?;
+        let (connection, turns) = (&ours.connection, &ours.turns);
+        stream::take_in(connection, &whole.stream, &[], 0, turns, terminal)?;
         terminal.say(format!("taken over: {what}"))?;
     }
     Ok(())

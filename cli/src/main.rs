@@ -8,6 +8,7 @@
 //! | history, document, qcow2, claims | what is there: snapshots, documents, images, who knows of which file |
 //! | list, picture, change, stream, check, adopt, prune | the commands |
 //! | plan | what would be done, told |
+//! | turn | who begins a move, among several processes |
 //! | retention | which snapshots a rule keeps |
 //! | terminal, words, failure | how it is told |
 
@@ -39,6 +40,7 @@ mod qcow2;
 mod retention;
 mod stream;
 mod terminal;
+mod turn;
 mod words;
 
 fn main() -> ExitCode {
@@ -89,7 +91,7 @@ fn asking(guest: &args::Guest) -> Purpose {
 
 fn run(arguments: &Arguments, terminal: Terminal) -> Outcome {
     let place = place::open(&arguments.place, purpose(&arguments.command), terminal)?;
-    let connection = &place.connection;
+    let (connection, turns) = (&place.connection, &place.turns);
     let domain = |name: &str| -> Outcome<Domain> { Ok(connection.domain(name)?) };
     match &arguments.command {
         Command::Domains { json } => list::domains(connection, *json, terminal),
@@ -106,16 +108,18 @@ fn run(arguments: &Arguments, terminal: Terminal) -> Outcome {
         Command::Redefine(args) => change::redefine(&domain(&args.domain)?, args, terminal),
         Command::Delete(args) => change::delete(&domain(&args.domain)?, args, terminal),
         Command::Revert(args) => change::revert(&domain(&args.domain)?, args, terminal),
-        Command::Export(args) => stream::export(&domain(&args.domain)?, args, terminal),
-        Command::Import(args) => stream::import(connection, args, terminal),
-        Command::Migration(args) => stream::migration(&domain(&args.domain)?, args, terminal),
+        Command::Export(args) => stream::export(&domain(&args.domain)?, args, turns, terminal),
+        Command::Import(args) => stream::import(connection, args, turns, terminal),
+        Command::Migration(args) => {
+            stream::migration(&domain(&args.domain)?, args, turns, terminal)
+        }
         Command::Check(args) => check::check(connection, args, terminal),
         Command::Repair(args) => check::repair(&domain(&args.domain)?, args, terminal),
         Command::Prune(args) => prune::prune(&domain(&args.domain)?, args, terminal),
         Command::Adopt(args) => match (&args.from_libvirt, &args.from, &args.domain) {
             (Some(directory), _, _) => {
                 let definitions = arguments.place.definitions.as_deref();
-                adopt::from_directory(connection, directory, args, definitions, terminal)
+                adopt::from_directory(&place, directory, args, definitions, terminal)
             }
             (None, Some(uri), Some(name)) => {
                 adopt::from_connection(&domain(name)?, uri, args, terminal)

@@ -1,7 +1,9 @@
 //! Where the snapshots are: a state directory, a connection, or a real libvirt's directory. This last
 //! one is read into a copy of one's own, so that nothing is ever written there.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -11,6 +13,7 @@ use crate::document;
 use crate::failure::{Failure, Outcome};
 use crate::ffi::{Access, Connection};
 use crate::terminal::Terminal;
+use crate::turn::Turns;
 
 /// What a command is about to do there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +31,8 @@ pub enum Purpose {
 /// An open connection.
 pub struct Place {
     pub connection: Connection,
+    /// Who begins a move there.
+    pub turns: Turns,
     /// The directory that the connection is of, if that is to go with it.
     _copy: Option<TempDir>,
 }
@@ -47,6 +52,7 @@ pub fn open(place: &args::Place, purpose: Purpose, terminal: Terminal) -> Outcom
         };
         return Ok(Place {
             connection: Connection::open(uri, access)?,
+            turns: Turns::of(&directory_of(uri)),
             _copy: None,
         });
     }
@@ -80,6 +86,7 @@ pub fn open(place: &args::Place, purpose: Purpose, terminal: Terminal) -> Outcom
     };
     Ok(Place {
         connection: Connection::open(&uri_of(&directory)?, access)?,
+        turns: Turns::of(&directory),
         _copy: None,
     })
 }
@@ -96,6 +103,40 @@ fn uri_of(directory: &Path) -> Outcome<String> {
         }
     }
     Ok(uri)
+}
+
+/// The state directory of a connection: in its URI, or the one of the library in front of libvirt.
+fn directory_of(uri: &str) -> PathBuf {
+    let Some(rest) = uri.strip_prefix("virsnap://") else {
+        return in_front();
+    };
+    let path = rest.split('?').next().unwrap_or_default();
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        // The library has opened it, so the codes are right.
+        let (code, plain) = part.split_at_checked(2).unwrap_or_default();
+        bytes.extend(u8::from_str_radix(code, 16));
+        bytes.extend_from_slice(plain.as_bytes());
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// Where the library in front of libvirt keeps its state (docs/companion.md).
+fn in_front() -> PathBuf {
+    let of = |variable| {
+        let path = std::env::var_os(variable).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    if let Some(directory) = of(VARIABLE) {
+        return directory;
+    }
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/virsnap");
+    }
+    let states =
+        of("XDG_STATE_HOME").unwrap_or_else(|| of("HOME").unwrap_or_default().join(".local/state"));
+    states.join("virsnap")
 }
 
 /// Whether a directory is that of a real libvirt in which no domain was ever defined by this library.
@@ -148,6 +189,7 @@ pub fn libvirts(
     }
     Ok(Place {
         connection,
+        turns: Turns::of(copy.path()),
         _copy: Some(copy),
     })
 }
@@ -272,5 +314,12 @@ mod tests {
             uri_of(Path::new("/srv/a b%?")).unwrap(),
             "virsnap:///srv/a%20b%25%3F"
         );
+    }
+
+    #[test]
+    fn a_uri_is_of_a_directory() {
+        let path = Path::new("/srv/a b%?ü");
+        let uri = format!("{}?redefine_check=warn", uri_of(path).unwrap());
+        assert_eq!(directory_of(&uri), path);
     }
 }

@@ -21,6 +21,7 @@ use crate::failure::{Failure, Outcome};
 use crate::ffi::{self, Connection, Domain};
 use crate::plan;
 use crate::terminal::Terminal;
+use crate::turn::{Turn, Turns};
 use crate::words;
 
 const MAGIC: &str = "virsnap-export 1";
@@ -38,7 +39,7 @@ pub enum Manner {
     Move,
 }
 
-pub fn export(domain: &Domain, args: &args::Export, terminal: Terminal) -> Outcome {
+pub fn export(domain: &Domain, args: &args::Export, turns: &Turns, terminal: Terminal) -> Outcome {
     if args.dry.dry_run {
         return plan::show(&domain.plan_migrate()?, &args.dry, terminal);
     }
@@ -54,10 +55,10 @@ pub fn export(domain: &Domain, args: &args::Export, terminal: Terminal) -> Outco
             "standard output is a terminal: say --output FILE, or lead it elsewhere".to_owned(),
         ));
     }
-    let sent = whole_stream(domain, manner, terminal).and_then(|whole| {
+    let sent = whole_stream(domain, manner, turns, terminal).and_then(|whole| {
         send(&whole.stream, file.as_ref()).inspect_err(|_| {
             // What came over is no whole stream, so nobody can take it in.
-            if whole.is_frozen_by_us {
+            if whole.begun.is_some() {
                 let _ = domain.migrate_cancel();
             }
         })
@@ -94,8 +95,8 @@ fn send(mut stream: &File, file: Option<&File>) -> Outcome {
 /// A hierarchy on its way.
 pub struct Whole {
     pub stream: File,
-    /// Whether the snapshots cannot be changed any more, and could be before.
-    is_frozen_by_us: bool,
+    /// The turn of a move that began here: nobody joins it while it may be taken back.
+    begun: Option<Turn>,
 }
 
 /// A file of its owner alone: the stream holds passwords.
@@ -111,14 +112,22 @@ fn new_file(path: &Path) -> Outcome<File> {
 
 /// The stream, in memory. It is read there first, so that a copy freezes the snapshots for as long as
 /// reading them takes, however slow the pipe is.
-pub fn whole_stream(domain: &Domain, manner: Manner, terminal: Terminal) -> Outcome<Whole> {
+pub fn whole_stream(
+    domain: &Domain,
+    manner: Manner,
+    turns: &Turns,
+    terminal: Terminal,
+) -> Outcome<Whole> {
     let mut whole = File::from(
         memfd_create("virsnap-export", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?,
     );
-    let (state, _) = domain.migrate_state()?;
-    let is_moving = state == ffi::VIR_SNAP_MIGRATE_STATE_OUTGOING;
+    let turn = turns.take(domain, terminal)?;
+    let (state, id) = domain.migrate_state()?;
     let definition = domain.xml(ffi::VIR_DOMAIN_XML_SECURE)?;
     let cookie = domain.migrate_begin()?;
+    // Somebody may have cancelled it in between: then another one has begun.
+    let is_moving =
+        state == ffi::VIR_SNAP_MIGRATE_STATE_OUTGOING && is_cookie_of(&cookie, id.as_deref())?;
     let written = write_parts(domain, &definition, &cookie, &mut whole);
     if manner == Manner::Copy && is_moving {
         terminal.note(format!(
@@ -133,8 +142,13 @@ pub fn whole_stream(domain: &Domain, manner: Manner, terminal: Terminal) -> Outc
     whole.rewind()?;
     Ok(Whole {
         stream: whole,
-        is_frozen_by_us: manner == Manner::Move && !is_moving,
+        begun: (manner == Manner::Move && !is_moving).then_some(turn),
     })
+}
+
+fn is_cookie_of(cookie: &str, id: Option<&str>) -> Outcome<bool> {
+    let document = document::parse(cookie)?;
+    Ok(id.is_some() && id == document.root_element().attribute("id"))
 }
 
 fn write_parts(domain: &Domain, definition: &str, cookie: &str, out: &mut File) -> Outcome {
@@ -155,7 +169,12 @@ fn digest(bytes: &[u8]) -> String {
         .collect()
 }
 
-pub fn import(connection: &Connection, args: &args::Import, terminal: Terminal) -> Outcome {
+pub fn import(
+    connection: &Connection,
+    args: &args::Import,
+    turns: &Turns,
+    terminal: Terminal,
+) -> Outcome {
     let paths = args
         .paths
         .iter()
@@ -173,7 +192,7 @@ pub fn import(connection: &Connection, args: &args::Import, terminal: Terminal) 
     } else {
         0
     };
-    let domain = take_in(connection, &from, &paths, flags)?;
+    let domain = take_in(connection, &from, &paths, flags, turns, terminal)?;
     let count = domain.snapshots()?.len();
     terminal.say(format!(
         "domain '{}' has come in with {}",
@@ -194,6 +213,8 @@ pub fn take_in(
     from: &File,
     paths: &[(String, String)],
     flags: std::ffi::c_uint,
+    turns: &Turns,
+    terminal: Terminal,
 ) -> Outcome<Domain> {
     if line(from)? != MAGIC {
         return Err(Failure::Other(
@@ -211,7 +232,13 @@ pub fn take_in(
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    match come_in(&domain, from, &cookie, paths, flags) {
+    let come_in = || {
+        let turn = turns.take(&domain, terminal)?;
+        forget_outcome(&domain, &cookie)?;
+        drop(turn);
+        come_in(&domain, from, &cookie, paths, flags)
+    };
+    match come_in() {
         Ok(()) => Ok(domain),
         Err(failure) => {
             if is_new {
@@ -229,7 +256,6 @@ fn come_in(
     paths: &[(String, String)],
     flags: std::ffi::c_uint,
 ) -> Outcome {
-    forget_outcome(domain, cookie)?;
     domain.migrate_import(from.as_fd(), paths, flags)?;
     if let Err(refusal) = domain.migrate_finish(cookie) {
         // Refused, and with an error of its own, where it has finished after all.
@@ -250,8 +276,7 @@ fn forget_outcome(domain: &Domain, cookie: &str) -> Outcome {
         state,
         ffi::VIR_SNAP_MIGRATE_STATE_FINISHED | ffi::VIR_SNAP_MIGRATE_STATE_CANCELLED
     );
-    let document = document::parse(cookie)?;
-    if is_over && id.as_deref() == document.root_element().attribute("id") {
+    if is_over && is_cookie_of(cookie, id.as_deref())? {
         domain.migrate_begin()?;
         domain.migrate_cancel()?;
     }
@@ -305,8 +330,15 @@ fn cut_off() -> Failure {
     Failure::Other("the stream ends too early; nothing was taken in".to_owned())
 }
 
-pub fn migration(domain: &Domain, args: &args::Migration, terminal: Terminal) -> Outcome {
+pub fn migration(
+    domain: &Domain,
+    args: &args::Migration,
+    turns: &Turns,
+    terminal: Terminal,
+) -> Outcome {
     if args.confirm {
+        // A copy's move is none that can have arrived.
+        let _turn = turns.take(domain, terminal)?;
         domain.migrate_confirm()?;
         return terminal.say(format!(
             "the snapshots of '{}' have gone from here; their data stays",

@@ -10,9 +10,11 @@
     reason = "as above"
 )]
 
-use std::process::Stdio;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use common::{Said, World};
+use rustix::process::{Pid, Signal, kill_process};
 
 mod common;
 
@@ -247,4 +249,165 @@ fn paths_of_another_host() {
     world.done(&["--state", &world.text("other"), "revert", "vm", "two"]);
     world.reads("moved/vda.qcow2", 2);
     world.reads("vda.qcow2", 3);
+}
+
+fn phase(world: &World) -> String {
+    let kept = std::fs::read_to_string(world.path("state/migration/vm")).unwrap_or_default();
+    kept.split(' ').nth(2).unwrap_or_default().to_owned()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(child.id() as i32).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// Whether it ends within half a second, which is many times as long as it takes.
+fn ends_soon(child: &mut Child) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(500) {
+        if child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+/// A copy, stopped while it has the snapshots frozen.
+fn stopped_copy(world: &World) -> Child {
+    for number in 0..1000 {
+        let file = world.text(&format!("copy {number}"));
+        let mut copy = world
+            .command(&["export", "vm", "-o", &file])
+            .spawn()
+            .unwrap();
+        while copy.try_wait().unwrap().is_none() {
+            if phase(world) == "outgoing" {
+                signal(&copy, Signal::STOP);
+                std::thread::sleep(Duration::from_millis(10));
+                if phase(world) == "outgoing" {
+                    return copy;
+                }
+                signal(&copy, Signal::CONT);
+            }
+        }
+    }
+    panic!("no copy was ever seen at it");
+}
+
+/// Many snapshots, so that a copy takes a moment.
+fn large() -> World {
+    let world = grown();
+    let domain = world.document("vm", common::UUID, &["vda.qcow2"]);
+    std::fs::create_dir_all(world.path("state/snapshot/vm")).unwrap();
+    for number in 0..300 {
+        let xml = format!(
+            "<domainsnapshot><name>s{number}</name><state>shutoff</state>\
+             <creationTime>1795000000</creationTime>\
+             <disks><disk name='vda' snapshot='no'/></disks>{domain}\
+             <active>0</active></domainsnapshot>"
+        );
+        let file = world.path(&format!("state/snapshot/vm/s{number}.xml"));
+        std::fs::write(file, xml).unwrap();
+    }
+    world
+}
+
+#[test]
+fn a_copy_never_cancels_a_move_of_another_process() {
+    let world = large();
+    let mut copy = stopped_copy(&world);
+    let mut moving = world
+        .command(&["-q", "export", "vm", "--move", "-o", &world.text("moved")])
+        .spawn()
+        .unwrap();
+    let has_joined = ends_soon(&mut moving);
+    signal(&copy, Signal::CONT);
+    assert!(copy.wait().unwrap().success());
+    assert!(moving.wait().unwrap().success());
+    assert!(world.done(&["migration", "vm"]).starts_with("outgoing "));
+    assert!(!has_joined, "the copy's move was joined");
+    // Its stream is the one that is frozen now.
+    world.done(&[
+        "--state",
+        &world.text("other"),
+        "import",
+        &world.text("moved"),
+    ]);
+    world.done(&["migration", "vm", "--confirm"]);
+    let locks = std::fs::read_dir(world.path("state/lock")).unwrap();
+    let names = locks.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.contains("export")).count(), 0);
+}
+
+#[test]
+fn nobody_confirms_what_a_copy_began() {
+    let world = large();
+    let mut copy = stopped_copy(&world);
+    let mut confirm = world
+        .command(&["-q", "migration", "vm", "--confirm"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    ends_soon(&mut confirm);
+    signal(&copy, Signal::CONT);
+    assert!(copy.wait().unwrap().success());
+    assert_eq!(confirm.wait().unwrap().code(), Some(4));
+    assert_eq!(world.tree("state").0.len(), 303);
+}
+
+#[test]
+fn a_move_goes_on_after_a_copy_was_killed_at_it() {
+    let world = large();
+    let mut copy = stopped_copy(&world);
+    copy.kill().unwrap();
+    copy.wait().unwrap();
+    world.fails(&["create", "vm", "four"], 4, "migrat");
+    world.done(&["-q", "export", "vm", "--move", "-o", &world.text("moved")]);
+    world.done(&[
+        "--state",
+        &world.text("other"),
+        "import",
+        &world.text("moved"),
+    ]);
+    world.done(&["migration", "vm", "--confirm"]);
+    assert_eq!(world.tree("other").0.len(), 303);
+}
+
+#[test]
+fn a_move_that_cannot_be_written_takes_no_other_back() {
+    let world = grown();
+    // More than a pipe holds.
+    world.done(&[
+        "create",
+        "vm",
+        "wordy",
+        "--description",
+        &"x".repeat(100_000),
+    ]);
+    let mut first = world
+        .command(&["-q", "export", "vm", "--move"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while phase(&world) != "outgoing" {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut second = world
+        .command(&["-q", "export", "vm", "--move", "-o", &world.text("moved")])
+        .spawn()
+        .unwrap();
+    ends_soon(&mut second);
+    drop(first.stdout.take());
+    assert_eq!(first.wait().unwrap().code(), Some(1));
+    assert!(second.wait().unwrap().success());
+    assert!(world.done(&["migration", "vm"]).starts_with("outgoing "));
+    world.done(&[
+        "--state",
+        &world.text("other"),
+        "import",
+        &world.text("moved"),
+    ]);
+    world.done(&["migration", "vm", "--confirm"]);
 }
