@@ -209,45 +209,78 @@ fn of_problem(problem: &Problem) -> Finding {
 
 /// Has qemu-img look through the tables of an image.
 fn look_through(image: &Path) -> Option<Finding> {
-    let answer = Command::new("qemu-img")
-        .args(["check", "-q", "-f", "qcow2", "--output=json", "--"])
-        .arg(image)
-        .stdin(Stdio::null())
-        .output();
     let not_checked = |why: &str| {
-        let text = format!("{}: not looked through: {why}", image.display());
-        Some(Finding::note("not-checked", Some(image), text))
+        let text = format!("{}: {why}", image.display());
+        Finding::note("not-checked", Some(image), text)
     };
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => return not_checked(&format!("qemu-img: {error}")),
+    let looked = match Looked::through(image, false) {
+        Ok(Looked::NotAtAll(_)) => Looked::through(image, true).map(|looked| (looked, true)),
+        looked => looked.map(|looked| (looked, false)),
     };
-    let value: Value = serde_json::from_slice(&answer.stdout).unwrap_or(Value::Null);
-    let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
-    match answer.status.code() {
-        Some(0) => None,
-        Some(2) => {
-            let what = words::count(
-                usize::try_from(number("corruptions")).unwrap_or(0),
-                "corruption",
-            );
+    match looked {
+        Err(error) => Some(not_checked(&format!(
+            "not looked through: qemu-img: {error}"
+        ))),
+        Ok((Looked::NotAtAll(why), _)) => {
+            let text = format!("{}: {why}", image.display());
+            Some(Finding::wrong("damaged-image", Some(image), text))
+        }
+        // Only its lock stood against it. What a guest is writing may look wrong for a moment.
+        Ok((Looked::Corrupt(count), true)) => Some(not_checked(&format!(
+            "it is in use; {} seen, which may be changing: look again when it is not",
+            words::count(count, "corruption")
+        ))),
+        Ok((_, true)) => Some(not_checked(
+            "it is in use; nothing wrong is seen, but it may be changing",
+        )),
+        Ok((Looked::Sound, false)) => None,
+        Ok((Looked::Corrupt(count), false)) => {
+            let what = words::count(count, "corruption");
             let text = format!("{}: {what} in its tables", image.display());
             Some(Finding::wrong("damaged-image", Some(image), text))
         }
-        Some(3) => {
-            let what = words::count(usize::try_from(number("leaks")).unwrap_or(0), "cluster");
+        Ok((Looked::Leaking(count), false)) => {
+            let what = words::count(count, "cluster");
             let text = format!("{}: {what} that nothing uses", image.display());
             Some(Finding::note("leak", Some(image), text))
         }
-        _ => {
-            let said = String::from_utf8_lossy(&answer.stderr);
-            let line = said.lines().next().unwrap_or("it does not say why");
-            if said.contains("lock") {
-                return not_checked("it is in use");
+    }
+}
+
+/// What qemu-img says of an image.
+enum Looked {
+    Sound,
+    Corrupt(usize),
+    Leaking(usize),
+    /// And why not.
+    NotAtAll(String),
+}
+
+impl Looked {
+    /// With `beside_others` also when somebody writes to it.
+    fn through(image: &Path, beside_others: bool) -> std::io::Result<Looked> {
+        let answer = Command::new("qemu-img")
+            .args(["check", "-q", "-f", "qcow2", "--output=json"])
+            .args(beside_others.then_some("--force-share"))
+            .arg("--")
+            .arg(image)
+            .stdin(Stdio::null())
+            .output()?;
+        let value: Value = serde_json::from_slice(&answer.stdout).unwrap_or(Value::Null);
+        let number = |name: &str| {
+            let number = value.get(name).and_then(Value::as_u64).unwrap_or(0);
+            usize::try_from(number).unwrap_or(usize::MAX)
+        };
+        Ok(match answer.status.code() {
+            Some(0) => Looked::Sound,
+            Some(2) => Looked::Corrupt(number("corruptions")),
+            Some(3) => Looked::Leaking(number("leaks")),
+            _ => {
+                let said = String::from_utf8_lossy(&answer.stderr);
+                let line = said.lines().next().unwrap_or("it does not say why");
+                Looked::NotAtAll(line.to_owned())
             }
-            let text = format!("{}: {line}", image.display());
-            Some(Finding::wrong("damaged-image", Some(image), text))
-        }
+        })
     }
 }
 

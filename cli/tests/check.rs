@@ -164,6 +164,20 @@ fn an_image_is_damaged() {
 }
 
 #[test]
+fn an_image_that_cannot_be_opened_is_damaged_whatever_it_is_called() {
+    let world = World::new();
+    world.image("block lock.qcow2");
+    world.define("vm", UUID, &["block lock.qcow2"]);
+    // The specification: bytes 20 to 23 are the bits of a cluster, at least 9.
+    let image = fs::OpenOptions::new()
+        .write(true)
+        .open(world.path("block lock.qcow2"))
+        .unwrap();
+    image.write_all_at(&5u32.to_be_bytes(), 20).unwrap();
+    finds(&world, "damaged-image", "block lock.qcow2");
+}
+
+#[test]
 fn clusters_that_nothing_uses_are_told_and_not_wrong() {
     let world = World::with_domain();
     world.write("vda.qcow2", 7);
@@ -196,11 +210,32 @@ fn a_guest_has_the_image_open() {
     // The prompt is there when the image is open.
     std::io::Read::read_exact(guest.stdout.as_mut().unwrap(), &mut [0]).unwrap();
     let said = world.run(&["check", "vm"]);
+    // What only looks wrong while it is written to is not called wrong.
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&image)
+        .unwrap();
+    let mut place = [0; 8];
+    file.read_exact_at(&mut place, 48).unwrap();
+    let place = u64::from_be_bytes(place);
+    let mut entry = [0; 8];
+    file.read_exact_at(&mut entry, place).unwrap();
+    file.write_all_at(&(1u64 << 40).to_be_bytes(), place)
+        .unwrap();
+    let torn = world.run(&["check", "vm"]);
+    file.write_all_at(&entry, place).unwrap();
+    assert_eq!(torn.code, 0, "{torn:?}");
+    assert!(torn.out.contains("seen, which may be changing"), "{torn:?}");
+    // One that nobody could open is damaged, whoever has it open still.
+    file.write_all_at(&5u32.to_be_bytes(), 20).unwrap();
+    finds(&world, "damaged-image", "vda.qcow2");
     drop(guest.stdin.take());
     guest.wait().unwrap();
     assert_eq!(said.code, 0, "{said:?}");
     assert!(
-        said.out.contains("not looked through: it is in use"),
+        said.out
+            .contains("it is in use; nothing wrong is seen, but it may be changing"),
         "{said:?}"
     );
 }
