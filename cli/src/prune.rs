@@ -1,6 +1,6 @@
 //! `prune`: old snapshots go by a rule.
 
-use chrono::{DateTime, Local, NaiveDateTime};
+use chrono::{DateTime, Local};
 use serde_json::json;
 
 use crate::args;
@@ -8,7 +8,7 @@ use crate::change;
 use crate::failure::{Failure, Outcome};
 use crate::ffi::{self, Domain};
 use crate::history::{self, History};
-use crate::retention::{self, Rule};
+use crate::retention::{self, Rule, When};
 use crate::terminal::{Terminal, put, put_json, table};
 use crate::words;
 
@@ -114,9 +114,9 @@ fn fates(history: &History, args: &args::Prune) -> Outcome<Vec<Fate>> {
     Ok(fates)
 }
 
-fn local(seconds: i64) -> Outcome<NaiveDateTime> {
+fn local(seconds: i64) -> Outcome<When> {
     DateTime::from_timestamp(seconds, 0)
-        .map(|time| time.with_timezone(&Local).naive_local())
+        .map(|time| time.with_timezone(&Local).fixed_offset())
         .ok_or_else(|| Failure::Refused(format!("{seconds} is no time")))
 }
 

@@ -222,3 +222,22 @@ fn without_a_rule_nothing_is_asked_for() {
     let world = World::with_domain();
     world.fails(&["prune", "vm", "--yes"], 2, "required");
 }
+
+#[test]
+fn the_newest_is_the_newest_where_the_clock_is_set_back() {
+    // 2026-10-25 01:00 UTC, 20751 days after 1970-01-01, is when Central Europe's clock goes from 03:00 to 02:00.
+    let change = 20_751 * DAY + 3_600;
+    let world = taken(&[change - 600, change + 600, change + 9_000]);
+    world.done(&["revert", "vm", "s0"]);
+    let plan = |rule: &str| {
+        let mut command = world.command(&["prune", "vm", "--json", rule]);
+        let said = command
+            .env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+            .output()
+            .unwrap();
+        stays(&serde_json::from_slice(&said.stdout).unwrap())
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(plan("--keep-last=2"), names(&["s0", "s1", "s2"]));
+    assert_eq!(plan("--keep-hourly=2"), names(&["s0", "s1", "s2"]));
+}
