@@ -28,31 +28,50 @@ pub fn from_directory(
         Some(name) => vec![theirs.connection.domain(name)?],
         None => theirs.connection.domains()?,
     };
+    let mut taken = Vec::new();
     for domain in domains {
-        if let Some(problem) = domain.problems()?.first() {
-            return Err(Failure::Refused(format!(
-                "domain '{}' is not taken over: {}: {}",
-                domain.name(),
-                problem.name,
-                problem.text
-            )));
+        take_over(&domain, ours, &theirs, args, terminal).map_err(|failure| {
+            if taken.is_empty() {
+                return failure;
+            }
+            let taken = taken.join(", ");
+            Failure::Other(format!("{failure}; taken over before that: {taken}"))
+        })?;
+        if !args.dry_run {
+            taken.push(format!("'{}'", domain.name()));
         }
-        let count = domain.snapshots()?.len();
-        let what = format!(
-            "domain '{}' with {}",
-            domain.name(),
-            words::count(count, "snapshot")
-        );
-        if args.dry_run {
-            terminal.say(format!("would be taken over: {what}"))?;
-            continue;
-        }
-        let whole = stream::whole_stream(&domain, Manner::Copy, &theirs.turns, terminal)?;
-        let (connection, turns) = (&ours.connection, &ours.turns);
-        stream::take_in(connection, &whole.stream, &[], 0, turns, terminal)?;
-        terminal.say(format!("taken over: {what}"))?;
     }
     Ok(())
+}
+
+fn take_over(
+    domain: &Domain,
+    ours: &Place,
+    theirs: &Place,
+    args: &args::Adopt,
+    terminal: Terminal,
+) -> Outcome {
+    if let Some(problem) = domain.problems()?.first() {
+        return Err(Failure::Refused(format!(
+            "domain '{}' is not taken over: {}: {}",
+            domain.name(),
+            problem.name,
+            problem.text
+        )));
+    }
+    let count = domain.snapshots()?.len();
+    let what = format!(
+        "domain '{}' with {}",
+        domain.name(),
+        words::count(count, "snapshot")
+    );
+    if args.dry_run {
+        return terminal.say(format!("would be taken over: {what}"));
+    }
+    let whole = stream::whole_stream(domain, Manner::Copy, &theirs.turns, terminal)?;
+    let (connection, turns) = (&ours.connection, &ours.turns);
+    stream::take_in(connection, &whole.stream, &[], 0, turns, terminal)?;
+    terminal.say(format!("taken over: {what}"))
 }
 
 /// Takes the snapshots over that a libvirt connection has of a domain.
@@ -131,7 +150,7 @@ pub fn from_images(domain: &Domain, args: &args::Adopt, terminal: Terminal) -> O
     let mut in_time: Vec<Found> = found.into_values().collect();
     in_time.sort_by(|a, b| (a.inside.time, &a.inside.name).cmp(&(b.inside.time, &b.inside.name)));
     let mut parent: Option<String> = None;
-    let mut refused = 0;
+    let (mut adopted, mut refused) = (0, 0);
     for found in in_time {
         let name = &found.inside.name;
         let when = words::time(found.inside.time);
@@ -144,6 +163,7 @@ pub fn from_images(domain: &Domain, args: &args::Adopt, terminal: Terminal) -> O
         match domain.create(&xml, ffi::VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE) {
             Ok(_) => {
                 terminal.say(format!("adopted: '{name}' of {when}, on {on}"))?;
+                adopted += 1;
                 if args.chain {
                     parent = Some(name.clone());
                 }
@@ -154,12 +174,11 @@ pub fn from_images(domain: &Domain, args: &args::Adopt, terminal: Terminal) -> O
             }
         }
     }
-    match refused {
-        0 => Ok(()),
-        _ => Err(Failure::Refused(format!(
-            "{} not adopted",
-            words::count(refused, "snapshot")
-        ))),
+    let failed = format!("{} not adopted", words::count(refused, "snapshot"));
+    match (refused, adopted) {
+        (0, _) => Ok(()),
+        (_, 0) => Err(Failure::Refused(failed)),
+        _ => Err(Failure::Other(format!("{failed}, {adopted} adopted"))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `prune`: old snapshots go by a rule.
 
 use chrono::{DateTime, Local};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args;
 use crate::change;
@@ -20,6 +20,30 @@ struct Fate {
     kept: Vec<String>,
     /// How much that gives back, where that can be known.
     freed: Option<u64>,
+    result: End,
+}
+
+/// What has become of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Stays,
+    WouldGo,
+    Gone,
+    Failed,
+    NotTried,
+}
+
+impl End {
+    /// For scripts.
+    fn word(self) -> &'static str {
+        match self {
+            End::Stays => "stays",
+            End::WouldGo => "would go",
+            End::Gone => "gone",
+            End::Failed => "failed",
+            End::NotTried => "not tried",
+        }
+    }
 }
 
 pub fn prune(domain: &Domain, args: &args::Prune, terminal: Terminal) -> Outcome {
@@ -40,43 +64,87 @@ pub fn prune(domain: &Domain, args: &args::Prune, terminal: Terminal) -> Outcome
             .collect();
         fate.freed = plan.refusals.is_empty().then_some(plan.freed);
     }
-    let going: Vec<&Fate> = fates.iter().filter(|fate| fate.kept.is_empty()).collect();
-    if args.json {
-        let value: Vec<_> = fates
-            .iter()
-            .map(|fate| {
-                json!({
-                    "name": fate.name,
-                    "time": fate.time,
-                    "kept": fate.kept,
-                    "freed": fate.freed,
-                })
-            })
-            .collect();
-        put_json(&json!({"domain": history.domain, "done": args.yes, "snapshots": value}))?;
-    } else {
+    for fate in fates.iter_mut().filter(|fate| fate.kept.is_empty()) {
+        fate.result = End::WouldGo;
+    }
+    if !args.json {
         put(&report(&fates, terminal))?;
     }
-    if !args.yes {
-        if !going.is_empty() {
+    let going = fates.iter().filter(|fate| fate.kept.is_empty()).count();
+    let done = if args.yes {
+        carry_out(domain, &mut fates, terminal)
+    } else {
+        if going > 0 {
             terminal.note(format!(
                 "{} would go; --yes does it",
-                words::count(going.len(), "snapshot")
+                words::count(going, "snapshot")
             ));
         }
-        return Ok(());
+        Ok(())
+    };
+    if args.json {
+        let value: Vec<_> = fates.iter().map(Fate::json).collect();
+        let is_done = args.yes && done.is_ok();
+        put_json(&json!({"domain": history.domain, "done": is_done, "snapshots": value}))?;
     }
-    for (index, fate) in going.iter().enumerate() {
-        domain.snapshot(&fate.name)?.delete(0).map_err(|refusal| {
-            terminal.note(format!(
-                "{index} of {} are gone; '{}' is not",
-                words::count(going.len(), "snapshot"),
-                fate.name
-            ));
-            Failure::from(refusal)
-        })?;
+    done
+}
+
+/// Deletes one after the other, until one cannot be.
+fn carry_out(domain: &Domain, fates: &mut [Fate], terminal: Terminal) -> Outcome {
+    let going = fates.iter_mut().filter(|fate| fate.kept.is_empty());
+    let mut going: Vec<&mut Fate> = going.collect();
+    for fate in &mut going {
+        fate.result = End::NotTried;
+    }
+    let count = words::count(going.len(), "snapshot");
+    let mut gone = 0;
+    for fate in going {
+        match delete(domain, &fate.name) {
+            Ok(true) => {
+                fate.result = End::Gone;
+                gone += 1;
+            }
+            Ok(false) => {
+                fate.result = End::Stays;
+                fate.kept.push("current".to_owned());
+                fate.freed = None;
+                terminal.note(format!("'{}' stays: it is the current one now", fate.name));
+            }
+            Err(failure) => {
+                fate.result = End::Failed;
+                return Err(match gone {
+                    0 => failure,
+                    _ => Failure::Other(format!(
+                        "{gone} of {count} are gone; '{}' is not: {failure}",
+                        fate.name
+                    )),
+                });
+            }
+        }
     }
     Ok(())
+}
+
+/// Deletes a snapshot, unless it has become the current one meanwhile, by a revert in another process.
+fn delete(domain: &Domain, name: &str) -> Outcome<bool> {
+    if domain.current()?.is_some_and(|it| it.name() == name) {
+        return Ok(false);
+    }
+    domain.snapshot(name)?.delete(0)?;
+    Ok(true)
+}
+
+impl Fate {
+    fn json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "time": self.time,
+            "kept": self.kept,
+            "freed": self.freed,
+            "result": self.result.word(),
+        })
+    }
 }
 
 /// What becomes of each, newest first.
@@ -106,6 +174,7 @@ fn fates(history: &History, args: &args::Prune) -> Outcome<Vec<Fate>> {
                 time: taken.time,
                 kept: reasons.copied().chain(current).map(str::to_owned).collect(),
                 freed: None,
+                result: End::Stays,
             }
         })
         .collect();

@@ -78,8 +78,10 @@ fn a_name_that_cannot_be_is_told() {
     let world = World::with_domain();
     qemu_img(&["snapshot", "-c", "with/slash", &world.text("vda.qcow2")]);
     qemu_img(&["snapshot", "-c", "good", &world.text("vda.qcow2")]);
-    world.fails(&["adopt", "vm"], 4, "'with/slash' is not adopted");
+    // Code 4 would say that nothing was changed.
+    world.fails(&["adopt", "vm"], 1, "'with/slash' is not adopted");
     assert_eq!(world.tree("state").0, [("good".to_owned(), None)]);
+    world.fails(&["adopt", "vm"], 4, "'with/slash' is not adopted");
 }
 
 /// A real libvirt's directory, with `one`, its children `two` and `three`, and the guest at `three`. None
@@ -189,6 +191,26 @@ fn a_libvirts_directory_is_taken_over() {
     world.done(&["revert", "vm", "one"]);
     world.reads(&newest_image(&world), 1);
     assert_eq!(world.run(&["check", "vm"]).code, 0);
+}
+
+#[test]
+fn what_was_taken_over_is_told_when_another_domain_is_refused() {
+    let world = World::new();
+    std::fs::create_dir_all(world.path("theirs/snapshot")).unwrap();
+    for (name, uuid) in [("a", UUID), ("b", "5b7d3a3e-0f5b-4c0e-9d86-7c1f5d6b1a02")] {
+        let xml = world.document(name, uuid, &["vda.qcow2"]);
+        std::fs::write(world.path(&format!("theirs/{name}.xml")), xml).unwrap();
+    }
+    std::fs::create_dir(world.path("theirs/snapshot/b")).unwrap();
+    std::fs::write(world.path("theirs/snapshot/b/bad.xml"), "<domainsnapshot>").unwrap();
+    let arguments = ["adopt", "--from-libvirt", &world.text("theirs")];
+    world.fails(&arguments, 1, "taken over before that: 'a'");
+    assert_eq!(world.done(&["domains"]).matches("\na ").count(), 1);
+    world.fails(
+        &[&arguments[..], &["b"]].concat(),
+        4,
+        "'b' is not taken over",
+    );
 }
 
 /// The image that the definition of `vm` names.

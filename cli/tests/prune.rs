@@ -1,6 +1,7 @@
 //! `prune` against a model that counts days itself.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test says so by failing"
 )]
@@ -12,7 +13,12 @@
 
 use std::collections::BTreeSet;
 
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
 use common::{UUID, World, qemu_img};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 mod common;
@@ -240,4 +246,95 @@ fn the_newest_is_the_newest_where_the_clock_is_set_back() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(plan("--keep-last=2"), names(&["s0", "s1", "s2"]));
     assert_eq!(plan("--keep-hourly=2"), names(&["s0", "s1", "s2"]));
+}
+
+/// All but the last of many are going, and some have gone; whoever prunes is stopped, and has no lock.
+fn stopped_prune(arguments: &[&str]) -> (World, Child) {
+    (0..20)
+        .find_map(|_| stopped_in_time(arguments))
+        .expect("it was never seen without the lock")
+}
+
+#[allow(clippy::zombie_processes, reason = "goes_on() waits for it")]
+fn stopped_in_time(arguments: &[&str]) -> Option<(World, Child)> {
+    let world = taken(&(0..24).map(|day| NOON + day * DAY).collect::<Vec<_>>());
+    let mut prune = world
+        .command(&[&["prune", "vm", "--keep-last", "1", "--yes"], arguments].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_raw(prune.id() as i32).unwrap();
+    let send = |signal| kill_process(pid, signal).unwrap();
+    let is_there = |name: &str| {
+        world
+            .path(&format!("state/snapshot/vm/{name}.xml"))
+            .exists()
+    };
+    while is_there("s22") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    loop {
+        send(Signal::STOP);
+        std::thread::sleep(Duration::from_millis(2));
+        let lock = std::fs::File::open(world.path("state/lock/vm"));
+        let is_free =
+            lock.is_ok_and(|lock| flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if is_free && is_there("s3") {
+            return Some((world, prune));
+        }
+        send(Signal::CONT);
+        if !is_there("s3") {
+            prune.wait().unwrap();
+            return None;
+        }
+        std::thread::sleep(Duration::from_micros(700));
+    }
+}
+
+fn goes_on(prune: Child) -> common::Said {
+    kill_process(Pid::from_raw(prune.id() as i32).unwrap(), Signal::CONT).unwrap();
+    prune.wait_with_output().unwrap().into()
+}
+
+/// How many ended so.
+fn count(plan: &Value, result: &str) -> usize {
+    let snapshots = plan["snapshots"].as_array().unwrap();
+    snapshots.iter().filter(|it| it["result"] == result).count()
+}
+
+#[test]
+fn one_that_becomes_current_meanwhile_stays() {
+    let (world, prune) = stopped_prune(&["--json"]);
+    world.done(&["current", "vm", "s0"]);
+    let said = goes_on(prune);
+    assert_eq!(said.code, 0, "{said:?}");
+    let both = BTreeSet::from(["s0".to_owned(), "s23".to_owned()]);
+    assert_eq!(names(&world), both);
+    let plan: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(stays(&plan), both);
+    assert_eq!((count(&plan, "gone"), count(&plan, "stays")), (22, 2));
+}
+
+#[test]
+fn what_has_gone_is_told_when_the_rest_is_refused() {
+    let (world, prune) = stopped_prune(&["--json"]);
+    world.done(&["-q", "export", "vm", "--move", "-o", &world.text("moved")]);
+    let said = goes_on(prune);
+    assert_eq!(said.code, 1, "{said:?}");
+    let left = names(&world).len();
+    let gone = format!("{} of 23 snapshots are gone", 24 - left);
+    assert!(
+        said.err.contains(&gone) && said.err.contains("migrat"),
+        "{said:?}"
+    );
+    let plan: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(plan["done"], false);
+    assert_eq!(count(&plan, "gone"), 24 - left);
+    assert_eq!(count(&plan, "failed"), 1);
+    assert_eq!(count(&plan, "not tried"), left - 2);
+    // Nothing has gone yet: that is a refusal.
+    let said = world.run(&["prune", "vm", "--keep-last", "1", "--yes"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("refused: "), "{said:?}");
 }
