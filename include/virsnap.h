@@ -3192,7 +3192,7 @@ virSnapPlanPtr virSnapDomainPlanUndefine(virDomainPtr domain, unsigned int flags
  * @flags: bitwise-OR of virSnapMigrateFlags
  *
  * Nothing is changed, and a read-only connection will do. What would be refused is no error of this
- * function: it is in the plan.
+ * function: it is in the plan. Of a migration that has begun, what is left of it is planned.
  *
  * Returns a plan, or NULL in case of error.
  *
