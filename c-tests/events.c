@@ -342,6 +342,33 @@ static void changes_of_other_processes_are_found(void **state)
     virDomainFree(domain);
 }
 
+/* What came while nobody listened was there before, whether this process has seen it or not. */
+static void nothing_is_told_of_the_time_before(void **state)
+{
+    struct fixture *fixture = *state;
+    virDomainPtr domain;
+    struct heard heard;
+
+    domain = fixture_domain(fixture, "told", 1);
+    virDomainSnapshotFree(snapshot_redefine(domain, "r", NULL, 0));
+    for (int is_seen = 0; is_seen < 2; is_seen++) {
+        listen_to(&heard, fixture->connection, NULL, -1);
+        assert_int_equal(virDomainSnapshotNum(domain, 0), is_seen ? 3 : 1);
+        leave(&heard);
+        change_elsewhere(fixture, is_seen ? "r a<r b<r *c<r" : "r *a<r");
+        if (is_seen)
+            assert_int_equal(virDomainSnapshotNum(domain, 0), 4);
+        listen_to(&heard, fixture->connection, NULL, -1);
+        assert_int_equal(virDomainSnapshotNum(domain, 0), is_seen ? 4 : 2);
+        assert_heard(&heard, "");
+        change_elsewhere(fixture, is_seen ? "r a<r b<r c<r *d<r" : "r a<r *b<r");
+        assert_int_equal(virDomainSnapshotNum(domain, 0), is_seen ? 5 : 3);
+        assert_heard(&heard, is_seen ? "created d 5\ncurrent d 5\n" : "created b 5\ncurrent b 5\n");
+        leave(&heard);
+    }
+    virDomainFree(domain);
+}
+
 static void bad_arguments_are_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -394,6 +421,7 @@ int main(void)
         fixture_test(progress_is_told),
         fixture_test(threads_are_told_in_order),
         fixture_test(changes_of_other_processes_are_found),
+        fixture_test(nothing_is_told_of_the_time_before),
         fixture_test(bad_arguments_are_refused),
     };
 

@@ -2,6 +2,7 @@
 #include "images.h"
 #include "snapshots.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ static void delete_is_planned_and_done(void **state)
     virDomainPtr domain;
     virDomainSnapshotPtr snapshot;
     virSnapPlanPtr plan;
-    virSnapSize size;
+    virSnapSize size = {.size = sizeof(size)};
     char *image;
     long long before;
 
@@ -167,7 +168,7 @@ static void a_reader_may_ask(void **state)
     virDomainPtr domain;
     virDomainSnapshotPtr snapshot;
     virSnapPlanPtr plan;
-    virSnapSize size;
+    virSnapSize size = {.size = sizeof(size)};
 
     domain = fixture_domain(fixture, "read", 1);
     virDomainSnapshotFree(snapshot_create(domain, "a", 0));
@@ -186,11 +187,42 @@ static void a_reader_may_ask(void **state)
     virConnectClose(reader);
 }
 
+/* Programs that were built with another version of the header. */
+static void older_and_newer_sizes_are_filled(void **state)
+{
+    const size_t first = offsetof(virSnapSize, unknown) + sizeof(int);
+    struct {
+        virSnapSize known;
+        unsigned char newer[24];
+    } whole;
+    unsigned char untouched[sizeof(whole)];
+    virDomainPtr domain;
+    virDomainSnapshotPtr snapshot;
+
+    domain = fixture_domain(*state, "versions", 0);
+    snapshot = snapshot_redefine(domain, "s", NULL, 0);
+    memset(untouched, 0xa5, sizeof(untouched));
+    for (int i = 0; i < 2; i++) {
+        size_t written = i == 0 ? first : sizeof(whole.known);
+
+        memset(&whole, 0xa5, sizeof(whole));
+        whole.known.size = i == 0 ? first : sizeof(whole);
+        assert_int_equal(virSnapDomainSnapshotGetSize(snapshot, &whole.known, 0), 0);
+        assert_int_equal(whole.known.size, i == 0 ? first : sizeof(whole));
+        assert_int_equal(whole.known.occupied, 0);
+        assert_int_equal(whole.known.freed, 0);
+        assert_int_equal(whole.known.unknown, 0);
+        assert_memory_equal((unsigned char *)&whole + written, untouched, sizeof(whole) - written);
+    }
+    virDomainSnapshotFree(snapshot);
+    virDomainFree(domain);
+}
+
 static void bad_arguments_are_refused(void **state)
 {
     virDomainPtr domain;
     virDomainSnapshotPtr snapshot;
-    virSnapSize size = {1, 2, 3, 4};
+    virSnapSize size = {sizeof(size), 1, 2, 3, 4};
     long foreign[16] = {0};
 
     domain = fixture_domain(*state, "checked", 0);
@@ -216,6 +248,12 @@ static void bad_arguments_are_refused(void **state)
     assert_error(VIR_ERR_INVALID_ARG, VIR_FROM_DOMAIN_SNAPSHOT, NULL);
     assert_int_equal(virSnapDomainSnapshotGetSize(snapshot, &size, 1), -1);
     assert_error(VIR_ERR_INVALID_ARG, VIR_FROM_QEMU, NULL);
+    size.size = offsetof(virSnapSize, unknown);
+    assert_int_equal(virSnapDomainSnapshotGetSize(snapshot, &size, 0), -1);
+    assert_error(VIR_ERR_INVALID_ARG, VIR_FROM_DOMAIN_SNAPSHOT, NULL);
+    size.size = 0;
+    assert_int_equal(virSnapDomainSnapshotGetSize(snapshot, &size, 0), -1);
+    assert_error(VIR_ERR_INVALID_ARG, VIR_FROM_DOMAIN_SNAPSHOT, NULL);
     assert_int_equal(size.occupied, 1);
     assert_int_equal(size.unknown, 4);
     assert_null(virSnapDomainPlanCreate(domain, NULL, 0));
@@ -249,6 +287,7 @@ int main(void)
         fixture_test(other_operations_are_planned),
         fixture_test(refusals_are_told),
         fixture_test(a_reader_may_ask),
+        fixture_test(older_and_newer_sizes_are_filled),
         fixture_test(bad_arguments_are_refused),
     };
 

@@ -1416,6 +1416,10 @@ typedef void (*virSnapProblemFunc)(void *opaque, const virSnapProblem *problem);
  */
 struct _virSnapSize {
     /**
+     * sizeof(virSnapSize), which the caller sets: later versions of the library have more members.
+     */
+    unsigned long size;
+    /**
      * What its data takes: of internal disks the clusters that it uses, alone or with others; of
      * external ones the file that keeps its content, without those below; its memory file; the copy
      * of firmware and TPM.
@@ -3079,21 +3083,25 @@ void virSnapSetProblemFunc(virSnapProblemFunc func, void *opaque);
  * Tells how much a snapshot takes, and how much deleting it would give back.
  *
  * @snapshot: a snapshot
- * @size: where to store the sizes
+ * @size: where to store the sizes; its first member tells how many bytes it has
  * @flags: not used; 0
  *
  * Images are read themselves, without a program and without a lock, so a guest may have them open;
  * then the numbers are those of an instant. The cost is that of reading the tables of its images: 8
  * bytes for each cluster that the snapshot has.
  *
+ * Nothing is stored beyond size->size bytes, so a program may be older than the library. Members that the
+ * library is too old for, and size->size itself, stay what they were.
+ *
  * Returns 0, or -1 in case of error; then nothing is stored.
  *
- * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (size is NULL, a flag),
- * VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone), VIR_ERR_NO_MEMORY.
+ * Errors: VIR_ERR_INVALID_DOMAIN_SNAPSHOT (bad handle), VIR_ERR_INVALID_ARG (size is NULL, size->size is
+ * less than virsnap 0.1.0 has, a flag), VIR_ERR_NO_DOMAIN, VIR_ERR_NO_DOMAIN_SNAPSHOT (gone),
+ * VIR_ERR_NO_MEMORY.
  * Threads: any. Ownership: nothing changes hands.
  * Since: virsnap 0.1.0.
  *
- * Safety: size is NULL or writable.
+ * Safety: size is NULL, or its first member is readable and tells how many bytes from there on are writable.
  */
 int virSnapDomainSnapshotGetSize(virDomainSnapshotPtr snapshot,
                                  virSnapSizePtr size,
@@ -3184,7 +3192,7 @@ virSnapPlanPtr virSnapDomainPlanUndefine(virDomainPtr domain, unsigned int flags
  * @flags: bitwise-OR of virSnapMigrateFlags
  *
  * Nothing is changed, and a read-only connection will do. What would be refused is no error of this
- * function: it is in the plan.
+ * function: it is in the plan. Of a migration that has begun, what is left of it is planned.
  *
  * Returns a plan, or NULL in case of error.
  *

@@ -41,6 +41,14 @@ pub enum Error {
         argument: &'static str,
         family: Family,
     },
+    /// A structure that says it is smaller than any version of it.
+    #[error("{argument} in {function} says a size of less than {least} bytes")]
+    StructureTooSmall {
+        function: &'static str,
+        argument: &'static str,
+        least: usize,
+        family: Family,
+    },
     /// A length is zero or negative that must be positive.
     #[error("{argument} in {function} must be greater than zero")]
     NotPositiveArgument {
@@ -722,6 +730,7 @@ impl Error {
             E::InvalidSnapshot { .. } => Number::InvalidDomainSnapshot,
             E::NullArgument { .. }
             | E::NegativeArgument { .. }
+            | E::StructureTooSmall { .. }
             | E::NotPositiveArgument { .. }
             | E::EmptyArgument { .. }
             | E::NotUtf8 { .. }
@@ -875,6 +884,7 @@ impl Error {
             E::InvalidSnapshot { .. } => Origin::DomainSnapshot,
             E::NullArgument { family, .. }
             | E::NegativeArgument { family, .. }
+            | E::StructureTooSmall { family, .. }
             | E::NotPositiveArgument { family, .. }
             | E::EmptyArgument { family, .. }
             | E::NotUtf8 { family, .. }

@@ -143,6 +143,16 @@ pub const MIGRATION_PREFIXES: usize = 1024;
 /// the default cluster size.
 pub const COMPRESSED_CLUSTERS: usize = 1 << 20;
 
+/// Bytes that are read of images to measure one of them, in a minute or two at most. What a snapshot takes is
+/// told by 8 bytes a cluster, and 4 KiB of refcounts where clusters lie scattered: enough for 1 TiB of
+/// clusters of the default size in no order at all, and for 500 TiB in order. An image can be made so that
+/// its tables have no end; then nothing is known of it.
+pub const MEASURED_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// Internal snapshots of an image that are measured together: for each there are windows of its tables in
+/// memory, some 16 KiB.
+pub const MEASURED_TOGETHER: usize = 4096;
+
 /// Bytes that the fastest storage reads or writes in a millisecond: 16 GiB a second, four times what one
 /// PCIe 5.0 drive does. What takes longer at that speed takes longer anywhere.
 pub const FASTEST_STORAGE_BYTES_A_MS: u64 = 16 * 1024 * 1024;

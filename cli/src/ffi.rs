@@ -56,6 +56,7 @@ struct virSnapMigratePath {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct virSnapSize {
+    size: std::ffi::c_ulong,
     pub occupied: c_ulonglong,
     pub freed: c_ulonglong,
     pub memory: c_ulonglong,
@@ -957,8 +958,11 @@ impl Snapshot {
     }
 
     pub fn size(&self) -> Answer<virSnapSize> {
-        let mut size = virSnapSize::default();
-        // SAFETY: a live handle, and the place is writable.
+        let mut size = virSnapSize {
+            size: std::mem::size_of::<virSnapSize>() as std::ffi::c_ulong,
+            ..virSnapSize::default()
+        };
+        // SAFETY: a live handle, and the place says its size and is writable.
         done(unsafe { virSnapDomainSnapshotGetSize(self.0, &raw mut size, 0) })?;
         Ok(size)
     }

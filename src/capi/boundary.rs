@@ -63,7 +63,7 @@ pub(super) fn enter<T>(
     let error = match panics::catch(|| body(&mut call)) {
         Ok(Ok(value)) => {
             drop(watch);
-            let has_delivered = ops::deliver();
+            let has_delivered = contained(ops::deliver);
             if has_delivered || matches!(call.told, Some(Teller::Libvirt(_))) {
                 // Of a call on the way that might fail: of libvirt's, or of a function that was told.
                 forget_last_error();
@@ -79,7 +79,7 @@ pub(super) fn enter<T>(
         error
     };
     drop(watch);
-    ops::deliver();
+    contained(ops::deliver);
     // The handler is C's and may call us again, so nothing of this call may be in its way.
     let told = match call.told.take() {
         Some(Teller::Handle(address)) => objects::told_of(address),
@@ -88,6 +88,12 @@ pub(super) fn enter<T>(
     };
     dispatch::raise(&error, told);
     failure
+}
+
+/// Delivers this thread's events. Whether there were any. A panic on the way takes nothing back of what the
+/// call has done, so it is not the call's failure.
+fn contained(deliver: impl FnOnce() -> bool) -> bool {
+    panics::catch(deliver).unwrap_or(true)
 }
 
 #[inline(always)]
@@ -302,6 +308,12 @@ mod tests {
             message.starts_with("internal error: virTest: never ("),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_panic_of_a_delivery_ends_there() {
+        assert!(contained(|| panic!("never")));
+        assert!(!contained(|| false));
     }
 
     #[test]

@@ -229,7 +229,7 @@ pub extern "C" fn virSnapDomainPlanUndefine(domain: virDomainPtr, flags: c_uint)
 /// @flags: bitwise-OR of virSnapMigrateFlags
 ///
 /// Nothing is changed, and a read-only connection will do. What would be refused is no error of this
-/// function: it is in the plan.
+/// function: it is in the plan. Of a migration that has begun, what is left of it is planned.
 ///
 /// Returns a plan, or NULL in case of error.
 ///
@@ -327,16 +327,21 @@ impl OwnedPlan {
         let pointers: Vec<virSnapPlanStepPtr> = steps.iter().map(|step| step.0.as_ptr()).collect();
         let reasons = vec![std::ptr::null_mut::<c_char>(); refusals.len()];
         let place = room::<virSnapPlan>()?;
-        let Some(arrays) = malloc_array(&pointers).zip(malloc_array(&reasons)) else {
-            // SAFETY: from malloc just now, and nobody else's.
-            unsafe { libc::free(place.as_ptr().cast()) };
+        let arrays = (malloc_array(&pointers), malloc_array(&reasons));
+        let (Some(step_array), Some(refusal_array)) = arrays else {
+            let array = arrays.0.or(arrays.1.map(NonNull::cast));
+            let array = array.map_or(std::ptr::null_mut(), |array| array.as_ptr().cast());
+            for memory in [place.as_ptr().cast(), array] {
+                // SAFETY: NULL, or from malloc just now and nobody else's.
+                unsafe { libc::free(memory) };
+            }
             return None;
         };
         let value = virSnapPlan {
             nsteps: count(steps.len()),
-            steps: arrays.0.as_ptr(),
+            steps: step_array.as_ptr(),
             nrefusals: count(refusals.len()),
-            refusals: arrays.1.as_ptr(),
+            refusals: refusal_array.as_ptr(),
             freed: planned.freed,
             needed: planned.needed,
             pause_ms: planned.pause_ms,
@@ -346,7 +351,7 @@ impl OwnedPlan {
             std::mem::forget(step);
         }
         // SAFETY: the new array has as many slots as there are reasons.
-        unsafe { strings::fill(arrays.1.as_ptr(), refusals) };
+        unsafe { strings::fill(refusal_array.as_ptr(), refusals) };
         // SAFETY: new memory of that size, and malloc aligns for any type.
         unsafe { place.write(value) };
         Some(OwnedPlan(place))

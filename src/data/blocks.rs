@@ -44,6 +44,7 @@ pub struct Blocks<'a> {
     range: (u64, u64),
     /// The file system does not tell of extents.
     is_plain: bool,
+    looks: u64,
 }
 
 impl<'a> Blocks<'a> {
@@ -54,6 +55,7 @@ impl<'a> Blocks<'a> {
             known: Vec::new(),
             range: (0, 0),
             is_plain: false,
+            looks: 0,
         }
     }
 
@@ -64,7 +66,13 @@ impl<'a> Blocks<'a> {
             known: Vec::new(),
             range: (0, 0),
             is_plain: false,
+            looks: 0,
         }
+    }
+
+    /// How often the file system was asked.
+    pub fn looks(&self) -> u64 {
+        self.looks
     }
 
     /// How many bytes of a range have blocks, and how many have blocks that are this file's alone.
@@ -98,6 +106,7 @@ impl<'a> Blocks<'a> {
 
     /// Learns of what lies from an offset on; at least one byte.
     fn look(&mut self, file: &File, from: u64) -> io::Result<()> {
+        self.looks += 1;
         if !self.is_plain {
             match sys::extents(file, from) {
                 Ok(found) => {

@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::blocks::Blocks;
+use crate::limits;
 
 #[cfg(test)]
 mod agreement;
@@ -20,7 +21,10 @@ mod entries;
 pub(crate) mod fuzzing;
 mod growth;
 mod header;
+#[cfg(test)]
+mod hostile;
 mod mend;
+mod meter;
 mod refcounts;
 mod table;
 #[cfg(test)]
@@ -259,7 +263,14 @@ impl ImageFile {
     /// What internal snapshots of the image take, together.
     pub fn usage(&self, facts: &Facts, snapshots: &[&Entry]) -> Result<Usage> {
         let clusters = self.clusters(facts)?;
-        usage::usage(&self.file, facts, snapshots, &mut self.blocks(), clusters)
+        usage::usage(
+            &self.file,
+            facts,
+            snapshots,
+            &mut self.blocks(),
+            clusters,
+            limits::MEASURED_BYTES,
+        )
     }
 
     /// How many clusters there are in the file or device, the last one maybe cut off.

@@ -186,10 +186,14 @@ impl Domain {
         &self.records.telling
     }
 
-    /// Tells from now on what changes, beginning with what is known already.
+    /// Tells from now on what changes, beginning with what there is now, if it was ever looked at.
     pub(super) fn begin_telling(&self) {
-        let hierarchy = self.records.hierarchy.read();
-        if hierarchy.generation.is_some() {
+        let was_loaded = self.records.hierarchy.read().generation.is_some();
+        if !was_loaded || self.telling().has_begun() {
+            return;
+        }
+        // What cannot be loaded is said to the next one who needs it.
+        if let Ok(hierarchy) = self.hierarchy() {
             self.telling().begin(&hierarchy.tree);
         }
     }

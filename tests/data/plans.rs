@@ -480,6 +480,13 @@ fn undefine_and_migrate_leave_all_data() {
     let plan = guest.domain.plan_migrate(Carry::Metadata).unwrap();
     assert_eq!(kinds(&plan), [&[StepKind::Freeze], &all[..]].concat());
     let cookie = guest.domain.migrate_begin(Carry::Metadata).unwrap();
+    let again = guest.domain.plan_migrate(Carry::Metadata).unwrap();
+    assert_eq!(kinds(&again), all, "nothing more is frozen");
+    assert_eq!(again.refusals, [""; 0]);
+    assert_eq!(guest.domain.migrate_begin(Carry::Metadata).unwrap(), cookie);
+    let without = guest.domain.plan_migrate(Carry::Nothing).unwrap();
+    let error = guest.domain.migrate_begin(Carry::Nothing).unwrap_err();
+    assert_eq!(without.refusals[0], error.to_string());
     let frozen = DeleteFlags::new(0, "").unwrap();
     let refused = guest.domain.plan_delete("a", frozen).unwrap();
     let error = guest.delete("a", 0).unwrap_err();

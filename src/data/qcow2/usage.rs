@@ -5,7 +5,10 @@
 //! cluster stands for one place of the guest's disk only, so it is enough to look at the same place of
 //! all their tables at once; but for compressed data, which shares host clusters.
 
+use std::cell::Cell;
+
 use super::entries::{Mapping, l2_offsets, mappings};
+use super::meter::{self, Metered};
 use super::refcounts::Refcounts;
 use super::{Entry, Facts, L1Table, ReadAt, Result, Unreadable};
 use crate::data::blocks::Blocks;
@@ -33,18 +36,25 @@ const FEW: usize = 16;
 type Found = (u64, bool);
 
 /// What the snapshots take together. `clusters` is how many the file has: a table that is there more than
-/// once would be read for ever.
+/// once would be read for ever. `budget` is how many bytes may be read.
 pub(super) fn usage<S: ReadAt + ?Sized>(
     source: &S,
     facts: &Facts,
     snapshots: &[&Entry],
     blocks: &mut Blocks<'_>,
     clusters: u64,
+    budget: u64,
 ) -> Result<Usage> {
+    if snapshots.len() > limits::MEASURED_TOGETHER {
+        return Err(meter::beyond().into());
+    }
+    let left = Cell::new(budget);
+    let source = &Metered::of(source, &left);
     let mut counting = Counting {
         clusters,
         tables: 0,
         source,
+        left: &left,
         facts,
         refcounts: Refcounts::of(source, facts),
         blocks,
@@ -69,12 +79,13 @@ struct Compressed {
     uses: Vec<u32>,
     /// The first host cluster of the range.
     first: u64,
-    /// Behind the last host cluster that was seen.
-    end: u64,
+    /// The lowest host cluster behind the range that was seen.
+    next: Option<u64>,
 }
 
 struct Counting<'a, 'b, S: ?Sized> {
     source: &'a S,
+    left: &'a Cell<u64>,
     facts: &'a Facts,
     refcounts: Refcounts<'a, S>,
     blocks: &'a mut Blocks<'b>,
@@ -201,7 +212,7 @@ impl<S: ReadAt + ?Sized> Counting<'_, '_, S> {
     }
 
     fn add(&mut self, offset: u64, is_alone: bool, is_memory: bool) -> Result<()> {
-        let (all, own) = self.blocks.count(offset, self.facts.cluster())?;
+        let (all, own) = count(self.blocks, offset, self.facts.cluster(), self.left)?;
         self.usage.held += all;
         self.usage.alone += if is_alone { own } else { 0 };
         self.usage.memory += if is_memory { all } else { 0 };
@@ -227,13 +238,14 @@ impl<S: ReadAt + ?Sized> Counting<'_, '_, S> {
         let last = start.saturating_add(bytes.saturating_sub(1)) >> bits;
         let last = last.min(self.clusters);
         let compressed = &mut self.compressed;
-        compressed.end = compressed.end.max(last + 1);
         for cluster in start >> bits..=last {
             let Some(index) = cluster.checked_sub(compressed.first) else {
                 continue;
             };
             let index = usize::try_from(index).unwrap_or(usize::MAX);
             if index >= limits::COMPRESSED_CLUSTERS {
+                let next = compressed.next.map_or(cluster, |next| next.min(cluster));
+                compressed.next = Some(next);
                 continue;
             }
             if compressed.uses.len() <= index {
@@ -245,7 +257,7 @@ impl<S: ReadAt + ?Sized> Counting<'_, '_, S> {
         }
     }
 
-    /// Counts what was found in a range. Whether there is another one to look at.
+    /// Counts what was found in a range. Whether there is another one to look at: it begins where something is.
     fn next_compressed(&mut self) -> Result<bool> {
         let uses = std::mem::take(&mut self.compressed.uses);
         for (cluster, uses) in (self.compressed.first..).zip(uses) {
@@ -255,9 +267,24 @@ impl<S: ReadAt + ?Sized> Counting<'_, '_, S> {
                 self.add(offset, is_alone, false)?;
             }
         }
-        self.compressed.first += limits::COMPRESSED_CLUSTERS as u64;
-        Ok(self.compressed.first < self.compressed.end)
+        let next = self.compressed.next.take();
+        self.compressed.first = next.unwrap_or(u64::MAX);
+        Ok(next.is_some())
     }
+}
+
+/// Counts blocks; each question to the file system costs as much as a read of some KiB.
+pub(super) fn count(
+    blocks: &mut Blocks<'_>,
+    start: u64,
+    length: u64,
+    left: &Cell<u64>,
+) -> Result<(u64, u64)> {
+    const LOOK: u64 = 4096;
+    let before = blocks.looks();
+    let found = blocks.count(start, length)?;
+    meter::spend(left, (blocks.looks() - before) * LOOK)?;
+    Ok(found)
 }
 
 /// Equal ones together, with how often each was there.

@@ -32,6 +32,8 @@ impl Listener {
 pub struct Listeners {
     all: RwLock<Vec<Arc<Listener>>>,
     count: AtomicUsize,
+    /// How often there was one after there had been none.
+    beginnings: AtomicUsize,
 }
 
 /// The numbers of listeners, in the whole process.
@@ -41,6 +43,12 @@ impl Listeners {
     /// Whether there are none: then nobody needs to prepare anything.
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// How often there was one after there had been none: what was kept for those before is of no use to
+    /// those now.
+    pub fn beginnings(&self) -> usize {
+        self.beginnings.load(Ordering::Acquire)
     }
 
     /// Adds one, for one domain or all, one kind of event or all. Its number.
@@ -55,6 +63,9 @@ impl Listeners {
             function,
         });
         let mut all = self.all.write();
+        if all.is_empty() {
+            self.beginnings.fetch_add(1, Ordering::Release);
+        }
         all.push(listener);
         self.count.store(all.len(), Ordering::Release);
         id

@@ -24,6 +24,8 @@ pub(in crate::ops) struct Telling {
 struct Waiting {
     /// What those who are told know of the hierarchy; `None` while nobody is.
     known: Option<Known>,
+    /// For whom that is: [`Listeners::beginnings`].
+    beginning: usize,
     /// This process is changing the domain: what is loaded now may be before or after that.
     is_changing: bool,
     /// In the order of the changes, each with the thread that delivers it; `None`: whoever comes.
@@ -103,9 +105,25 @@ impl Telling {
         }
     }
 
+    /// What is kept, without what was known to those who are told no more.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        let mut waiting = self.waiting.lock();
+        let beginning = self.listeners.beginnings();
+        if waiting.beginning != beginning {
+            waiting.beginning = beginning;
+            waiting.known = None;
+        }
+        waiting
+    }
+
+    /// Whether changes of a hierarchy are seen.
+    pub fn has_begun(&self) -> bool {
+        self.waiting().known.is_some()
+    }
+
     /// From now on, changes of this hierarchy are seen.
     pub fn begin(&self, tree: &Tree) {
-        let mut waiting = self.waiting.lock();
+        let mut waiting = self.waiting();
         if waiting.known.is_none() {
             waiting.known = Some(Known::of(tree));
         }
@@ -123,7 +141,7 @@ impl Telling {
 
     /// It has; `tree` is the hierarchy before.
     pub fn done(self: &Arc<Self>, domain: &Arc<str>, tree: &Tree, plan: &Plan, cause: &Cause) {
-        let mut waiting = self.waiting.lock();
+        let mut waiting = self.waiting();
         waiting.is_changing = false;
         if self.listeners.is_empty() {
             waiting.known = None;
@@ -140,7 +158,7 @@ impl Telling {
         if self.listeners.is_empty() {
             return;
         }
-        let mut waiting = self.waiting.lock();
+        let mut waiting = self.waiting();
         if waiting.is_changing || !is_newest() {
             return;
         }

@@ -67,6 +67,11 @@ impl Domain {
         self.check_snapshots(carry, refusals)
     }
 
+    /// Whether its snapshots are on their way to another host.
+    pub(super) fn has_begun_migrating(&self) -> Result<bool> {
+        Ok(self.kept()?.phase == Phase::Outgoing)
+    }
+
     fn check_snapshots(&self, carry: Carry, refusals: &mut Refusals) -> Result<()> {
         let hierarchy = self.hierarchy()?;
         let count = hierarchy.tree.len();

@@ -236,10 +236,16 @@ impl Domain {
     /// What a migration would do here, at its source.
     pub fn plan_migrate(&self, carry: Carry) -> Result<Planned> {
         let mut refusals = Refusals::all();
-        self.check_can_begin(carry, &mut refusals)?;
+        // One that has begun answers its cookie again.
+        let has_begun = carry == Carry::Metadata && self.has_begun_migrating()?;
+        if !has_begun {
+            self.check_can_begin(carry, &mut refusals)?;
+        }
         let mut planned = Planned::default();
         if carry == Carry::Metadata {
-            planned.add(Step::new(StepKind::Freeze));
+            if !has_begun {
+                planned.add(Step::new(StepKind::Freeze));
+            }
             let tree = self.tree()?;
             planned.tree(&tree, &tree.plan_clear());
         }
