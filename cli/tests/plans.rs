@@ -69,10 +69,12 @@ fn asked_and_done(world: &World, arguments: &[&str]) -> Value {
     assert_eq!(plan["refusals"], serde_json::json!([]));
     assert_eq!(state(world), before, "a dry run has changed something");
     let shown = world.done(&[arguments, &["--dry-run"]].concat());
+    // A new file has the second in its name, which may be over.
+    let plain = |line: &str| line.replace(|c: char| c.is_ascii_digit(), "#");
     for step in plan["steps"].as_array().unwrap() {
         let text = step["text"].as_str().unwrap();
         assert!(
-            !text.is_empty() && shown.lines().any(|line| line == text),
+            !text.is_empty() && shown.lines().any(|line| plain(line) == plain(text)),
             "{text}: {shown}"
         );
     }
