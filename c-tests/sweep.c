@@ -992,6 +992,18 @@ static void ignore_error(void *user_data, virErrorPtr error)
     (void)error;
 }
 
+static int open_and_dump(void)
+{
+    int answer;
+
+    open_connection();
+    if (!connection)
+        die("open");
+    answer = dump();
+    virConnectClose(connection);
+    return answer;
+}
+
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
@@ -1013,14 +1025,14 @@ int main(int argc, char **argv)
     }
     snprintf(state_directory, sizeof(state_directory), "%s/state", directory);
     virSetErrorFunc(NULL, ignore_error);
+    if (strcmp(command, "dump") == 0)
+        return look_at_what_is_left(open_and_dump, directory);
     open_connection();
     if (!connection) {
         fprintf(stderr, "sweep: %s\n", virGetLastErrorMessage());
         return FAILED;
     }
-    if (strcmp(command, "dump") == 0) {
-        answer = dump();
-    } else if (strcmp(command, "setup") == 0 && argc > 3) {
+    if (strcmp(command, "setup") == 0 && argc > 3) {
         find_operation(argv[3])->prepare();
         answer = 0;
     } else if (strcmp(command, "begin") == 0) {

@@ -33,6 +33,10 @@ void write_firmware(const char *directory, int byte);
 /* Prints what both hold, and the copies that snapshots have of them. */
 void print_firmware(const char *directory);
 
+/* Prints what `look` prints, and answers as it does. A guest that was told to end may do so while it is
+ * looked at: then it is looked again, without it. */
+int look_at_what_is_left(int (*look)(void), const char *directory);
+
 /* As a program does that asks for snapshots before it has attached its guest: what was cut off must not
  * be settled behind the guest's back. */
 void look_before_attaching(virDomainPtr domain, const char *directory);
