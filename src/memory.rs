@@ -70,7 +70,7 @@ pub(crate) fn zeros(length: usize) -> std::io::Result<Vec<u8>> {
 
 /// Whether the call that this thread is in was refused memory.
 pub(crate) fn was_refused() -> bool {
-    REFUSED.get()
+    REFUSED.with(Cell::get)
 }
 
 /// Whether memory of a `Vec` or `String` that has some is from `malloc`, and so C may free it: what
@@ -92,16 +92,18 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// A call begins.
+    #[inline(always)]
     pub(crate) fn begin() -> Watch {
         Watch {
-            outer: REFUSED.replace(false),
+            outer: REFUSED.with(|refused| refused.replace(false)),
         }
     }
 }
 
 impl Drop for Watch {
+    #[inline(always)]
     fn drop(&mut self) {
-        REFUSED.set(self.outer);
+        REFUSED.with(|refused| refused.set(self.outer));
     }
 }
 

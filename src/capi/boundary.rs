@@ -63,7 +63,7 @@ pub(super) fn enter<T>(
     let error = match panics::catch(|| body(&mut call)) {
         Ok(Ok(value)) => {
             drop(watch);
-            let has_delivered = contained(ops::deliver);
+            let has_delivered = ops::has_to_deliver() && contained(ops::deliver);
             if has_delivered || matches!(call.told, Some(Teller::Libvirt(_))) {
                 // Of a call on the way that might fail: of libvirt's, or of a function that was told.
                 forget_last_error();
@@ -79,7 +79,9 @@ pub(super) fn enter<T>(
         error
     };
     drop(watch);
-    contained(ops::deliver);
+    if ops::has_to_deliver() {
+        contained(ops::deliver);
+    }
     // The handler is C's and may call us again, so nothing of this call may be in its way.
     let told = match call.told.take() {
         Some(Teller::Handle(address)) => objects::told_of(address),

@@ -59,15 +59,18 @@ fn quieten() {
 struct Inside;
 
 impl Inside {
+    #[inline(always)]
     fn enter() -> Inside {
-        DEPTH.set(DEPTH.get() + 1);
+        // Each of `get` and `set` would look the thread's variable up, out of line.
+        DEPTH.with(|depth| depth.set(depth.get() + 1));
         Inside
     }
 }
 
 impl Drop for Inside {
+    #[inline(always)]
     fn drop(&mut self) {
-        DEPTH.set(DEPTH.get().saturating_sub(1));
+        DEPTH.with(|depth| depth.set(depth.get().saturating_sub(1)));
     }
 }
 

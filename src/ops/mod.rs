@@ -44,7 +44,7 @@ pub use connection::{Access, Connection};
 pub use differences::NamedDifference;
 pub use domain::Domain;
 pub use driver::Undefine;
-pub use events::{Detail, Event, EventKind, Function, deliver};
+pub use events::{Detail, Event, EventKind, Function, deliver, has_to_deliver};
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use migrate::{Carry, Outcome, Phase, Receive, Send};
 pub use plan::{Planned, Step, StepKind};

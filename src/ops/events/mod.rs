@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::tree::{Plan, Tree};
 
@@ -138,6 +139,10 @@ thread_local! {
     static IS_DELIVERING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How many domains all threads remember: with none, no thread need look. One that a thread did not come to
+/// deliver before it ended stays counted, which costs the others a look.
+static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
+
 /// Remembers that this thread has events of a domain to deliver.
 fn remember(telling: &Arc<Telling>) {
     // A thread that is ending has no place for it any more; others deliver then.
@@ -145,8 +150,15 @@ fn remember(telling: &Arc<Telling>) {
         let mut pending = pending.borrow_mut();
         if !pending.iter().any(|known| Arc::ptr_eq(known, telling)) {
             pending.push(Arc::clone(telling));
+            REMEMBERED.fetch_add(1, Ordering::Relaxed);
         }
     });
+}
+
+/// Whether any thread has events to deliver; this one sees its own.
+#[inline(always)]
+pub fn has_to_deliver() -> bool {
+    REMEMBERED.load(Ordering::Relaxed) > 0
 }
 
 /// Delivers the events of the changes that this thread has made. Called when it holds no lock. Within the
@@ -154,7 +166,9 @@ fn remember(telling: &Arc<Telling>) {
 pub fn deliver() -> bool {
     let next = || {
         let pending = PENDING.try_with(|pending| pending.borrow_mut().pop());
-        pending.ok().flatten()
+        let telling = pending.ok().flatten()?;
+        REMEMBERED.fetch_sub(1, Ordering::Relaxed);
+        Some(telling)
     };
     let is_nested = IS_DELIVERING.try_with(|is_delivering| is_delivering.replace(true));
     if is_nested != Ok(false) {
