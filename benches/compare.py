@@ -154,7 +154,8 @@ class Bench:
                     state = self.fresh(library, directory, images)
                 self.run(library, state, shape, count, group, images, place)
                 shutil.rmtree(state)
-                shutil.rmtree(f"{state}-bare", ignore_errors=True)
+                for bare in Path(state).parent.glob(f"{Path(state).name}-bare*"):
+                    shutil.rmtree(bare)
 
 
 def copied(state):
@@ -200,6 +201,7 @@ def measure(bench, memory, disk, sizes):
     for count in (size for size in sizes if size > LIBVIRT_REACH):
         measure_alone(bench, memory, count)
     bench.pair("durable", disk, "wide", 200, filled=False, place="disk")
+    bench.pair("durable-domains", disk, "wide", 320, filled=False, place="disk")
     bench.pair("delete-node", disk, "group", 1002, place="disk", rounds=1)
     bench.pair("delete-root", disk, "chain", 1000, place="disk", rounds=1)
     bench.pair("delete-subtree", disk, "chain", 100, place="disk", rounds=1)

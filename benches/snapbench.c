@@ -30,6 +30,7 @@ static const struct {
     {"undefine", bench_undefine},
     {"transfer", bench_transfer},
     {"durable", bench_durable},
+    {"durable-domains", bench_durable_domains},
     {"real", bench_real},
     {"limits", bench_limits},
 };
