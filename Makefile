@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo bench check compare crash memory stress sanitize miri coverage install clean header abi deb vendor help set-up simulate fuzz \
+.PHONY: build demo bench check compare crash memory stress sanitize loom miri coverage install clean header abi deb vendor help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -32,7 +32,7 @@ bench: build ## time this library beside the real libvirt, write docs/benchmarks
 	python3 benches/compare.py build/benches/snapbench build/libvirsnap.so.0 \
 		$$(pkg-config --variable=libdir libvirt)/libvirt.so.0 $(BENCH_FLAGS)
 
-check: set-up check-format check-lint check-rust check-c check-install ## run every check
+check: set-up check-format check-lint check-rust loom check-c check-install ## run every check
 	@printf '\ncheck: everything passed\n'
 
 crash: ## kill, fail and power-cut every operation at every call (hours); docs/testing.md gets the table
@@ -72,6 +72,10 @@ sanitize: ## the C harness under AddressSanitizer and ThreadSanitizer; needs a n
 	tools/sanitize address
 	tools/sanitize thread
 
+loom: ## every order in which threads can come to the owners of a handle
+	$(call step,loom: every order of threads)
+	cargo run --locked --release --manifest-path tests/interleavings/Cargo.toml
+
 miri: ## raw pointers, atomics and threads under Miri; needs a nightly toolchain with it
 	$(call step,miri)
 	tools/miri
@@ -108,7 +112,7 @@ fuzz: ## fuzz TARGET for SECONDS; FUZZ_FLAGS=-snone without AddressSanitizer (ni
 		-max_total_time=$(or $(SECONDS),60) -max_len=4096 -dict=fuzz/xml.dict
 
 clean: ## remove what was built
-	rm -rf build build-check build-deb
+	rm -rf build build-check build-deb tests/interleavings/target
 	cargo clean
 
 set-up:
@@ -119,6 +123,7 @@ check-format:
 	$(call step,check: format)
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/languages/rust/Cargo.toml
+	cargo fmt --check --manifest-path tests/interleavings/Cargo.toml
 
 check-lint:
 	$(call step,check: lint)

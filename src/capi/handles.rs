@@ -3,8 +3,8 @@
 //! A handle is the address of a slot in this table. It is *looked up*, never followed: an address
 //! that is freed, foreign or made up is in no live slot and so an error. The slots stand in
 //! chunks, each twice as large as the one before, which are never given back; a look-up is a
-//! few comparisons and a division, and one atomic operation on the slot, which holds the object for
-//! the call: in it stands who owns the object, and it stands beside the object.
+//! few comparisons and a division, and one atomic operation on the slot's owners (owners.rs), which
+//! holds the object for the call.
 //!
 //! C can read a slot but finds only its first word worth reading: it is zero, so that the real
 //! libvirt refuses the handle politely (its type check follows the first word unless that is NULL).
@@ -15,9 +15,10 @@ use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+
+use super::owners::Owners;
 
 /// Slots of the first chunk.
 const FIRST_CHUNK: usize = 512;
@@ -28,12 +29,6 @@ const CHUNKS: usize = 32;
 /// How many other handles are freed before the address of a freed one is given out again.
 /// A program that uses a handle too late thus gets an error for a good while, and no other object.
 const QUARANTINE: usize = 4096;
-
-/// One hold in a slot's word: of a call that is under way, or of a handle that needs this one.
-const HOLD: u64 = 1;
-
-/// One reference of C's in a slot's word.
-const CALLER: u64 = 1 << 32;
 
 /// What C holds for an object: never NULL, unique among live objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +59,8 @@ type Chunks<T> = [OnceLock<Box<[Slot<T>]>>; CHUNKS];
 struct Slot<T> {
     /// Always zero, and first.
     null: u64,
-    /// References of C's in the upper half, holds in the lower. There is an object exactly as long
-    /// as this is not zero.
-    owners: AtomicU64,
+    /// There is an object exactly as long as there are any.
+    owners: Owners,
     object: UnsafeCell<MaybeUninit<T>>,
 }
 
@@ -138,7 +132,7 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(super) fn get(&self, address: Address) -> Option<Hold<'_, T>> {
         let slot = self.slot(address)?;
-        slot.change(|owners| one_hold_more(owners).filter(|_| owners != 0))?;
+        slot.owners.hold()?;
         Some(Hold { table: self, slot })
     }
 
@@ -146,11 +140,11 @@ impl<T> Table<T> {
     /// object goes. `None` if C has none.
     pub(super) fn release(&self, address: Address) -> Option<usize> {
         let slot = self.slot(address)?;
-        let left = slot.change(|owners| owners.checked_sub(CALLER))?;
+        let left = slot.owners.release()?;
         if left == 0 {
             self.empty(slot);
         }
-        Some(callers(left) + holds(left))
+        Some(left)
     }
 
     fn empty(&self, slot: &Slot<T>) {
@@ -174,7 +168,7 @@ impl<'t, T> Hold<'t, T> {
 
     /// Holds it once more; `None` if that is too often.
     pub(super) fn again(&self) -> Option<Hold<'t, T>> {
-        self.slot.change(one_hold_more)?;
+        self.slot.owners.hold()?;
         Some(Hold { ..*self })
     }
 
@@ -182,27 +176,20 @@ impl<'t, T> Hold<'t, T> {
     pub(super) fn many(&self, count: usize) -> Option<Vec<Hold<'t, T>>> {
         let mut many = Vec::new();
         many.try_reserve_exact(count).ok()?;
-        let more = u64::try_from(count).ok()?;
-        self.slot.change(|owners| {
-            let is_countable = count <= u32::MAX as usize - holds(owners);
-            is_countable.then(|| owners + more)
-        })?;
+        self.slot.owners.hold_times(count)?;
         many.resize_with(count, || Hold { ..*self });
         Some(many)
     }
 
     /// Adds a reference of C's; `None` if that is too often.
     pub(super) fn reference(&self) -> Option<()> {
-        self.slot
-            .change(|owners| owners.checked_add(CALLER))
-            .map(drop)
+        self.slot.owners.reference()
     }
 
     /// Takes a reference of C's away and answers how many owners are left but for this one. `None`
     /// if C has none.
     pub(super) fn release(&self) -> Option<usize> {
-        let left = self.slot.change(|owners| owners.checked_sub(CALLER))?;
-        Some((callers(left) + holds(left)).saturating_sub(1))
+        Some(self.slot.owners.release()?.saturating_sub(1))
     }
 }
 
@@ -210,7 +197,7 @@ impl<T> Deref for Hold<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the slot's word counts this hold, so there is an object, and nobody takes it.
+        // SAFETY: the slot's owners count this hold, so there is an object, and nobody takes it.
         unsafe { self.slot.object() }
     }
 }
@@ -218,22 +205,10 @@ impl<T> Deref for Hold<'_, T> {
 impl<T> Drop for Hold<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.slot.owners.fetch_sub(HOLD, Ordering::AcqRel) == HOLD {
+        if self.slot.owners.let_go() {
             self.table.empty(self.slot);
         }
     }
-}
-
-fn one_hold_more(owners: u64) -> Option<u64> {
-    (holds(owners) < u32::MAX as usize).then(|| owners + HOLD)
-}
-
-fn callers(owners: u64) -> usize {
-    usize::try_from(owners / CALLER).unwrap_or(usize::MAX)
-}
-
-fn holds(owners: u64) -> usize {
-    usize::try_from(owners % CALLER).unwrap_or(usize::MAX)
 }
 
 #[inline(always)]
@@ -269,30 +244,12 @@ impl<T> Slot<T> {
         Address(std::ptr::from_ref(self).expose_provenance())
     }
 
-    /// Changes the word, and answers what it is then; `None` if `changed` refuses.
-    #[inline(always)]
-    fn change(&self, changed: impl Fn(u64) -> Option<u64>) -> Option<u64> {
-        let mut owners = self.owners.load(Ordering::Relaxed);
-        loop {
-            let next = changed(owners)?;
-            match self.owners.compare_exchange_weak(
-                owners,
-                next,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Some(next),
-                Err(other) => owners = other,
-            }
-        }
-    }
-
     /// Puts an object into a spare slot, with one reference of C's.
     fn fill(&self, object: T) -> Address {
         // SAFETY: without an owner nobody reads it, and a spare slot is given to one thread only.
         let place = unsafe { &mut *self.object.get() };
         place.write(object);
-        self.owners.store(CALLER, Ordering::Release);
+        self.owners.begin();
         self.address()
     }
 
@@ -300,7 +257,7 @@ impl<T> Slot<T> {
     ///
     /// # Safety
     ///
-    /// The word counts an owner as long as the answer is used.
+    /// There is an owner as long as the answer is used.
     unsafe fn object(&self) -> &T {
         // SAFETY: as long as there is an owner, nobody has it for writing.
         let place = unsafe { &*self.object.get() };
@@ -323,8 +280,8 @@ impl<T> Slot<T> {
 
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        if *self.owners.get_mut() != 0 {
-            // SAFETY: nobody shares a slot that is dropped, and the word says that there is an object.
+        if self.owners.has_any() {
+            // SAFETY: nobody shares a slot that is dropped, and its owners say that there is an object.
             unsafe { self.object.get_mut().assume_init_drop() };
         }
     }
@@ -465,22 +422,6 @@ mod tests {
         assert!(many.iter().all(|held| **held == 1));
         drop(many);
         assert_eq!(seen(&table, address), None);
-    }
-
-    #[test]
-    fn more_owners_than_can_be_counted_are_refused() {
-        let table = Table::new();
-        let address = table.insert(1).unwrap();
-        let held = table.get(address).unwrap();
-        let most = u64::from(u32::MAX);
-        held.slot.owners.store(CALLER + most, Ordering::SeqCst);
-        assert!(held.again().is_none() && table.get(address).is_none());
-        assert!(held.many(0).is_some() && held.many(1).is_none());
-        held.slot
-            .owners
-            .store(most * CALLER + HOLD, Ordering::SeqCst);
-        assert_eq!(held.reference(), None);
-        assert!(held.again().is_some());
     }
 
     #[test]

@@ -59,6 +59,7 @@ mod migrate;
 mod migrate_libvirt;
 mod objects;
 mod opening;
+mod owners;
 mod panics;
 #[allow(dead_code, reason = "the numbers are for C, too")]
 mod plan;
@@ -70,6 +71,10 @@ mod snapshot_domain;
 mod snapshot_handle;
 mod snapshot_list;
 mod strings;
+/// What owners.rs counts with.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
 #[allow(dead_code, reason = "some types are for C only")]
 mod types;
 mod version;
