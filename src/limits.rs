@@ -124,6 +124,14 @@ pub const BACKING_CHAIN: usize = 200;
 /// on a disk without a journal, and an eighth on one with; more threads gain nothing.
 pub const SYNCS_AT_ONCE: usize = 8;
 
+/// `qemu-img` processes of one operation that run at the same time: each mostly waits for fsync, and
+/// takes some 20 MiB of memory.
+pub const PROGRAMS_AT_ONCE: usize = 8;
+
+/// Bytes of a change that are staged while programs work. They are in memory once more until the commit has
+/// compared them; the syncs of more documents take longer than the programs.
+pub const PREPARED_BYTES: usize = STATE_FILE_BYTES;
+
 /// Directories of domains that stay open for the next change: more domains than are changed in turn on
 /// most hosts, and few beside the 1024 files that a process may have open by default.
 pub const FOLDERS_OPEN: usize = 16;

@@ -26,7 +26,7 @@ pub use executor::{Executor, Neighbour, Secrets, Start};
 pub use firmware::{Firmware, Nvram, Tpm};
 pub use hold::{Hold, write_refused};
 pub use libvirt::Libvirt;
-pub use point::{Guest, Image, Layer, OverlayFile, Place, Point, PointDisk};
+pub use point::{Beside, Guest, Image, Layer, OverlayFile, Place, Point, PointDisk};
 use progress::Progress;
 pub use qemu_img::QemuImg;
 pub use work::{Merge, Restore};

@@ -1,5 +1,6 @@
 //! A snapshot as the work on its data sees it.
 
+use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -132,6 +133,33 @@ pub struct Point<'a> {
     pub guest: Guest,
     /// What programs inherit that work on it, so that the domain stays locked as long as they live.
     pub lock: Option<BorrowedFd<'a>>,
+    /// What can be done while they work.
+    pub beside: Beside<'a>,
+}
+
+/// Work of the caller's own that it need not wait with until programs have done theirs. It may be left
+/// out, and it decides nothing.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a>(Option<&'a dyn Fn()>);
+
+impl<'a> Beside<'a> {
+    /// To do this.
+    pub fn of(work: &'a dyn Fn()) -> Beside<'a> {
+        Beside(Some(work))
+    }
+
+    /// Does it, in the caller's thread.
+    pub fn work(self) {
+        if let Some(work) = self.0 {
+            work();
+        }
+    }
+}
+
+impl fmt::Debug for Beside<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Beside")
+    }
 }
 
 impl Point<'_> {

@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::progress::{Progress, Unwatched};
-use super::{BEFORE, Data, Image, Merge, Merged, Point, Restore, firmware};
+use super::{BEFORE, Beside, Data, Image, Merge, Merged, Point, Restore, firmware};
 use crate::error::{Error, Result};
 use crate::limits;
 
+#[cfg(test)]
+mod beside_tests;
 mod merge;
 mod overlay;
 mod program;
@@ -54,6 +56,15 @@ impl QemuImg {
             program: &self.program,
             lock,
             watch: &*self.watch,
+            beside: Beside::default(),
+        }
+    }
+
+    /// On that snapshot, with what the caller does beside it.
+    fn work_on<'a>(&'a self, point: &Point<'a>) -> Work<'a> {
+        Work {
+            beside: point.beside,
+            ..self.work(point.lock)
         }
     }
 }
@@ -66,11 +77,18 @@ struct Work<'a> {
     lock: Option<BorrowedFd<'a>>,
     /// Who watches what takes long.
     watch: &'a dyn Progress,
+    /// What the caller does while they work.
+    beside: Beside<'a>,
 }
 
 impl Work<'_> {
     fn take(&self, step: Step<'_>, targets: &[&Target<'_>]) -> Vec<Attempt> {
-        step::take(self, step, targets)
+        step::take(self, step, targets, Beside::default())
+    }
+
+    /// As [`Work::take`], with what the caller does beside it.
+    fn take_beside(&self, step: Step<'_>, targets: &[&Target<'_>]) -> Vec<Attempt> {
+        step::take(self, step, targets, self.beside)
     }
 
     /// Drops the snapshot wherever it is. Gives the images where that failed.
@@ -116,7 +134,7 @@ impl Data for QemuImg {
 
     fn create(&self, point: &Point<'_>, _flags: u32) -> Result<()> {
         let images = point.internal_images()?;
-        let work = self.work(point.lock);
+        let work = self.work_on(point);
         // New files first: until something else is done they can be taken back without a trace.
         firmware::capture(point)?;
         let captured = work
@@ -190,7 +208,7 @@ impl Data for QemuImg {
     }
 
     fn delete(&self, point: &Point<'_>) -> Result<()> {
-        self.work(point.lock)
+        self.work_on(point)
             .drop_data(point.name, &point.internal_images()?)
     }
 
@@ -271,7 +289,7 @@ impl Work<'_> {
         let targets = target::open_all(images)?;
         check_free(name, &targets)?;
         let targets: Vec<&Target<'_>> = targets.iter().collect();
-        let failed = failures(&targets, self.take(Step::Capture(name), &targets));
+        let failed = failures(&targets, self.take_beside(Step::Capture(name), &targets));
         let Some((target, reason)) = failed.into_iter().next() else {
             return Ok(());
         };
@@ -297,7 +315,9 @@ impl Work<'_> {
             return Ok(());
         };
         // What the first image gives up cannot be brought back. Until then all is as before.
-        if let Some((target, reason)) = self.drop_everywhere(name, &[*first]).into_iter().next() {
+        let first = [*first];
+        let failed = failures(&first, self.take_beside(Step::Drop(name), &first));
+        if let Some((target, reason)) = failed.into_iter().next() {
             return Err(failure("delete", name, target, reason, Vec::new()));
         }
         self.finish_dropping(name, rest)

@@ -179,6 +179,12 @@ impl Writing<'_> {
         self.domain.change_durably(plan, &self.cause, commit)
     }
 
+    /// Does what [`Writing::commit_change`] will have to wait for, while there is something else to
+    /// wait for.
+    pub fn prepare(&self, change: &Change) {
+        self.domain.store().prepare(self.domain.key(), change);
+    }
+
     /// Makes a change durable, then its plan true in memory.
     pub fn commit_change(&self, plan: &Plan, change: &Change) -> Result<()> {
         let commit = || self.domain.store().commit(self.domain.key(), change);

@@ -11,11 +11,11 @@ use super::point::OwnedPoint;
 use super::refusals::Refusals;
 use super::uri::RedefineRules;
 use super::{firmware, overlays, records, stored};
-use crate::data::{Guest, OverlayFile};
+use crate::data::{Beside, Guest, OverlayFile, Point};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::snapshot::{DiskMode, Memory, Snapshot, State};
-use crate::store::check_name;
+use crate::store::{Change, check_name};
 use crate::tree::Plan;
 use crate::xml::{self, DomainDisk, DomainFacts, FirmwareRecord, Participation};
 
@@ -45,7 +45,7 @@ impl Domain {
         let change =
             writing.change_with(&plan, prepared.definition.as_deref(), &Leftovers::default())?;
         let is_active = prepared.snapshot.state != State::Shutoff;
-        self.capture(&writing, prepared, &point, flags)?;
+        self.capture(&writing, prepared, &point, &change, flags)?;
         let halted = match flags.has(CreateFlags::HALT) && is_active {
             true => self.host.stop(),
             false => Ok(()),
@@ -169,12 +169,13 @@ impl Domain {
         }))
     }
 
-    /// Captures guest data, the intent recorded before.
+    /// Captures guest data, the intent recorded before, the change prepared meanwhile.
     fn capture(
         &self,
         writing: &Writing<'_>,
         prepared: Prepared,
         point: &OwnedPoint,
+        change: &Change,
         flags: CreateFlags,
     ) -> Result<()> {
         let document = stored::document(&prepared.snapshot, false, &self.definitions())?;
@@ -183,8 +184,13 @@ impl Domain {
             found: prepared.found,
             guest: prepared.guest,
         })?;
+        let prepare = || writing.prepare(change);
+        let captured = Point {
+            beside: Beside::of(&prepare),
+            ..writing.point(point)
+        };
         self.data
-            .create(&writing.point(point), flags.bits())
+            .create(&captured, flags.bits())
             .map_err(|cause| writing.take_back_create(point, cause))
     }
 }

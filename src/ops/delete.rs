@@ -15,7 +15,7 @@ use super::point::OwnedPoint;
 use super::records;
 use super::refusals::Refusals;
 use crate::data::qmp::is_memory_file;
-use crate::data::{Data, Merged};
+use crate::data::{Beside, Data, Merged, Point};
 use crate::error::Result;
 use crate::snapshot::{DiskMode, Memory, Snapshot};
 use crate::tree::{Plan, Tree};
@@ -70,7 +70,9 @@ impl Domain {
             deletion: flags.deletion(),
             work: work.clone(),
         })?;
-        let done = self.drop_data(&writing, &points).map_err(Merged::Untouched);
+        let prepare = || writing.prepare(&change);
+        let dropped = self.drop_data(&writing, &points, Beside::of(&prepare));
+        let done = dropped.map_err(Merged::Untouched);
         match done.and_then(|()| writing.merge(&work.merges)) {
             Ok(()) => writing.finish(writing.commit_and_tidy(&plan, &change, &leftovers)),
             Err(Merged::Partly(cause)) => writing.finish(Err(cause)),
@@ -122,10 +124,19 @@ impl Domain {
         })
     }
 
-    fn drop_data(&self, writing: &Writing<'_>, points: &[OwnedPoint]) -> Result<()> {
+    fn drop_data(
+        &self,
+        writing: &Writing<'_>,
+        points: &[OwnedPoint],
+        beside: Beside<'_>,
+    ) -> Result<()> {
+        let with_work = |point| Point {
+            beside,
+            ..writing.point(point)
+        };
         points
             .iter()
-            .try_for_each(|point| self.data.delete(&writing.point(point)))
+            .try_for_each(|point| self.data.delete(&with_work(point)))
     }
 
     /// What becomes of image files when the snapshots of a plan are no more.

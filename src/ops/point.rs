@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::firmware;
 use super::flags::RevertFlags;
 use crate::data::chain::QCOW2;
-use crate::data::{Firmware, Guest, Layer, OverlayFile, Place, Point, PointDisk};
+use crate::data::{Beside, Firmware, Guest, Layer, OverlayFile, Place, Point, PointDisk};
 use crate::error::Result;
 use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot, State};
 use crate::xml::{self, DomainDisk, DomainFacts};
@@ -120,6 +120,7 @@ impl OwnedPoint {
     pub fn borrow<'a>(&'a self, lock: Option<BorrowedFd<'a>>) -> Point<'a> {
         Point {
             lock,
+            beside: Beside::default(),
             name: &self.name,
             document: &self.document,
             disks: &self.disks,

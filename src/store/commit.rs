@@ -30,14 +30,27 @@ use crate::limits;
 
 /// A change as its steps, against what is there.
 #[derive(Default)]
-struct Plan<'a> {
-    steps: Vec<Planned>,
+pub(super) struct Plan<'a> {
+    /// What is done to the domain's files.
+    pub steps: Vec<Planned>,
     /// The text of each staged file, by number.
-    texts: Vec<Text<'a>>,
+    pub texts: Vec<Text<'a>>,
+}
+
+impl Plan<'_> {
+    fn journalled(&self) -> Vec<Step> {
+        let steps = self.steps.iter();
+        steps.map(|planned| planned.step.clone()).collect()
+    }
+
+    /// The journal that decides that it is made.
+    pub fn record(&self) -> Vec<u8> {
+        journal::commit(&self.journalled())
+    }
 }
 
 /// A text to be staged.
-enum Text<'a> {
+pub(super) enum Text<'a> {
     /// It is there.
     Given(Cow<'a, [u8]>),
     /// It is made when it is needed.
@@ -45,7 +58,13 @@ enum Text<'a> {
 }
 
 impl Text<'_> {
-    fn get(&self) -> Result<Cow<'_, [u8]>> {
+    /// Whether it is given, and has these bytes.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        matches!(self, Text::Given(given) if **given == *bytes)
+    }
+
+    /// Its bytes.
+    pub fn get(&self) -> Result<Cow<'_, [u8]>> {
         match self {
             Text::Given(bytes) => Ok(Cow::Borrowed(bytes)),
             Text::Made(made, index) => {
@@ -57,14 +76,15 @@ impl Text<'_> {
     }
 }
 
-struct Planned {
+/// A step, and what it meets.
+pub(super) struct Planned {
     step: Step,
     /// A file stands where the step writes.
     replaces: bool,
 }
 
 /// All that a change writes is in it.
-struct NothingMade;
+pub(super) struct NothingMade;
 
 impl Made for NothingMade {
     fn count(&self) -> usize {
@@ -91,6 +111,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
     pub(super) fn intend(self: &Arc<Self>, domain: &str, text: &str) -> Result<()> {
         check_domain(domain)?;
         let _guard = self.exclusive(domain)?;
+        self.drop_prepared(domain);
         let replaces = self.settle(domain)?.is_some();
         match self.put_journal(domain, &journal::intent(text), replaces)? {
             Decided::Durable => Ok(()),
@@ -103,6 +124,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
     pub(super) fn withdraw(self: &Arc<Self>, domain: &str) -> Result<()> {
         check_domain(domain)?;
         let _guard = self.exclusive(domain)?;
+        self.drop_prepared(domain);
         if self.settle(domain)?.is_some() {
             self.take_intent(domain)?;
         }
@@ -131,6 +153,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             self.prove_folder(folder)?;
         }
         let plan = self.plan(domain, change, made, folder.as_deref())?;
+        let is_prepared = self.is_prepared(domain, &plan, has_intent);
         let decided = match plan.steps.as_slice() {
             [] => {
                 if has_intent {
@@ -141,7 +164,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             [only] if !has_intent && change.then.is_none() => {
                 self.commit_one(domain, only, &plan.texts, folder)?
             }
-            _ => self.commit_many(domain, &plan, folder.is_some(), has_intent)?,
+            _ => self.commit_many(domain, &plan, folder.is_some(), has_intent, is_prepared)?,
         };
         match change.definition {
             DefinitionChange::Keep => {}
@@ -159,7 +182,8 @@ impl<F: FileSystem + 'static> Rooms<F> {
         }
     }
 
-    fn plan<'a>(
+    /// The steps of a change, against what is there.
+    pub(super) fn plan<'a>(
         &self,
         domain: &str,
         change: &'a Change,
@@ -306,23 +330,22 @@ impl<F: FileSystem + 'static> Rooms<F> {
         plan: &Plan<'_>,
         has_folder: bool,
         has_intent: bool,
+        is_prepared: bool,
     ) -> Result<Decided> {
-        let steps: Vec<Step> = plan
-            .steps
-            .iter()
-            .map(|planned| planned.step.clone())
-            .collect();
+        let steps = plan.journalled();
         let needs_folder = steps.iter().any(|step| matches!(step, Step::Write { .. }));
-        if needs_folder && !has_folder {
-            self.make_folder(domain)?;
-        }
-        let decided = self
-            .stage_texts(domain, &plan.texts)
-            .and_then(|()| self.put_journal(domain, &journal::commit(&steps), has_intent));
+        let folder = match needs_folder && !has_folder {
+            true => self.make_folder(domain).map(drop),
+            false => Ok(()),
+        };
+        let decided = folder
+            .and_then(|()| match is_prepared {
+                true => Ok(()),
+                false => self.stage_plan(domain, plan),
+            })
+            .and_then(|()| self.put_staged_journal(domain, has_intent));
         let decided = decided.inspect_err(|_| {
-            for number in 0..plan.texts.len() {
-                self.unstage(&staged_file(domain, number));
-            }
+            self.unstage_change(domain, plan.texts.len());
             if needs_folder && !has_folder {
                 self.remove_folder(domain);
             }
@@ -338,8 +361,13 @@ impl<F: FileSystem + 'static> Rooms<F> {
         Ok(decided)
     }
 
+    fn stage_plan(&self, domain: &str, plan: &Plan<'_>) -> Result<()> {
+        self.stage_texts(domain, &plan.texts)?;
+        self.stage_journal(domain, &plan.record())
+    }
+
     /// Stages all texts, durably. After an error some may be staged.
-    fn stage_texts(&self, domain: &str, texts: &[Text<'_>]) -> Result<()> {
+    pub(super) fn stage_texts(&self, domain: &str, texts: &[Text<'_>]) -> Result<()> {
         let failed_here = self.stage.failed_here("write to");
         let mut open = Vec::new();
         for (number, text) in texts.iter().enumerate() {
@@ -375,16 +403,25 @@ impl<F: FileSystem + 'static> Rooms<F> {
     }
 
     fn put_journal(&self, domain: &str, bytes: &[u8], replaces: bool) -> Result<Decided> {
+        self.stage_journal(domain, bytes)?;
+        self.put_staged_journal(domain, replaces)
+    }
+
+    fn stage_journal(&self, domain: &str, bytes: &[u8]) -> Result<()> {
         if bytes.len() > limits::JOURNAL_BYTES {
             return Err(Error::TooLarge {
                 what: "journal",
                 limit: limits::JOURNAL_BYTES,
             });
         }
-        self.set_no_journal(domain, false);
         let staged = staged_journal(domain);
         self.stage_from_reserve(&staged, bytes)
-            .map_err(self.stage.failed("write", &staged))?;
+            .map_err(self.stage.failed("write", &staged))
+    }
+
+    fn put_staged_journal(&self, domain: &str, replaces: bool) -> Result<Decided> {
+        self.set_no_journal(domain, false);
+        let staged = staged_journal(domain);
         self.put(domain, &staged, &self.journal, domain, replaces)
     }
 
@@ -511,7 +548,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
 }
 
 /// Refuses a change that could not be stored, or not be read again.
-fn check_change(change: &Change, made: &dyn Made) -> Result<()> {
+pub(super) fn check_change(change: &Change, made: &dyn Made) -> Result<()> {
     let check = |name: &String| {
         check_name(name, limits::SNAPSHOT_NAME_BYTES).map_err(|reason| Error::SnapshotName {
             name: name.clone(),

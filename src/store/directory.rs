@@ -131,6 +131,9 @@ where
     fn withdraw(&self, domain: &str) -> Result<()> {
         self.rooms.withdraw(domain)
     }
+    fn prepare(&self, domain: &str, change: &Change) {
+        self.rooms.prepare(domain, change);
+    }
     fn commit(&self, domain: &str, change: &Change) -> Result<()> {
         self.rooms.commit(domain, change)
     }

@@ -11,6 +11,7 @@ use rustix::thread::Pid;
 
 use super::Lock;
 use super::fs::{Content, FileSystem};
+use super::prepared::Prepared;
 use super::rooms::{Room, Rooms};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -27,6 +28,8 @@ pub(super) struct Holder {
     pub owes_word: bool,
     /// The domain has no journal, and only the owner of the lock can give it one.
     no_journal: bool,
+    /// The change that it has staged and not committed yet.
+    prepared: Option<Prepared>,
 }
 
 impl Holder {
@@ -58,6 +61,30 @@ impl<F: FileSystem> Rooms<F> {
         {
             holder.no_journal = no_journal;
         }
+    }
+
+    /// Notes what this thread has staged for the domain's next commit.
+    pub(super) fn set_prepared(&self, domain: &str, prepared: Option<Prepared>) {
+        let mut held = self.held.lock();
+        if let Some(holder) = held.get_mut(domain)
+            && holder.is_this_thread()
+        {
+            holder.prepared = prepared;
+        }
+    }
+
+    /// Whether this thread has something staged for the domain's next commit.
+    pub(super) fn has_prepared(&self, domain: &str) -> bool {
+        let held = self.held.lock();
+        let holder = held.get(domain).filter(|holder| holder.is_this_thread());
+        holder.is_some_and(|holder| holder.prepared.is_some())
+    }
+
+    /// What this thread has staged for the domain's next commit; from then on it is nobody's.
+    pub(super) fn take_prepared(&self, domain: &str) -> Option<Prepared> {
+        let mut held = self.held.lock();
+        let holder = held.get_mut(domain)?;
+        holder.is_this_thread().then_some(holder)?.prepared.take()
     }
 }
 
@@ -123,6 +150,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             domain_gone: false,
             owes_word: had_owner,
             no_journal: false,
+            prepared: None,
         };
         self.held.lock().insert(domain.to_owned(), holder);
         let held = Held {
@@ -190,7 +218,10 @@ impl<F: FileSystem> Lock for Held<F> {
 
 impl<F: FileSystem> Drop for Held<F> {
     fn drop(&mut self) {
-        let holder = self.rooms.held.lock().remove(&self.domain);
+        let mut holder = self.rooms.held.lock().remove(&self.domain);
+        if let Some(prepared) = holder.as_mut().and_then(|holder| holder.prepared.take()) {
+            self.rooms.unstage_prepared(&self.domain, &prepared);
+        }
         let Some(locked) = self.locked.take() else {
             return;
         };

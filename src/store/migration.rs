@@ -56,6 +56,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
     pub(super) fn receive(self: &Arc<Self>, domain: &str, fill: &mut Fill<'_>) -> Result<()> {
         check_domain(domain)?;
         let _guard = self.exclusive(domain)?;
+        self.drop_prepared(domain);
         self.settle(domain)?;
         let replaces = is_there(&self.fs, &self.migration, domain)?;
         let staged = staged_file(domain, 0);

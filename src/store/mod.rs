@@ -26,6 +26,7 @@ mod listing;
 mod lock;
 mod memory;
 mod migration;
+mod prepared;
 mod recovery;
 mod rooms;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -122,6 +123,10 @@ pub trait Store: Send + Sync {
 
     /// Withdraws the intent: guest data is as before it.
     fn withdraw(&self, domain: &str) -> Result<()>;
+
+    /// Does what a commit of that change will have to wait for and what decides nothing, while the
+    /// writer has other things to wait for. A commit without it, or of another change, is as good.
+    fn prepare(&self, _domain: &str, _change: &Change) {}
 
     /// Makes the whole change durable, or nothing of it, and closes the intent if there is one. After
     /// an error no reader sees anything of it, now or later.

@@ -218,6 +218,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
                 // Listed again: what stood there before may have been a writer's.
                 leftovers = self.leftovers()?;
             }
+            self.drop_prepared(&domain);
             if self.settle(&domain).is_ok() {
                 self.sweep(leftovers.get(&domain).map_or(&[], Vec::as_slice));
             }

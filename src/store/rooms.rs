@@ -201,6 +201,14 @@ impl<F: FileSystem> Rooms<F> {
         Ok(open)
     }
 
+    /// Removes all that is staged of a change: its texts and its journal.
+    pub(super) fn unstage_change(&self, domain: &str, texts: usize) {
+        for number in 0..texts {
+            self.unstage(&staged_file(domain, number));
+        }
+        self.unstage(&staged_journal(domain));
+    }
+
     /// Removes a staged file. If that fails, the next load of the domain does it.
     pub(super) fn unstage(&self, file: &str) {
         let _ = again(|| if_there(self.fs.unlink(&self.stage.dir, file)));

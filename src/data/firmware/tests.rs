@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::kept::MANIFEST;
 use super::*;
-use crate::data::Guest;
+use crate::data::{Beside, Guest};
 
 /// A directory with variables and a TPM's state.
 struct World {
@@ -55,6 +55,7 @@ impl World {
             is_of_guest: false,
             guest: Guest::Waiting,
             lock: None,
+            beside: Beside::default(),
         }
     }
 

@@ -1,15 +1,15 @@
 //! One `qemu-img snapshot` on one image, and the proof in the image that it did just that.
 
 use std::ffi::{OsStr, OsString};
+use std::mem;
 use std::path::Path;
 
 use super::Work;
 use super::program::{self, Ending, Outcome, Running};
 use super::target::{Target, only};
+use crate::data::Beside;
 use crate::data::qcow2::{Entry, Facts};
-
-/// Programs that run at the same time: an operation mostly waits for fsync.
-const AT_ONCE: usize = 8;
+use crate::limits;
 
 /// The first version whose `-d` looks for a name only. Older ones take the first snapshot whose
 /// name *or ID* it is.
@@ -29,14 +29,23 @@ pub(super) enum Step<'a> {
 /// Why a step is not done.
 pub(super) type Attempt = Result<(), String>;
 
-/// Takes a step on each image, side by side; the answers are in the images' order.
-pub(super) fn take(work: &Work<'_>, step: Step<'_>, targets: &[&Target<'_>]) -> Vec<Attempt> {
+/// Takes a step on each image, side by side; the answers are in the images' order. The caller does its
+/// own work while the first programs do theirs.
+///
+/// No record says how far which image is: each tells by itself.
+pub(super) fn take(
+    work: &Work<'_>,
+    step: Step<'_>,
+    targets: &[&Target<'_>],
+    mut beside: Beside<'_>,
+) -> Vec<Attempt> {
     let mut attempts = Vec::with_capacity(targets.len());
-    for group in targets.chunks(AT_ONCE) {
+    for group in targets.chunks(limits::PROGRAMS_AT_ONCE) {
         let begun: Vec<_> = group
             .iter()
             .map(|target| begin(work, step, target))
             .collect();
+        mem::take(&mut beside).work();
         attempts.extend(
             group
                 .iter()

@@ -63,13 +63,13 @@ fn content(image: &Image) -> u8 {
         .expect("an unknown pattern")
 }
 
-fn names(image: &Image) -> Vec<String> {
+pub(super) fn names(image: &Image) -> Vec<String> {
     let facts = Target::open(image).unwrap().facts().unwrap();
     let text = |entry: &crate::data::qcow2::Entry| String::from_utf8(entry.name.to_vec()).unwrap();
     facts.snapshots.iter().map(text).collect()
 }
 
-fn new_image(directory: &Path, file: &str) -> Image {
+pub(super) fn new_image(directory: &Path, file: &str) -> Image {
     let path = directory.join(file);
     let plain = directory.join("new.qcow2");
     qemu_img(&["create", "-q", "-f", "qcow2", plain.to_str().unwrap(), "8M"]);

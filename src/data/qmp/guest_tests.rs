@@ -14,7 +14,7 @@ use super::{AgentCommands, Commands, KeptMemory, internal, merge};
 use crate::data::live::{Access, Live};
 use crate::data::progress::{Progress, Unwatched, Wish};
 use crate::data::qcow2::ImageFile;
-use crate::data::{Data, Image, Layer, OverlayFile, Place, Point, PointDisk, QemuImg};
+use crate::data::{Beside, Data, Image, Layer, OverlayFile, Place, Point, PointDisk, QemuImg};
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
 
@@ -625,6 +625,7 @@ fn d6_what_a_disk_holds_that_the_guest_has_lost_is_dropped_too() {
         is_of_guest: true,
         guest: crate::data::Guest::Waiting,
         lock: None,
+        beside: Beside::default(),
     })
     .unwrap();
     assert_eq!(held(&images[0]), Vec::<String>::new());

@@ -72,6 +72,8 @@ impl Data for Images {
                 content.names.insert(point.name.to_owned());
             })
             .map_err(|cause| self.undo(number, &before, cause))?;
+            // The programs on the other images are still at work.
+            point.beside.work();
         }
         Ok(())
     }
@@ -108,6 +110,7 @@ impl Data for Images {
             self.change(number, |content| {
                 content.names.remove(point.name);
             })?;
+            point.beside.work();
         }
         Ok(())
     }

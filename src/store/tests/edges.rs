@@ -228,3 +228,74 @@ fn staged_files_of_nobody_stay() {
         assert!(world.file(&format!("/stage/{file}")).is_none(), "{file}");
     }
 }
+
+/// How many calls of the file system a commit takes after its change was prepared, or was not.
+fn calls_of_a_commit(prepare: impl Fn(&Store, &Change)) -> usize {
+    let (store, simulated) = open(with_snapshots(&["a"]));
+    store.intend(DOMAIN, "i").unwrap();
+    let change = Change {
+        write: texts(&["a", "b"], "new"),
+        ..Change::default()
+    };
+    let _lock = store.wait_lock(DOMAIN).unwrap();
+    prepare(&store, &change);
+    simulated
+        .0
+        .lock()
+        .set_fault(Fault::Once(usize::MAX, Errno::IO));
+    store.commit(DOMAIN, &change).unwrap();
+    assert_eq!(snapshots(&store), texts(&["a", "b"], "new"));
+    simulated.calls()
+}
+
+#[test]
+fn what_was_prepared_is_not_done_again_by_the_commit() {
+    let plain = calls_of_a_commit(|_, _| {});
+    let prepared = calls_of_a_commit(|store, change| store.prepare(DOMAIN, change));
+    // Two texts and the journal, each made, written and synced, and the directory's sync.
+    assert_eq!(prepared + 3 * 3 + 1, plain);
+}
+
+#[test]
+fn what_another_change_would_write_is_not_committed() {
+    let other = calls_of_a_commit(|store, change| {
+        let change = Change {
+            write: texts(&["a", "b"], "other"),
+            ..change.clone()
+        };
+        store.prepare(DOMAIN, &change);
+    });
+    assert!(other >= calls_of_a_commit(|_, _| {}));
+}
+
+#[test]
+fn what_is_prepared_and_swept_by_a_load_is_written_again() {
+    calls_of_a_commit(|store, change| {
+        store.prepare(DOMAIN, change);
+        assert_eq!(snapshots(store), texts(&["a"], "old"));
+    });
+}
+
+#[test]
+fn without_the_lock_nothing_is_prepared() {
+    let (store, simulated) = open(with_snapshots(&["a"]));
+    let before = simulated.0.lock().files();
+    store.prepare(DOMAIN, &removal());
+    assert_eq!(simulated.0.lock().files(), before);
+}
+
+#[test]
+fn what_is_too_much_to_keep_is_not_prepared() {
+    let (store, simulated) = open(with_snapshots(&["a"]));
+    let _lock = store.wait_lock(DOMAIN).unwrap();
+    let before = simulated.0.lock().files();
+    let half = "x".repeat(limits::PREPARED_BYTES / 2);
+    let change = |names: &[&str]| Change {
+        write: texts(names, &half),
+        ..Change::default()
+    };
+    store.prepare(DOMAIN, &change(&["a", "b"]));
+    assert_eq!(simulated.0.lock().files(), before);
+    store.prepare(DOMAIN, &change(&["a"]));
+    assert_ne!(simulated.0.lock().files(), before);
+}

@@ -27,6 +27,8 @@ enum Call {
     Withdraw,
     Commit(Change),
     Receive(&'static str),
+    /// That change is prepared, and this call made.
+    Prepared(Change, Box<Call>),
 }
 
 /// What a user of the store sees.
@@ -74,6 +76,11 @@ fn perform(store: &Store, call: &Call) -> Result<()> {
         Call::Receive(text) => store.receive(DOMAIN, &mut |out| {
             text.as_bytes().chunks(3).try_for_each(&mut *out)
         }),
+        Call::Prepared(change, call) => {
+            let _lock = store.wait_lock(DOMAIN)?;
+            store.prepare(DOMAIN, change);
+            perform(store, call)
+        }
     }
 }
 
@@ -84,6 +91,7 @@ fn expected(before: &View, call: &Call) -> View {
         Call::Intend(text) => view.intent = Some((*text).to_owned()),
         Call::Withdraw => view.intent = None,
         Call::Receive(text) => view.migration = Some((*text).to_owned()),
+        Call::Prepared(_, call) => return expected(before, call),
         Call::Commit(change) => {
             view.intent.clone_from(&change.then);
             change
@@ -171,6 +179,15 @@ fn may_stand(call: &Call) -> bool {
         Call::Intend(_) | Call::Receive(_) => true,
         Call::Commit(change) => change.migration != MigrationChange::Keep,
         Call::Withdraw => false,
+        Call::Prepared(_, call) => may_stand(call),
+    }
+}
+
+/// A call after a change was prepared: that change, or anything else.
+fn prepared(change: &Call, call: Call) -> Call {
+    match change {
+        Call::Commit(change) => Call::Prepared(change.clone(), Box::new(call)),
+        _ => call,
     }
 }
 
@@ -312,6 +329,79 @@ fn histories() -> Vec<(&'static str, (World, View), Vec<Call>)> {
             "intend, withdraw",
             furnished(),
             vec![Call::Intend("i"), Call::Withdraw],
+        ),
+        (
+            "intend, prepare, add",
+            furnished(),
+            vec![Call::Intend("i"), prepared(&one(), one())],
+        ),
+        (
+            "intend, prepare, add the first",
+            bare(),
+            vec![Call::Intend("i"), prepared(&one(), one())],
+        ),
+        (
+            "intend, prepare, move with work left",
+            furnished(),
+            vec![
+                Call::Intend("i"),
+                prepared(
+                    &followed(&["a", "n"], write()),
+                    followed(&["a", "n"], write()),
+                ),
+                Call::Withdraw,
+            ],
+        ),
+        (
+            "intend, prepare, remove",
+            furnished(),
+            vec![
+                Call::Intend("i"),
+                prepared(&change(&[], &["a"], Keep), change(&[], &["a"], Keep)),
+            ],
+        ),
+        (
+            "intend, prepare, withdraw",
+            furnished(),
+            vec![Call::Intend("i"), prepared(&one(), Call::Withdraw)],
+        ),
+        (
+            "intend, prepare, intend",
+            furnished(),
+            vec![
+                Call::Intend("i"),
+                prepared(&one(), Call::Intend("j")),
+                one(),
+            ],
+        ),
+        (
+            "intend, prepare, add another",
+            furnished(),
+            vec![
+                Call::Intend("i"),
+                prepared(
+                    &change(&["n", "m"], &[], write()),
+                    change(&["m", "n"], &["a"], Keep),
+                ),
+            ],
+        ),
+        (
+            "intend, prepare, nothing",
+            furnished(),
+            vec![
+                Call::Intend("i"),
+                prepared(&change(&["n", "m"], &[], Keep), change(&[], &[], Keep)),
+            ],
+        ),
+        (
+            "prepare, add without intent",
+            furnished(),
+            vec![prepared(&one(), one())],
+        ),
+        (
+            "prepare, receive",
+            furnished(),
+            vec![prepared(&one(), Call::Receive("many words")), one()],
         ),
         (
             "intend twice",
