@@ -1,20 +1,16 @@
-/* Phases whose time is the disk's or qemu-img's, each call beside the same work done bare. */
+/* Phases whose time is the disk's, each call beside the same work done bare. */
 #include "bench.h"
 
 #include <pthread.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "durable.h"
 
-enum { PAIRS = 200, DOMAINS = 8, IMAGES = 3, ROUNDS = 5 };
-
-extern char **environ;
+enum { PAIRS = 200, DOMAINS = 8 };
 
 static void add(struct span *sum, struct span start)
 {
@@ -142,79 +138,5 @@ void bench_durable_domains(struct run *run)
         virDomainFree(ours[i].domain);
         free(ours[i].deeper);
     }
-    close_run(run);
-}
-
-static void qemu_img(char *const arguments[])
-{
-    pid_t child;
-    int status;
-
-    expect(posix_spawnp(&child, "qemu-img", NULL, NULL, arguments, environ) == 0, "qemu-img");
-    expect(waitpid(child, &status, 0) == child && status == 0, "qemu-img");
-}
-
-static void image_path(char path[PATH_SIZE], const struct run *run, char guest, int disk)
-{
-    snprintf(path, PATH_SIZE, "%s/guest-%c-vd%c.qcow2", run->images, guest, 'a' + disk);
-}
-
-static void make_images(const struct run *run, char guest)
-{
-    for (int i = 0; i < IMAGES; i++) {
-        char path[PATH_SIZE];
-        char *arguments[] = {"qemu-img", "create", "-q", "-f", "qcow2", path, "64M", NULL};
-
-        image_path(path, run, guest, i);
-        qemu_img(arguments);
-    }
-}
-
-static void bare_snapshot(const struct run *run, char *verb)
-{
-    for (int i = 0; i < IMAGES; i++) {
-        char path[PATH_SIZE];
-        char *arguments[] = {"qemu-img", "snapshot", verb, "real", path, NULL};
-
-        image_path(path, run, 'b', i);
-        qemu_img(arguments);
-    }
-}
-
-/* Offline internal snapshots of three disks, and at once the same by qemu-img on images that are
- * alike. The hierarchy that is there already is the library's to carry. */
-void bench_real(struct run *run)
-{
-    struct span create = {0, 0};
-    struct span delete = {0, 0};
-    struct span bare_create = {0, 0};
-    struct span bare_delete = {0, 0};
-
-    make_images(run, 'a');
-    make_images(run, 'b');
-    open_run(run, true);
-    virDomainSnapshotNum(run->domain, 0);
-    for (int i = 0; i < ROUNDS; i++) {
-        struct span start = clock_now();
-        virDomainSnapshotPtr snapshot = virDomainSnapshotCreateXML(
-            run->domain, "<domainsnapshot><name>real</name></domainsnapshot>", 0);
-
-        expect(snapshot, "create");
-        add(&create, start);
-        start = clock_now();
-        bare_snapshot(run, "-c");
-        add(&bare_create, start);
-        start = clock_now();
-        expect(virDomainSnapshotDelete(snapshot, 0) == 0, "delete");
-        add(&delete, start);
-        virDomainSnapshotFree(snapshot);
-        start = clock_now();
-        bare_snapshot(run, "-d");
-        add(&bare_delete, start);
-    }
-    report(run, "create_internal", ROUNDS, create);
-    report(run, "create_internal_bare", ROUNDS, bare_create);
-    report(run, "delete_internal", ROUNDS, delete);
-    report(run, "delete_internal_bare", ROUNDS, bare_delete);
     close_run(run);
 }
