@@ -209,6 +209,28 @@ fn a_follow_up_that_is_gone_leaves_nothing_to_do() {
     assert_eq!(simulated.0.lock().file(&format!("/journal/{DOMAIN}")), None);
 }
 
+/// Others may write to the folder from some look at it on, between any two: what stays open was looked
+/// at, and what was looked at later counts.
+#[test]
+fn a_folder_that_others_may_write_to_is_never_kept_open() {
+    let mut refused_first = 0;
+    for looks in 0..8 {
+        let (store, simulated) = open(with_snapshots(&["a"]));
+        simulated.0.lock().trusted_looks = Some(looks);
+        if store.commit(DOMAIN, &rewriting()).is_err() {
+            refused_first += 1;
+        }
+        if simulated.0.lock().trusted_looks != Some(0) {
+            continue;
+        }
+        let error = store.commit(DOMAIN, &removal()).unwrap_err();
+        assert!(matches!(error, Error::StateDirectory { .. }), "{error}");
+        simulated.0.lock().trusted_looks = None;
+        assert_eq!(snapshots(&store).len(), 1, "after {looks} looks");
+    }
+    assert!((1..8).contains(&refused_first), "{refused_first}");
+}
+
 #[test]
 fn staged_files_of_nobody_stay() {
     let mut world = with_snapshots(&["a"]);
