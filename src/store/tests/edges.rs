@@ -12,18 +12,18 @@ use crate::store::rooms::Rooms;
 use crate::store::simulated::{Fault, Simulated, World};
 use crate::store::{Change, DefinitionChange};
 
-const DOMAIN: &str = "d";
+pub(super) const DOMAIN: &str = "d";
 
-type Store = Arc<Rooms<Simulated>>;
+pub(super) type Store = Arc<Rooms<Simulated>>;
 
-fn open(world: World) -> (Store, Simulated) {
+pub(super) fn open(world: World) -> (Store, Simulated) {
     let simulated = Simulated::new(world);
     let rooms = Rooms::open(simulated.clone(), 0, Path::new("/state")).unwrap();
     (Arc::new(rooms), simulated)
 }
 
 /// A domain with these snapshots, on disk.
-fn with_snapshots(names: &[&str]) -> World {
+pub(super) fn with_snapshots(names: &[&str]) -> World {
     let (store, simulated) = open(World::new());
     let change = Change {
         write: texts(names, "old"),
@@ -34,12 +34,12 @@ fn with_snapshots(names: &[&str]) -> World {
     simulated.0.lock().settled()
 }
 
-fn texts(names: &[&str], text: &str) -> Vec<(String, String)> {
+pub(super) fn texts(names: &[&str], text: &str) -> Vec<(String, String)> {
     let of = |name: &&str| ((*name).to_owned(), text.to_owned());
     names.iter().map(of).collect()
 }
 
-fn snapshots(store: &Store) -> Vec<(String, String)> {
+pub(super) fn snapshots(store: &Store) -> Vec<(String, String)> {
     let mut listing = store.snapshots(DOMAIN).unwrap();
     assert!(listing.damaged.is_empty());
     listing.documents.sort();
