@@ -1,7 +1,7 @@
 # Thin: cargo and meson do the work. `make help` lists the targets.
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo bench check compare crash memory stress sanitize loom miri coverage install clean header abi deb vendor help set-up simulate fuzz \
+.PHONY: build demo bench check compare crash memory stress sanitize loom miri coverage mutants install clean header abi deb vendor help set-up simulate fuzz \
 	check-format check-lint check-rust check-c check-install
 
 MESON_FLAGS ?=
@@ -83,6 +83,10 @@ miri: ## raw pointers, atomics and threads under Miri; needs a nightly toolchain
 coverage: ## branches of commit, recovery and journal that the tests take; needs nightly and its LLVM's tools
 	$(call step,coverage)
 	tools/coverage
+
+mutants: ## changes of commit, recovery and journal that no test notices; needs cargo-mutants
+	$(call step,mutants)
+	tools/mutants
 
 install: build ## install; MESON_FLAGS=--prefix=..., DESTDIR=...
 	meson install -C build --no-rebuild

@@ -22,6 +22,7 @@ static size_t step = 1;
 
 /* Of the last error: handles are given back after a failure, which clears the thread's own. */
 static int raised_code;
+enum { WRONG = -1 };
 
 static void note_error(void *user_data, virErrorPtr error)
 {
@@ -31,6 +32,9 @@ static void note_error(void *user_data, virErrorPtr error)
 
 /* An operation as a program writes it: 0, or -1 where a call has failed. */
 typedef int operation(const struct fixture *fixture);
+
+/* Whether what an operation tells is known: of these images, which take other blocks as a copy. */
+static bool is_known;
 
 static int finish_snapshot(virDomainPtr domain, virDomainSnapshotPtr snapshot)
 {
@@ -179,9 +183,9 @@ static int list(const struct fixture *fixture)
     return answer;
 }
 
-/* FNV-1a, 64 bits, over all files but those that are made anew whenever somebody looks. */
+/* FNV-1a, 64 bits. */
+#define SUM_OF_NOTHING UINT64_C(0xcbf29ce484222325)
 static uint64_t sum;
-static size_t root_length;
 
 static void add(const void *bytes, size_t length)
 {
@@ -190,6 +194,160 @@ static void add(const void *bytes, size_t length)
     for (size_t i = 0; i < length; i++)
         sum = (sum ^ byte[i]) * UINT64_C(0x100000001b3);
 }
+
+/* No call has failed, and still it is wrong: the trial ends with a code that none has. Nothing may be
+ * printed here, without memory. */
+static int say_wrong(void)
+{
+    raised_code = WRONG;
+    return -1;
+}
+
+/* What is told is all that there is to tell: the sum is as it was with memory, where the call does not
+ * fail. 0 or -1, as the calls answered. */
+static int told_whole(int answer)
+{
+    static uint64_t whole;
+
+    if (!is_known) {
+        whole = sum;
+        is_known = true;
+    }
+    return answer == 0 && sum != whole ? say_wrong() : answer;
+}
+
+static void add_text(const char *text)
+{
+    if (text)
+        add(text, strlen(text));
+    add("", 1);
+}
+
+/* Adds a plan and frees it. */
+static int add_plan(virSnapPlanPtr plan)
+{
+    if (!plan)
+        return -1;
+    for (int i = 0; i < plan->nsteps; i++) {
+        add(&plan->steps[i]->kind, sizeof(plan->steps[i]->kind));
+        add(&plan->steps[i]->bytes, sizeof(plan->steps[i]->bytes));
+        add_text(plan->steps[i]->name);
+        add_text(plan->steps[i]->parent);
+        add_text(plan->steps[i]->file);
+        add_text(plan->steps[i]->disk);
+        add_text(plan->steps[i]->text);
+    }
+    for (int i = 0; i < plan->nrefusals; i++)
+        add_text(plan->refusals[i]);
+    add(&plan->freed, sizeof(plan->freed));
+    add(&plan->needed, sizeof(plan->needed));
+    add_text(plan->text);
+    virSnapPlanFree(plan);
+    return 0;
+}
+
+static int plan_delete(virDomainSnapshotPtr snapshot, unsigned int flags)
+{
+    return add_plan(virSnapDomainSnapshotPlanDelete(snapshot, flags));
+}
+
+static int plan_revert(virDomainSnapshotPtr snapshot, unsigned int flags)
+{
+    return add_plan(virSnapDomainSnapshotPlanRevert(snapshot, flags));
+}
+
+/* Plans of the operations on a whole domain; one is refused, for more reasons than one. */
+static int plan_domain(virDomainPtr domain)
+{
+    return add_plan(virSnapDomainPlanCreate(
+               domain, "<domainsnapshot><name>new</name></domainsnapshot>", 0)) == 0 &&
+           add_plan(virSnapDomainPlanCreate(
+               domain, imported, VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)) == 0 &&
+           add_plan(virSnapDomainPlanUndefine(domain, 0)) == 0 &&
+           add_plan(virSnapDomainPlanUndefine(
+               domain, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)) == 0 &&
+           add_plan(virSnapDomainPlanMigrate(domain, VIR_SNAP_MIGRATE_METADATA)) == 0
+               ? 0 : -1;
+}
+
+static int plans(const struct fixture *fixture)
+{
+    virDomainPtr domain = guest(fixture);
+    int answer = -1;
+
+    sum = SUM_OF_NOTHING;
+    if (domain) {
+        answer = plan_domain(domain);
+        virDomainFree(domain);
+    }
+    if (answer == 0)
+        answer = with(fixture, "a", 0, plan_delete);
+    if (answer == 0)
+        answer = with(fixture, "r", VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, plan_delete);
+    if (answer == 0)
+        answer = with(fixture, "a", 0, plan_revert);
+    /* It has no data. */
+    if (answer == 0)
+        answer = with(fixture, "b", 0, plan_revert);
+    return told_whole(answer);
+}
+
+static int size_of(virDomainSnapshotPtr snapshot, unsigned int flags)
+{
+    virSnapSize size = {.size = sizeof(size)};
+
+    if (virSnapDomainSnapshotGetSize(snapshot, &size, flags) != 0)
+        return -1;
+    add(&size.occupied, sizeof(size.occupied));
+    add(&size.freed, sizeof(size.freed));
+    add(&size.memory, sizeof(size.memory));
+    add(&size.unknown, sizeof(size.unknown));
+    return 0;
+}
+
+static int sizes(const struct fixture *fixture)
+{
+    int answer;
+
+    sum = SUM_OF_NOTHING;
+    answer = with(fixture, "r", 0, size_of) == 0 && with(fixture, "b", 0, size_of) == 0 &&
+             with(fixture, "c", 0, size_of) == 0 ? 0 : -1;
+    return told_whole(answer);
+}
+
+static int heard;
+
+static void hear(virConnectPtr conn, const virSnapEvent *event, void *opaque)
+{
+    (void)conn;
+    (void)opaque;
+    heard += event->id == VIR_SNAP_EVENT_CREATED;
+}
+
+static int listen_to_changes(const struct fixture *fixture)
+{
+    heard = 0;
+    return virSnapConnectEventRegister(fixture->connection, NULL, -1, hear, NULL, NULL);
+}
+
+static int leave(const struct fixture *fixture, int id)
+{
+    return id < 0 ? -1 : virSnapConnectEventDeregister(fixture->connection, id);
+}
+
+static int listen(const struct fixture *fixture)
+{
+    return leave(fixture, listen_to_changes(fixture));
+}
+
+/* Somebody is told of changes: of each, by this call or the next that looks. */
+static int watched_import(const struct fixture *fixture)
+{
+    return import(fixture);
+}
+
+/* Over all files but those that are made anew whenever somebody looks. */
+static size_t root_length;
 
 static int add_file(const char *path, const struct stat *status, int kind, struct FTW *position)
 {
@@ -214,7 +372,7 @@ static int add_file(const char *path, const struct stat *status, int kind, struc
 
 static uint64_t files(const struct fixture *fixture)
 {
-    sum = UINT64_C(0xcbf29ce484222325);
+    sum = SUM_OF_NOTHING;
     root_length = strlen(fixture->root);
     assert_int_equal(nftw(fixture->root, add_file, 8, FTW_PHYS), 0);
     return sum;
@@ -377,6 +535,7 @@ static void refuse_each(struct fixture *fixture, operation *operate, enum thread
 
     for (size_t number = 1 + first; ; number = next(number, where)) {
         struct trial trial = {operate, fixture, number, from_then_on, 0, false};
+        int id = operate == watched_import ? listen_to_changes(fixture) : -1;
         int answer;
         char *tree;
 
@@ -384,6 +543,7 @@ static void refuse_each(struct fixture *fixture, operation *operate, enum thread
         answer = trial.answer;
         if (!trial.refused) {
             assert_int_equal(answer, 0);
+            leave(fixture, id);
             print_message("refused %s: all before allocation %zu\n",
                           from_then_on ? "from then on" : "once", number);
             return;
@@ -393,6 +553,11 @@ static void refuse_each(struct fixture *fixture, operation *operate, enum thread
         tree = shown(fixture);
         if (strcmp(tree, before->tree) != 0 && strcmp(tree, after->tree) != 0)
             fail_msg("allocation %zu: shows '%s'", number, tree);
+        if (operate == watched_import) {
+            if (heard != (strcmp(tree, after->tree) == 0))
+                fail_msg("allocation %zu: shows '%s', told %d times", number, tree, heard);
+            assert_int_equal(leave(fixture, id), 0);
+        }
         free(tree);
         if (files(fixture) != before->files || answer == 0)
             check_changed(fixture, operate, number, answer, before, after);
@@ -482,6 +647,9 @@ static void refuse_everywhere(struct fixture *fixture, operation *operate, enum 
         close_connection(fixture);
         restore(fixture);
         open_connection(fixture);
+        is_known = false;
+        if (operate == plans || operate == sizes)
+            assert_int_equal(operate(fixture), 0);
         refuse_each(fixture, operate, where, from_then_on, &before, &after);
     }
     refuse_large_only(0);
@@ -516,6 +684,10 @@ refused_test(redefine_domain)
 refused_test(undefine)
 refused_test(rename_domain)
 refused_test(list)
+refused_test(plans)
+refused_test(sizes)
+refused_test(listen)
+refused_test(watched_import)
 refused_in_new_thread_test(list)
 refused_in_new_thread_test(import)
 
@@ -524,6 +696,10 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         fixture_test(list_without_memory),
         fixture_test(list_without_memory_in_a_new_thread),
+        fixture_test(plans_without_memory),
+        fixture_test(sizes_without_memory),
+        fixture_test(listen_without_memory),
+        fixture_test(watched_import_without_memory),
         fixture_test(import_without_memory),
         fixture_test(import_without_memory_in_a_new_thread),
         fixture_test(import_large_without_memory),

@@ -1,7 +1,7 @@
 //! What every export does, in libvirt's order: forget the thread's last error, check handles,
 //! arguments, read-only and flags, work, and on failure keep and report the error.
 
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 
 use super::dispatch::{self, Told};
 use super::handles::Address;
@@ -16,6 +16,7 @@ use crate::libvirt;
 use crate::limits;
 use crate::memory::{self, Room};
 use crate::ops::{self, Access};
+use crate::xml::{self, DocumentKind};
 
 /// Bytes of a text that the memory reserve has room for whatever is made of it.
 const LARGE_BYTES: usize = 64 * 1024;
@@ -190,6 +191,29 @@ impl Call {
             self.rooms.push(memory::room(COPIES * text.len())?);
         }
         text
+    }
+
+    /// Copies a document that C must give. libvirt reads every document as UTF-8, whatever it
+    /// declares: one that is not is not well-formed.
+    ///
+    /// # Safety
+    ///
+    /// `text` is NULL or NUL-terminated, and nobody writes to it during this call.
+    pub(super) unsafe fn document(
+        &mut self,
+        text: *const c_char,
+        argument: &'static str,
+        kind: DocumentKind,
+    ) -> Result<String> {
+        // SAFETY: by this contract.
+        match unsafe { self.text(text, argument) } {
+            Err(Error::NotUtf8 { .. }) => {
+                // SAFETY: not NULL, which is another error; NUL-terminated and unwritten, by this contract.
+                let text = unsafe { CStr::from_ptr(text) };
+                Err(xml::not_utf8(text.to_bytes(), kind))
+            }
+            answer => answer,
+        }
     }
 
     /// Refuses NULL.

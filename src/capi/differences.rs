@@ -7,6 +7,7 @@ use super::strings::{self, MallocString};
 use super::types::virDomainPtr;
 use crate::error::{Family, Result};
 use crate::ops::{NamedDifference, Verdict};
+use crate::xml::DocumentKind;
 
 /// Which differences are listed; neither means both.
 #[allow(dead_code, reason = "C's word for the numbers")]
@@ -67,7 +68,7 @@ pub unsafe extern "C" fn virSnapDomainListDifferences(
             domain.differences()?
         } else {
             // SAFETY: not NULL, and so NUL-terminated by this function's contract.
-            let xml = unsafe { call.text(xmlDesc, "xmlDesc") }?;
+            let xml = unsafe { call.document(xmlDesc, "xmlDesc", DocumentKind::Snapshot) }?;
             domain.differences_of_document(&xml)?
         };
         let texts: Vec<String> = found

@@ -11,6 +11,7 @@ use super::types::{virConnectPtr, virDomainPtr};
 use crate::error::{Error, Family, Result};
 use crate::ops::{Undefine, companion};
 use crate::uuid;
+use crate::xml::DocumentKind;
 
 const VALIDATE: c_uint = virDomainDefineFlags::VIR_DOMAIN_DEFINE_VALIDATE as c_uint;
 const SNAPSHOTS_METADATA: c_uint =
@@ -101,7 +102,7 @@ unsafe fn define(
     // libvirt: read-only comes before NULL here, and after it where snapshots are created.
     call.writable(&conn)?;
     // SAFETY: NULL or NUL-terminated by this contract.
-    let xml = unsafe { call.text(xml, "xml") }?;
+    let xml = unsafe { call.document(xml, "xml", DocumentKind::Domain) }?;
     call.known_flags(flags, VALIDATE)?;
     let domain = conn.connection.define(&xml)?;
     Ok(objects::new_domain(&conn, &domain, call.function)?.give())

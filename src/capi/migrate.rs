@@ -17,7 +17,7 @@ use crate::libvirt;
 use crate::limits;
 use crate::ops::companion::{self, Original};
 use crate::ops::{Carry, Outcome, Phase, RedefineCheck};
-use crate::xml::Mapping;
+use crate::xml::{DocumentKind, Mapping};
 
 /// Flags of virSnapDomainMigrateCheck() and virSnapDomainMigrateBegin().
 #[repr(C)]
@@ -194,7 +194,7 @@ pub unsafe extern "C" fn virSnapConnectMigratePrepare(
         let conn = call.connection(conn)?;
         call.writable(&conn)?;
         // SAFETY: NULL, which is refused, or NUL-terminated by this function's contract.
-        let xml = unsafe { call.text(xml, "xml") }?;
+        let xml = unsafe { call.document(xml, "xml", DocumentKind::Domain) }?;
         call.known_flags(flags, 0)?;
         // SAFETY: by this function's contract.
         let mapping = unsafe { mapping(call, paths, npaths) }?;

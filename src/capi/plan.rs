@@ -10,6 +10,7 @@ use super::strings::{self, MallocString, malloc_array};
 use super::types::{virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Family, Result};
 use crate::ops::{CreateFlags, DeleteFlags, Planned, RevertFlags, Step, StepKind};
+use crate::xml::DocumentKind;
 
 /// What a step of a plan does.
 #[repr(C)]
@@ -135,7 +136,7 @@ pub unsafe extern "C" fn virSnapDomainPlanCreate(
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
         let domain = call.snapshot_domain(domain)?;
         // SAFETY: NULL or NUL-terminated by this function's contract.
-        let xml = unsafe { call.text(xmlDesc, "xmlDesc") }?;
+        let xml = unsafe { call.document(xmlDesc, "xmlDesc", DocumentKind::Snapshot) }?;
         let flags = CreateFlags::new(flags, FUNCTION)?;
         let rules = domain.redefine_rules()?;
         give(call, &domain.now()?.plan_create(&xml, flags, rules)?)

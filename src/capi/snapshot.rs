@@ -10,6 +10,7 @@ use super::strings::MallocString;
 use super::types::{virDomainPtr, virDomainSnapshotPtr};
 use crate::error::{Error, Family};
 use crate::ops::{CreateFlags, DeleteFlags, RevertFlags};
+use crate::xml::DocumentKind;
 
 const SECURE: c_uint = virDomainSnapshotXMLFlags::VIR_DOMAIN_SNAPSHOT_XML_SECURE as c_uint;
 
@@ -50,7 +51,7 @@ pub unsafe extern "C" fn virDomainSnapshotCreateXML(
     boundary::enter(FUNCTION, Family::Snapshot, std::ptr::null_mut(), |call| {
         let domain = call.snapshot_domain(domain)?;
         // SAFETY: NULL or NUL-terminated by this function's contract.
-        let xml = unsafe { call.text(xmlDesc, "xmlDesc") }?;
+        let xml = unsafe { call.document(xmlDesc, "xmlDesc", DocumentKind::Snapshot) }?;
         call.may_change(&domain)?;
         let flags = CreateFlags::new(flags, FUNCTION)?;
         let rules = domain.redefine_rules()?;

@@ -276,6 +276,12 @@ impl Domain {
         self.records.hierarchy.write().generation = None;
     }
 
+    /// Whether nobody holds the tree.
+    #[cfg(test)]
+    pub(super) fn is_let_go(&self) -> bool {
+        self.records.hierarchy.try_write().is_some()
+    }
+
     /// The tree, for reading. Nobody works on a disk, or calls the program, while it is held: who
     /// waits to write keeps other readers out.
     pub(super) fn tree(&self) -> Result<Reading<'_, Tree>> {

@@ -84,36 +84,48 @@ impl Known {
 }
 
 impl Driver {
-    /// The driver of a state directory: the one that is open already, or a new one.
+    /// The driver of a state directory: the one that is open already, or a new one. What is found in the
+    /// directory may be told to the program, which may open a connection too: no lock is held.
     pub fn open(directory: &Path) -> Result<Arc<Driver>> {
         let store = Directory::open(directory)?;
         let key = directory
             .canonicalize()
             .map_err(|cause| Error::io("resolve state directory", directory, cause))?;
-        let mut drivers = DRIVERS.lock();
-        drivers.retain(|_, driver| driver.strong_count() > 0);
-        if let Some(driver) = drivers.get(&key).and_then(Weak::upgrade) {
-            driver.refresh()?;
-            return Ok(driver);
-        }
-        let data = Arc::new(QemuImg::new("qemu-img"));
-        let driver = Arc::new(Driver::new(Arc::new(store), data)?);
-        drivers.insert(key, Arc::downgrade(&driver));
+        let driver = Driver::opened(key, Arc::new(store));
+        driver.refresh()?;
         Ok(driver)
     }
 
+    fn opened(key: PathBuf, store: Arc<dyn Store>) -> Arc<Driver> {
+        let mut drivers = DRIVERS.lock();
+        drivers.retain(|_, driver| driver.strong_count() > 0);
+        if let Some(driver) = drivers.get(&key).and_then(Weak::upgrade) {
+            return driver;
+        }
+        let data = Arc::new(QemuImg::new("qemu-img"));
+        let driver = Arc::new(Driver::unread(store, data));
+        drivers.insert(key, Arc::downgrade(&driver));
+        driver
+    }
+
     /// A driver of the domains that a store has.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub fn new(store: Arc<dyn Store>, data: Arc<dyn Data>) -> Result<Driver> {
-        let driver = Driver {
+        let driver = Driver::unread(store, data);
+        driver.refresh()?;
+        Ok(driver)
+    }
+
+    /// One that knows of no domain yet.
+    fn unread(store: Arc<dyn Store>, data: Arc<dyn Data>) -> Driver {
+        Driver {
             store,
             data,
             listeners: Arc::default(),
             known: RwLock::default(),
             defining: Mutex::default(),
             refreshing: Mutex::default(),
-        };
-        driver.refresh()?;
-        Ok(driver)
+        }
     }
 
     /// What is known, read anew if any process has changed it.

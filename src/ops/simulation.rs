@@ -163,6 +163,7 @@ impl Machine {
                 name: DOMAIN.to_owned(),
             });
         };
+        images::worked_on_by(domain);
         Ok(Arc::clone(domain))
     }
 
@@ -486,6 +487,28 @@ fn a_change_of_a_busy_domain_times_out() {
     }
     drop(lock);
     machine.perform(&create).unwrap();
+}
+
+/// A handle's domain is the one that all others have, whoever looks while it is defined.
+#[test]
+fn who_looks_a_domain_up_while_it_is_defined_gets_the_same_one() {
+    let disk = Disk::new();
+    let driver = Arc::new(start(&disk, &Arc::default()).unwrap());
+    let seen: Arc<Mutex<Vec<Arc<Domain>>>> = Arc::default();
+    let look = {
+        let (driver, seen) = (Arc::downgrade(&driver), Arc::clone(&seen));
+        move || {
+            let driver = driver.upgrade().unwrap();
+            seen.lock().extend(driver.domains().unwrap());
+        }
+    };
+    // The definition is stored then, and the driver does not have the domain yet.
+    disk.at_unlock(Arc::new(look));
+    let defined = driver.define(DEFINITION).unwrap();
+    let seen = seen.lock();
+    assert_eq!(seen.len(), 1);
+    assert!(Arc::ptr_eq(&seen[0], &defined));
+    assert!(Arc::ptr_eq(&driver.domains().unwrap()[0], &defined));
 }
 
 /// libvirt removes them unseen.

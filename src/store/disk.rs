@@ -68,6 +68,11 @@ impl Disk {
         self.0.0.lock().step().map_err(failed)
     }
 
+    /// Has that done once, by somebody else, when the next lock is let go.
+    pub(crate) fn at_unlock(&self, act: Arc<dyn Fn() + Send + Sync>) {
+        self.0.0.lock().at_unlock(act);
+    }
+
     /// All processes end; the machine runs on.
     pub(crate) fn restart(&mut self) {
         let world = self.0.0.lock().restarted();

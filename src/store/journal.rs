@@ -285,6 +285,7 @@ mod tests {
     #[test]
     fn words_that_nobody_writes_are_garbled() {
         assert_eq!(parse(&sealed("promise", b"x")), Journal::Garbled);
+        assert_eq!(parse(b"virsnap-journal next x\n"), Journal::Garbled);
         assert_eq!(parse(&sealed("commit", b"forget 1\n")), Journal::Garbled);
         assert_eq!(parse(&sealed("intent", b"\xff")), Journal::Garbled);
     }

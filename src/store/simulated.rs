@@ -64,6 +64,21 @@ pub(super) struct World {
     fault: Option<Fault>,
     /// No new directory and no longer file fits.
     pub(super) is_full: bool,
+    /// So many more looks at an open directory, and others may write to all of them.
+    pub(super) trusted_looks: Option<usize>,
+    at_unlock: Unlocked,
+    /// Files that were open to be synced together, at most.
+    pub(super) most_synced: usize,
+}
+
+/// What somebody else does as soon as a lock is let go.
+#[derive(Clone, Default)]
+struct Unlocked(Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl std::fmt::Debug for Unlocked {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Unlocked({})", self.0.is_some())
+    }
 }
 
 impl World {
@@ -81,6 +96,23 @@ impl World {
             changes: 0,
             fault: None,
             is_full: false,
+            trusted_looks: None,
+            at_unlock: Unlocked::default(),
+            most_synced: 0,
+        }
+    }
+
+    /// Has that done once, by somebody else, when the next lock is let go.
+    pub(super) fn at_unlock(&mut self, act: Arc<dyn Fn() + Send + Sync>) {
+        self.at_unlock = Unlocked(Some(act));
+    }
+
+    fn identity(&self, node: usize) -> Identity {
+        let is_distrusted = self.trusted_looks == Some(0);
+        Identity {
+            device: 0,
+            inode: node as u64,
+            distrust: is_distrusted.then_some("others may write to it"),
         }
     }
 
@@ -452,15 +484,13 @@ pub(super) struct SimulatedLock {
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
-        self.world.lock().locked.remove(&self.name);
-    }
-}
-
-fn identity(node: usize) -> Identity {
-    Identity {
-        device: 0,
-        inode: node as u64,
-        distrust: None,
+        let mut world = self.world.lock();
+        world.locked.remove(&self.name);
+        let act = std::mem::take(&mut world.at_unlock);
+        drop(world);
+        if let Some(act) = act.0 {
+            act();
+        }
     }
 }
 
@@ -480,13 +510,17 @@ impl FileSystem for Simulated {
     }
 
     fn identity_of(&self, dir: &usize) -> Answer<Identity> {
-        Ok(identity(*dir))
+        let mut world = self.0.lock();
+        let identity = world.identity(*dir);
+        world.trusted_looks = world.trusted_looks.map(|looks| looks.saturating_sub(1));
+        Ok(identity)
     }
 
     fn identity(&self, parent: &usize, name: &str) -> Answer<Identity> {
         let mut world = self.0.lock();
         world.step()?;
-        world.find(*parent, name).map(identity)
+        let node = world.find(*parent, name)?;
+        Ok(world.identity(node))
     }
 
     fn make_dir(&self, parent: &usize, name: &str) -> Answer<()> {
@@ -619,6 +653,13 @@ impl FileSystem for Simulated {
             *durable = Some(bytes.clone());
         }
         Ok(())
+    }
+
+    fn sync_all(&self, files: &[SimulatedFile]) -> Answer<()> {
+        let mut world = self.0.lock();
+        world.most_synced = world.most_synced.max(files.len());
+        drop(world);
+        files.iter().try_for_each(|file| self.sync(file))
     }
 
     fn sync_dir(&self, dir: &usize) -> Answer<()> {

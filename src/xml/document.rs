@@ -14,7 +14,7 @@ use crate::memory::{self, Room};
 
 /// What a document is: it decides how its errors are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// `<domainsnapshot>`.
     Snapshot,
     /// `<domain>`.
@@ -285,6 +285,13 @@ fn refused(text: &str, kind: Kind, at: TextPos, message: impl Display) -> Error 
     let shown: String = line.chars().skip(hidden).take(SHOWN_COLUMNS).collect();
     let pointer = "-".repeat(column.saturating_sub(hidden));
     kind.not_well_formed(&format!("{}: {message}\n{shown}\n{pointer}^", at.row))
+}
+
+/// That a document is not UTF-8. What stands before the first byte that is not is shown.
+pub(crate) fn not_utf8(bytes: &[u8], kind: Kind) -> Error {
+    let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let at = position(valid, valid.len());
+    refused(valid, kind, at, "the document is not UTF-8")
 }
 
 /// Whether a text has what [`super::without_secrets`] looks for, in whatever state it is.

@@ -12,7 +12,8 @@ use super::verbatim::{Edit, edited, tag_name_end};
 use crate::error::{Error, Result};
 
 /// The definition with that `<name>` and `<uuid>`: replaced where present, inserted where not.
-/// Everything else stays verbatim.
+/// What it declares of its encoding goes, as it does with libvirt: it was read as UTF-8, and a program
+/// that believed it would read something else. Everything else stays verbatim.
 pub fn named_and_identified(text: &str, name: &str, uuid: &[u8; 16]) -> Result<String> {
     let document = document::read(text, Kind::Domain)?;
     let root = document.root_element();
@@ -23,7 +24,7 @@ pub fn named_and_identified(text: &str, name: &str, uuid: &[u8; 16]) -> Result<S
     }
     let name_text = element("name", |out| Escape::Text.push(out, name));
     let uuid_text = element("uuid", |out| push_uuid(out, uuid));
-    let mut edits: Vec<Edit<'_>> = Vec::new();
+    let mut edits: Vec<Edit<'_>> = vec![(0..declaration_end(text), "".into())];
     let mut inserted = String::new();
     match child(root, "name") {
         Some(old) => edits.push((old.range(), name_text.into())),
@@ -43,6 +44,17 @@ pub fn named_and_identified(text: &str, name: &str, uuid: &[u8; 16]) -> Result<S
         edits.push(at_front(text, root, &inserted));
     }
     Ok(edited(text, edits))
+}
+
+/// Where a byte order mark and an XML declaration end, with the white space behind it.
+fn declaration_end(text: &str) -> usize {
+    let marked = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let declared = marked.strip_prefix("<?xml").and_then(|rest| {
+        // Not of another name, as of <?xml-stylesheet?>.
+        let rest = rest.strip_prefix([' ', '\t', '\n', '\r'])?;
+        Some(rest.split_once("?>")?.1.trim_start())
+    });
+    text.len().saturating_sub(declared.unwrap_or(marked).len())
 }
 
 /// The request for a snapshot, a `<domainsnapshot>` document, with that `<name>` if it has none.
@@ -190,6 +202,25 @@ mod tests {
             named_and_identified(uuid_only, "a", &UUID).expect("good"),
             expected
         );
+    }
+
+    #[test]
+    fn no_encoding_is_declared() {
+        let rest = "<?xml-stylesheet href='x'?><!-- a --><domain><name>a</name></domain>";
+        let expected = rest.replace("</name>", &format!("</name><uuid>{TEXT}</uuid>"));
+        for before in [
+            "",
+            "\u{feff}",
+            "<?xml version='1.0'?>",
+            "<?xml\nversion='1.0' encoding='UTF-16' ?>\r\n ",
+            "\u{feff}<?xml version=\"1.0\" encoding='ISO-8859-1'?>",
+        ] {
+            let text = format!("{before}{rest}");
+            assert_eq!(
+                named_and_identified(&text, "a", &UUID).expect(before),
+                expected
+            );
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use align::{Participation, align};
 pub use capacity::capacity;
 pub use cookie::Cookie;
 pub use definitions::Definitions;
-pub(crate) use document::room_for;
+pub(crate) use document::{Kind as DocumentKind, not_utf8, room_for};
 pub use domain::{DomainDisk, DomainFacts, domain_facts};
 pub use firmware::{FirmwareRecord, Nvram, TpmState, firmware_record, set_firmware_record};
 pub use format::{Form, format};

@@ -1,14 +1,16 @@
 //! Two images in memory. Each change of one is a call that can fail, or be the last one.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use crate::data::{Data, Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
+use crate::ops::domain::Domain;
 use crate::store::disk::Disk;
 
 /// What an image holds. A write to it is durable at once: that is the data room's promise.
@@ -24,8 +26,23 @@ pub(super) struct Images {
     pub contents: Arc<Mutex<[Content; 2]>>,
 }
 
+thread_local! {
+    /// The domain that works on them: a history is all in one thread.
+    static WORKER: RefCell<Weak<Domain>> = const { RefCell::new(Weak::new()) };
+}
+
+/// The domain that works on the images from now on.
+pub(super) fn worked_on_by(domain: &Arc<Domain>) {
+    WORKER.set(Arc::downgrade(domain));
+}
+
 impl Images {
     fn change(&self, number: usize, change: impl FnOnce(&mut Content)) -> Result<()> {
+        // Work takes long, and calls the program's functions: whoever waits to write to the tree would
+        // keep them, and all readers, out.
+        let worker = WORKER.with_borrow(Weak::upgrade);
+        let is_let_go = worker.is_none_or(|domain| domain.is_let_go());
+        assert!(is_let_go, "the tree is held while images are worked on");
         self.disk.call()?;
         change(&mut self.contents.lock()[number]);
         Ok(())

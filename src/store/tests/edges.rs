@@ -12,18 +12,18 @@ use crate::store::rooms::Rooms;
 use crate::store::simulated::{Fault, Simulated, World};
 use crate::store::{Change, DefinitionChange};
 
-const DOMAIN: &str = "d";
+pub(super) const DOMAIN: &str = "d";
 
-type Store = Arc<Rooms<Simulated>>;
+pub(super) type Store = Arc<Rooms<Simulated>>;
 
-fn open(world: World) -> (Store, Simulated) {
+pub(super) fn open(world: World) -> (Store, Simulated) {
     let simulated = Simulated::new(world);
     let rooms = Rooms::open(simulated.clone(), 0, Path::new("/state")).unwrap();
     (Arc::new(rooms), simulated)
 }
 
 /// A domain with these snapshots, on disk.
-fn with_snapshots(names: &[&str]) -> World {
+pub(super) fn with_snapshots(names: &[&str]) -> World {
     let (store, simulated) = open(World::new());
     let change = Change {
         write: texts(names, "old"),
@@ -34,12 +34,12 @@ fn with_snapshots(names: &[&str]) -> World {
     simulated.0.lock().settled()
 }
 
-fn texts(names: &[&str], text: &str) -> Vec<(String, String)> {
+pub(super) fn texts(names: &[&str], text: &str) -> Vec<(String, String)> {
     let of = |name: &&str| ((*name).to_owned(), text.to_owned());
     names.iter().map(of).collect()
 }
 
-fn snapshots(store: &Store) -> Vec<(String, String)> {
+pub(super) fn snapshots(store: &Store) -> Vec<(String, String)> {
     let mut listing = store.snapshots(DOMAIN).unwrap();
     assert!(listing.damaged.is_empty());
     listing.documents.sort();
@@ -207,6 +207,28 @@ fn a_follow_up_that_is_gone_leaves_nothing_to_do() {
     assert!(snapshots(&store).is_empty());
     store.withdraw(DOMAIN).unwrap();
     assert_eq!(simulated.0.lock().file(&format!("/journal/{DOMAIN}")), None);
+}
+
+/// Others may write to the folder from some look at it on, between any two: what stays open was looked
+/// at, and what was looked at later counts.
+#[test]
+fn a_folder_that_others_may_write_to_is_never_kept_open() {
+    let mut refused_first = 0;
+    for looks in 0..8 {
+        let (store, simulated) = open(with_snapshots(&["a"]));
+        simulated.0.lock().trusted_looks = Some(looks);
+        if store.commit(DOMAIN, &rewriting()).is_err() {
+            refused_first += 1;
+        }
+        if simulated.0.lock().trusted_looks != Some(0) {
+            continue;
+        }
+        let error = store.commit(DOMAIN, &removal()).unwrap_err();
+        assert!(matches!(error, Error::StateDirectory { .. }), "{error}");
+        simulated.0.lock().trusted_looks = None;
+        assert_eq!(snapshots(&store).len(), 1, "after {looks} looks");
+    }
+    assert!((1..8).contains(&refused_first), "{refused_first}");
 }
 
 #[test]

@@ -1,0 +1,173 @@
+/* The program's functions call the library: whatever it is doing, it holds no lock that they need. A test that
+ * waits for itself is ended by SIGALRM. */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SECONDS = 60 };
+
+/* What a function of the program's has, and what it saw when it was called. */
+static struct program {
+    struct fixture *fixture;
+    virDomainPtr domain;  /* to be asked for its state, which the program's functions may know; or NULL */
+    int calls;
+    int answers;
+} program;
+
+/* Asks for all that a lock of the library's may be in front of. */
+static void call_back(void)
+{
+    virConnectPtr connection = virConnectOpen(program.fixture->uri);
+    virDomainPtr other = connection ? virDomainLookupByName(connection, "other") : NULL;
+
+    program.calls++;
+    if (!other)
+        return;
+    program.answers += virConnectNumOfDefinedDomains(connection) >= 1 &&
+                       virDomainSnapshotNum(other, 0) == 0 && virDomainIsActive(other) == 0;
+    if (program.domain)
+        program.answers -= virDomainIsActive(program.domain) != 0;
+    virDomainFree(other);
+    virConnectClose(connection);
+}
+
+static void release(void *opaque)
+{
+    (void)opaque;
+    call_back();
+}
+
+static void note_problem(void *opaque, const virSnapProblem *problem)
+{
+    (void)opaque;
+    (void)problem;
+    call_back();
+}
+
+/* Another domain, and "guest" with a function to be released. */
+static virDomainPtr begin(void **state)
+{
+    const virSnapDomainCallbacks hooks = {.size = sizeof(hooks), .release = release};
+    virDomainPtr domain;
+
+    program = (struct program){.fixture = *state};
+    alarm(SECONDS);
+    virDomainFree(fixture_domain(*state, "other", 0));
+    domain = fixture_domain(*state, "guest", 0);
+    assert_int_equal(virSnapDomainSetCallbacks(domain, &hooks, NULL, 0), 0);
+    return domain;
+}
+
+static void end(void)
+{
+    alarm(0);
+    assert_int_equal(program.calls, 1);
+    assert_int_equal(program.answers, 1);
+}
+
+static void when_it_is_replaced(void **state)
+{
+    virDomainPtr domain = begin(state);
+
+    program.domain = domain;
+    assert_int_equal(virSnapDomainSetCallbacks(domain, NULL, NULL, 0), 0);
+    end();
+    virDomainFree(domain);
+}
+
+static void when_its_domain_is_undefined(void **state)
+{
+    virDomainPtr domain = begin(state);
+
+    assert_int_equal(virDomainUndefine(domain), 0);
+    virDomainFree(domain);
+    end();
+}
+
+static void when_the_last_connection_is_closed(void **state)
+{
+    virDomainPtr domain = begin(state);
+
+    virDomainFree(domain);
+    assert_int_equal(virConnectClose(program.fixture->connection), 0);
+    program.fixture->connection = NULL;
+    end();
+}
+
+/* Undefines "guest" by a process of its own. */
+static void undefine_elsewhere(void)
+{
+    pid_t child = fork();
+    int status;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        virDomainPtr domain = virDomainLookupByName(program.fixture->connection, "guest");
+
+        _exit(domain && virDomainUndefine(domain) == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void when_another_process_has_undefined_its_domain(void **state)
+{
+    virDomainFree(begin(state));
+    undefine_elsewhere();
+    assert_int_equal(virConnectNumOfDefinedDomains(program.fixture->connection), 1);
+    end();
+}
+
+/* The same is found out by a connection that is being opened. */
+static void when_a_connection_is_opened_after_that(void **state)
+{
+    virConnectPtr connection;
+
+    virDomainFree(begin(state));
+    undefine_elsewhere();
+    connection = virConnectOpen(program.fixture->uri);
+    assert_non_null(connection);
+    end();
+    virConnectClose(connection);
+}
+
+/* A definition that cannot be read, told of by the connection that finds it. */
+static void when_a_connection_finds_a_problem(void **state)
+{
+    virDomainPtr domain = begin(state);
+    char *path = format("%s/state/domain/broken.xml", program.fixture->root);
+    FILE *stream;
+
+    assert_int_equal(virSnapDomainSetCallbacks(domain, NULL, NULL, 0), 0);
+    virDomainFree(domain);
+    assert_int_equal(virConnectClose(program.fixture->connection), 0);
+    program.calls = program.answers = 0;
+    stream = fopen(path, "w");
+    assert_non_null(stream);
+    fputs("<domain>", stream);
+    fclose(stream);
+    free(path);
+    virSnapSetProblemFunc(note_problem, NULL);
+    program.fixture->connection = virConnectOpen(program.fixture->uri);
+    virSnapSetProblemFunc(NULL, NULL);
+    assert_non_null(program.fixture->connection);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        fixture_test(when_it_is_replaced),
+        fixture_test(when_its_domain_is_undefined),
+        fixture_test(when_the_last_connection_is_closed),
+        fixture_test(when_another_process_has_undefined_its_domain),
+        fixture_test(when_a_connection_is_opened_after_that),
+        fixture_test(when_a_connection_finds_a_problem),
+    };
+
+    return run_family("callbacks", tests);
+}
