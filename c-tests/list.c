@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     ROOTS = VIR_DOMAIN_SNAPSHOT_LIST_ROOTS,
@@ -294,6 +295,88 @@ static void arrays_and_lengths_are_checked(void **state)
     virDomainFree(domain);
 }
 
+/* Both texts, which are freed. */
+static char *joined(char *text, char *more)
+{
+    char *both;
+
+    assert_non_null(more);
+    both = format("%s\n%s", text, more);
+    free(text);
+    free(more);
+    return both;
+}
+
+/* What every list of the domain gives, each in its order, and every document. */
+static char *everything(virDomainPtr domain)
+{
+    virDomainSnapshotPtr *snapshots;
+    int count = virDomainListAllSnapshots(domain, &snapshots, 0);
+    char *text = tree_text(domain);
+
+    for (size_t i = 0; i < sizeof(domain_rows) / sizeof(domain_rows[0]); i++)
+        text = joined(text, domain_list(domain, domain_rows[i].flags));
+    for (size_t i = 0; i < sizeof(children_rows) / sizeof(children_rows[0]); i++)
+        text = joined(text, children_list(domain, children_rows[i].snapshot,
+                                          children_rows[i].flags));
+    assert_true(count > 0);
+    for (int i = 0; i < count; i++) {
+        text = joined(text, virDomainSnapshotGetXMLDesc(snapshots[i],
+                                                        VIR_DOMAIN_SNAPSHOT_XML_SECURE));
+        virDomainSnapshotFree(snapshots[i]);
+    }
+    free(snapshots);
+    return text;
+}
+
+static virDomainPtr opened_again(struct fixture *fixture, virDomainPtr domain)
+{
+    char *name = format("%s", virDomainGetName(domain));
+
+    virDomainFree(domain);
+    assert_int_equal(virConnectClose(fixture->connection), 0);
+    fixture->connection = virConnectOpen(fixture->uri);
+    assert_non_null(fixture->connection);
+    domain = virDomainLookupByName(fixture->connection, name);
+    assert_non_null(domain);
+    free(name);
+    return domain;
+}
+
+/* Whoever loads many documents that have not changed for a while leaves a summary of them. */
+static void a_summary_gives_the_lists_that_its_documents_give(void **state)
+{
+    enum { MORE = 80, SETTLED_SECONDS = 4 };
+    struct fixture *fixture = *state;
+    virDomainPtr domain;
+    char *summary;
+    char *before;
+
+    if (api_is_libvirt())
+        skip();
+    domain = domain_with_kinds(fixture);
+    summary = fixture_path(fixture, "state/summary/kinds");
+    for (int i = 0; i < MORE; i++) {
+        char *name = format("more%02d", i);
+        char *parent = format("more%02d", i / 2);
+
+        virDomainSnapshotFree(snapshot_redefine(domain, name, i > 0 ? parent : "stopped", 0));
+        free(parent);
+        free(name);
+    }
+    sleep(SETTLED_SECONDS);
+    assert_int_equal(access(summary, F_OK), -1);
+    domain = opened_again(fixture, domain);
+    before = everything(domain);
+    assert_int_equal(access(summary, F_OK), 0);
+    domain = opened_again(fixture, domain);
+    assert_text(everything(domain), before);
+    assert_int_equal(virDomainSnapshotNum(domain, 0), MORE + 5);
+    virDomainFree(domain);
+    free(before);
+    free(summary);
+}
+
 static void domain_without_snapshots_has_empty_lists(void **state)
 {
     virDomainPtr domain = fixture_domain(*state, "empty", 0);
@@ -317,6 +400,7 @@ int main(void)
         fixture_test(d52_siblings_stand_in_order_of_creation),
         fixture_test(d1_short_arrays_are_filled_and_no_more),
         fixture_test(arrays_and_lengths_are_checked),
+        fixture_test(a_summary_gives_the_lists_that_its_documents_give),
         fixture_test(domain_without_snapshots_has_empty_lists),
     };
 

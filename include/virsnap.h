@@ -2989,7 +2989,8 @@ int virConnCopyLastError(virConnectPtr conn, virErrorPtr to);
 void virConnResetLastError(virConnectPtr conn);
 
 /**
- * Lists what is wrong with the stored snapshots of a domain. They are read anew if anything was.
+ * Lists what is wrong with the stored snapshots of a domain. They are read anew if anything was, or if a
+ * document was not read because its file had not changed since a summary of it was made.
  *
  * @domain: a domain
  * @problems: where to store the array of problems; NULL to count them only

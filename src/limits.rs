@@ -73,6 +73,17 @@ pub const JOURNAL_RESERVE_BYTES: usize = 16 * 1024;
 /// copied a few times. Not more, because a program that locks its memory (mlockall) has all of it.
 pub const MEMORY_RESERVE_BYTES: usize = 8 * 1024 * 1024;
 
+/// Bytes of a summary of a domain's documents: some 200 a snapshot, and each definition once. Room for 200 000
+/// snapshots, or 12 000 whose definitions all differ.
+pub const SUMMARY_BYTES: usize = 64 * STATE_FILE_BYTES;
+
+/// Documents that are read before their summary pays: it takes as long to be written as some twenty of them.
+#[cfg(not(any(test, feature = "fuzzing")))]
+pub const SUMMARY_DOCUMENTS: usize = 64;
+/// Two, so that the random histories have one.
+#[cfg(any(test, feature = "fuzzing"))]
+pub const SUMMARY_DOCUMENTS: usize = 2;
+
 /// Bytes of a firmware's variables, or of one file of an emulated TPM. Source: QEMU's largest flash, 64
 /// MiB on Arm's `virt` machine; a TPM's state is some 100 KiB.
 pub const FIRMWARE_FILE_BYTES: u64 = 64 * 1024 * 1024;

@@ -63,7 +63,8 @@ pub type virSnapProblemPtr = *mut virSnapProblem;
 pub type virSnapProblemFunc =
     Option<unsafe extern "C" fn(opaque: *mut c_void, problem: *const virSnapProblem)>;
 
-/// Lists what is wrong with the stored snapshots of a domain. They are read anew if anything was.
+/// Lists what is wrong with the stored snapshots of a domain. They are read anew if anything was, or if a
+/// document was not read because its file had not changed since a summary of it was made.
 ///
 /// @domain: a domain
 /// @problems: where to store the array of problems; NULL to count them only

@@ -11,7 +11,8 @@ use crate::store::disk::Disk;
 
 /// A driver of the domains on a disk.
 pub(crate) fn driver(disk: &Disk) -> Result<Arc<Driver>> {
-    Ok(Arc::new(Driver::new(disk.open()?, Arc::new(NoData))?))
+    let driver = Driver::new(disk.open()?, Arc::new(NoData))?;
+    Ok(Arc::new(driver.for_writing()))
 }
 
 struct NoData;

@@ -34,6 +34,9 @@ pub struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if self.access == Access::ReadWrite {
+            self.driver.writers.go();
+        }
         for id in std::mem::take(&mut *self.listeners.lock()) {
             drop(self.driver.listeners.remove(id));
         }
@@ -45,12 +48,16 @@ impl Connection {
     /// missing.
     pub fn open(uri: &str, access: Access) -> Result<Arc<Connection>> {
         let parsed = uri::parse(uri)?;
+        let driver = Driver::open(&parsed.directory)?;
+        if access == Access::ReadWrite {
+            driver.writers.come();
+        }
         Ok(Arc::new(Connection {
             uri: uri.to_owned(),
             access,
             redefine: parsed.redefine,
             monitor_reply: parsed.monitor_reply,
-            driver: Driver::open(&parsed.directory)?,
+            driver,
             listeners: Mutex::default(),
         }))
     }
@@ -58,6 +65,9 @@ impl Connection {
     /// A connection to the domains of a driver that is open, whose guests have no data to look at.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn on(driver: Arc<Driver>, uri: &str, access: Access) -> Arc<Connection> {
+        if access == Access::ReadWrite {
+            driver.writers.come();
+        }
         Arc::new(Connection {
             uri: uri.to_owned(),
             access,

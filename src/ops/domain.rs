@@ -8,9 +8,10 @@ use parking_lot::{
     MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 
+use super::driver::Writers;
 use super::events::{Listeners, Telling};
 use super::flags::ListFlags;
-use super::load;
+use super::load::{self, Believe};
 use super::problem::{self, Problem};
 use crate::data::Data;
 use crate::error::{Error, Result};
@@ -54,6 +55,8 @@ pub(super) struct Records {
     definitions: Mutex<xml::Definitions>,
     /// Who is told of changes.
     pub(super) telling: Arc<Telling>,
+    /// Who may change something, in this process.
+    writers: Arc<Writers>,
 }
 
 /// The loaded snapshots of a domain.
@@ -63,6 +66,8 @@ pub(super) struct Hierarchy {
     pub problems: Vec<Problem>,
     /// The store's generation before they were loaded; `None` if they must be loaded anew.
     pub generation: Option<u64>,
+    /// Whether some are from a summary: their documents were not read.
+    pub is_summarized: bool,
 }
 
 /// For reading; no other may change what is behind it meanwhile.
@@ -78,8 +83,10 @@ impl Records {
         name: Arc<str>,
         store: Arc<dyn Store>,
         listeners: Arc<Listeners>,
+        writers: Arc<Writers>,
     ) -> Records {
         Records {
+            writers,
             telling: Arc::new(Telling::new(uuid, listeners)),
             uuid,
             place: store.generation_place(&name),
@@ -181,6 +188,12 @@ impl Domain {
             .is_none_or(|executor| executor.may_change())
     }
 
+    /// Whether what is read of its documents may be kept for who loads them next: not where all may
+    /// only read.
+    pub(super) fn may_keep_summary(&self) -> bool {
+        self.records.writers.are_there()
+    }
+
     /// Who is told of its changes.
     pub(super) fn telling(&self) -> &Arc<Telling> {
         &self.records.telling
@@ -245,9 +258,22 @@ impl Domain {
         if let Some(known) = self.known(self.generation()) {
             return Ok(known);
         }
-        let loaded = load::hierarchy(self)?;
+        let loaded = load::hierarchy(self, Believe::Summary)?;
         drop(loading);
         memory::check()?;
+        Ok(self.put_in_place(loaded))
+    }
+
+    /// Loads the snapshots anew, from what stands in each file.
+    pub(super) fn read_everything(&self) -> Result<Reading<'_, Hierarchy>> {
+        let loaded = load::hierarchy(self, Believe::Documents)?;
+        memory::check()?;
+        self.forget();
+        Ok(self.put_in_place(loaded))
+    }
+
+    /// Makes what was loaded what is known, if nobody else has put in place what is newer.
+    fn put_in_place(&self, loaded: Hierarchy) -> Reading<'_, Hierarchy> {
         let told = std::mem::replace(&mut *self.records.told.lock(), loaded.problems.clone());
         problem::tell(&loaded.problems, &told);
         let mut place = self.records.hierarchy.write();
@@ -261,7 +287,7 @@ impl Domain {
         let generation = place.generation;
         let is_newest = || generation.is_some() && generation == self.generation();
         self.telling().loaded(&self.name, &place.tree, is_newest);
-        Ok(RwLockReadGuard::map(place, |hierarchy| hierarchy))
+        RwLockReadGuard::map(place, |hierarchy| hierarchy)
     }
 
     /// The snapshots in memory, if they are those of that generation.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -37,12 +38,35 @@ pub enum Undefine {
     DropSnapshots,
 }
 
+/// How many connections may change something.
+#[derive(Debug, Default)]
+pub(super) struct Writers(AtomicUsize);
+
+impl Writers {
+    /// One more.
+    pub(super) fn come(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub(super) fn go(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether there is any.
+    pub(super) fn are_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
 /// The domains of one state directory.
 pub(crate) struct Driver {
     pub(super) store: Arc<dyn Store>,
     data: Arc<dyn Data>,
     /// Who is told of changes of its domains.
     pub(super) listeners: Arc<Listeners>,
+    /// Who may change them.
+    pub(super) writers: Arc<Writers>,
     known: RwLock<Known>,
     /// Held while a domain comes or goes.
     pub(super) defining: Mutex<()>,
@@ -122,10 +146,18 @@ impl Driver {
             store,
             data,
             listeners: Arc::default(),
+            writers: Arc::default(),
             known: RwLock::default(),
             defining: Mutex::default(),
             refreshing: Mutex::default(),
         }
+    }
+
+    /// As if a connection had it that may change something.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn for_writing(self) -> Driver {
+        self.writers.come();
+        self
     }
 
     /// What is known, read anew if any process has changed it.
@@ -252,7 +284,8 @@ impl Driver {
 
     fn domain(&self, uuid: [u8; 16], name: Arc<str>, definition: Arc<str>) -> Domain {
         let listeners = Arc::clone(&self.listeners);
-        let records = Records::new(uuid, Arc::clone(&name), Arc::clone(&self.store), listeners);
+        let (store, writers) = (Arc::clone(&self.store), Arc::clone(&self.writers));
+        let records = Records::new(uuid, Arc::clone(&name), store, listeners, writers);
         let telling = Arc::clone(&records.telling);
         let tell = move |done, total| telling.progress(&name, done, total);
         let guest = Arc::new(Attachment::told(Box::new(tell)));

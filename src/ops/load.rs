@@ -6,16 +6,27 @@ use std::sync::Arc;
 use super::change;
 use super::domain::{Domain, Hierarchy};
 use super::problem::{Problem, ProblemKind};
+use super::summary::{self, Loaded, Summary};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::memory;
 use crate::snapshot::Snapshot;
-use crate::store::{Damage, Documents};
+use crate::store::{Damage, Documents, Mark};
 use crate::tree::Tree;
 use crate::xml;
 
+/// What a load believes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Believe {
+    /// A summary, of documents whose files are as they were.
+    Summary,
+    /// What stands in each file.
+    Documents,
+}
+
 /// Loads a domain's snapshots as they were last committed. Every sound document is there; the
 /// others are problems.
-pub(super) fn hierarchy(domain: &Domain) -> Result<Hierarchy> {
+pub(super) fn hierarchy(domain: &Domain, believe: Believe) -> Result<Hierarchy> {
     // Before anything is read: what changes from then on is noticed by the next call.
     let generation = domain.generation();
     // Only when nobody is at work on the domain is a recorded intent one that was cut off. A
@@ -24,7 +35,7 @@ pub(super) fn hierarchy(domain: &Domain) -> Result<Hierarchy> {
         && domain.store().pending(domain.key())?.is_some()
         && let Some(lock) = domain.store().try_lock(domain.key())?
     {
-        let mut loaded = read(domain, generation)?;
+        let mut loaded = read(domain, generation, believe)?;
         if let Err(cause) = change::resolve(domain, &mut loaded, &*lock) {
             if let Some(plan) = change::decided(domain, &loaded.tree) {
                 loaded.tree.apply(&plan);
@@ -35,7 +46,7 @@ pub(super) fn hierarchy(domain: &Domain) -> Result<Hierarchy> {
         }
         return Ok(loaded);
     }
-    read(domain, generation)
+    read(domain, generation, believe)
 }
 
 fn interrupted(domain: &Domain, cause: &Error) -> Problem {
@@ -47,23 +58,40 @@ fn interrupted(domain: &Domain, cause: &Error) -> Problem {
     }
 }
 
-fn read(domain: &Domain, generation: Option<u64>) -> Result<Hierarchy> {
+fn read(domain: &Domain, generation: Option<u64>, believe: Believe) -> Result<Hierarchy> {
     let mut read = Read {
         domain,
-        snapshots: Vec::new(),
-        active: Vec::new(),
+        summary: match believe {
+            Believe::Summary => Known::NotAsked,
+            Believe::Documents => Known::Summary(None),
+        },
+        loaded: Vec::new(),
+        found: 0,
         damaged: Vec::new(),
     };
     let mut damaged = domain.store().read_snapshots(domain.key(), &mut read)?;
     // What was not read for want of memory is neither damaged nor gone.
     memory::check()?;
+    // Who looked into each file corrects a summary that still has what is damaged now.
+    let is_news = believe == Believe::Summary || !(damaged.is_empty() && read.damaged.is_empty());
+    if is_news && read.is_worth_keeping() && domain.may_keep_summary() {
+        let pack = || summary::pack(domain.uuid(), &read.loaded);
+        domain.store().keep_summary(domain.key(), &pack);
+    }
     let Read {
-        snapshots,
-        active,
+        summary,
+        loaded,
+        found,
         damaged: refused,
         ..
     } = read;
+    drop(summary);
     damaged.extend(refused);
+    let active: Vec<_> = loaded
+        .iter()
+        .filter(|loaded| loaded.active)
+        .map(|loaded| Arc::clone(&loaded.snapshot))
+        .collect();
     let current = active.iter().cloned().reduce(newest);
     let mut problems: Vec<Problem> = damaged.into_iter().map(Problem::unreadable).collect();
     let problem = |kind, snapshot: &Snapshot, text| Problem {
@@ -72,6 +100,10 @@ fn read(domain: &Domain, generation: Option<u64>) -> Result<Hierarchy> {
         file: file_of(domain, &snapshot.name),
         text,
     };
+    // What is of no use any more makes room for the tree.
+    let snapshots = loaded.iter().map(|loaded| Arc::clone(&loaded.snapshot));
+    let snapshots: Vec<_> = snapshots.collect();
+    drop(loaded);
     let tree = Tree::load(snapshots, current.as_ref().map(|current| &*current.name));
     for (root, parent) in tree.orphans() {
         problems.push(if tree.contains(parent) {
@@ -98,37 +130,86 @@ fn read(domain: &Domain, generation: Option<u64>) -> Result<Hierarchy> {
         tree,
         problems,
         generation,
+        is_summarized: found > 0,
     })
 }
 
 /// What the documents say that were read so far.
 struct Read<'a> {
     domain: &'a Domain,
-    snapshots: Vec<Arc<Snapshot>>,
-    /// Those that claim to be the current one.
-    active: Vec<Arc<Snapshot>>,
+    summary: Known,
+    loaded: Vec<Loaded>,
+    /// How many of those were found in the summary.
+    found: usize,
     damaged: Vec<Damage>,
+}
+
+/// The summary, once there are enough documents to ask for it.
+enum Known {
+    NotAsked,
+    Summary(Option<Summary>),
+}
+
+impl Read<'_> {
+    /// Whether the next load is faster by more than it takes to write a summary.
+    fn is_worth_keeping(&self) -> bool {
+        let marked = self.loaded.iter().filter(|loaded| loaded.mark.is_some());
+        let new = marked.count().saturating_sub(self.found);
+        let old = match &self.summary {
+            Known::Summary(Some(summary)) => summary.count().saturating_sub(self.found),
+            _ => 0,
+        };
+        // Entries of documents that are gone, or have changed, are read for nothing.
+        let is_new = new >= limits::SUMMARY_DOCUMENTS.max(self.loaded.len() / 16);
+        is_new || old >= limits::SUMMARY_DOCUMENTS.max(self.found)
+    }
 }
 
 impl Documents for Read<'_> {
     fn restart(&mut self) {
-        self.snapshots.clear();
-        self.active.clear();
+        self.loaded.clear();
         self.damaged.clear();
+        self.found = 0;
+        if let Known::Summary(Some(summary)) = &mut self.summary {
+            summary.restart();
+        }
     }
 
-    fn document(&mut self, name: &str, text: &str) {
+    fn expect(&mut self, count: usize) {
+        self.loaded.reserve(count);
+        if matches!(self.summary, Known::NotAsked) && count >= limits::SUMMARY_DOCUMENTS {
+            let (domain, store) = (self.domain, self.domain.store());
+            let kept = store.summary(domain.key());
+            let open = |bytes| Summary::open(bytes, domain.uuid(), &mut domain.definitions());
+            self.summary = Known::Summary(kept.and_then(open));
+        }
+    }
+
+    fn knows(&mut self, name: &str, mark: &dyn Fn() -> Option<Mark>) -> bool {
+        let Known::Summary(Some(summary)) = &mut self.summary else {
+            return false;
+        };
+        if memory::was_refused() {
+            return false;
+        }
+        let Some(loaded) = summary.find(name, mark) else {
+            return false;
+        };
+        self.loaded.push(loaded);
+        self.found += 1;
+        true
+    }
+
+    fn document(&mut self, name: &str, text: &str, mark: Option<Mark>) {
         if memory::was_refused() {
             return;
         }
         match parse(self.domain, name, text) {
-            Ok(parsed) => {
-                let snapshot = Arc::new(parsed.snapshot);
-                if parsed.active {
-                    self.active.push(Arc::clone(&snapshot));
-                }
-                self.snapshots.push(snapshot);
-            }
+            Ok(parsed) => self.loaded.push(Loaded {
+                snapshot: Arc::new(parsed.snapshot),
+                active: parsed.active,
+                mark,
+            }),
             Err(cause) => self.damaged.push(Damage {
                 name: name.to_owned(),
                 file: file_of(self.domain, name),

@@ -37,6 +37,7 @@ mod revert;
 mod simulation;
 mod size;
 mod stored;
+mod summary;
 mod uri;
 
 pub use crate::data::Verdict;

@@ -48,12 +48,15 @@ impl Repairs {
 }
 
 impl Domain {
-    /// What is wrong with the domain's stored snapshots, read anew.
+    /// What is wrong with the domain's stored snapshots, read anew where something was, or where a document
+    /// was not read because it had not changed.
     pub fn problems(&self) -> Result<Vec<Problem>> {
-        if !self.hierarchy()?.problems.is_empty() {
-            self.forget();
+        let known = self.hierarchy()?;
+        if known.problems.is_empty() && !known.is_summarized {
+            return Ok(Vec::new());
         }
-        Ok(self.hierarchy()?.problems.clone())
+        drop(known);
+        Ok(self.read_everything()?.problems.clone())
     }
 
     /// Mends what the repairs say, and answers what it mended: with DRY_RUN, would mend.
@@ -66,7 +69,7 @@ impl Domain {
         let writing = self.write()?;
         let mut mended = Vec::new();
         let mut change = Change::default();
-        for problem in &self.hierarchy()?.problems {
+        for problem in &self.problems()? {
             if !repairs.mends(problem.kind) {
                 continue;
             }

@@ -3,6 +3,7 @@
 //!
 //! A history is its seed. `make simulate SEED=N STEPS=M` runs the one that a failure names again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -234,14 +235,12 @@ impl Machine {
         if let Ok(domain) = self.domain() {
             seen.is_defined = true;
             seen.is_renamed = **domain.name() == *RENAMED;
+            let first = shape(&domain)?;
             let problems = domain.problems()?;
             assert!(problems.is_empty(), "{problems:?}");
-            for found in domain.list(ListFlags::new(0, "simulation")?)? {
-                let parent = domain.parent(&found).ok();
-                let parent = parent.map(|parent| parent.name.to_string());
-                seen.parents.insert(found.name.to_string(), parent);
-            }
-            seen.current = domain.current()?.map(|name| name.to_string());
+            // Each document has been read now, whatever a summary says.
+            (seen.parents, seen.current) = shape(&domain)?;
+            assert_eq!(first, (seen.parents.clone(), seen.current.clone()));
         }
         let contents = self.contents.lock();
         assert_eq!(contents[0].names, contents[1].names, "half a snapshot");
@@ -279,7 +278,21 @@ fn start(disk: &Disk, contents: &Arc<Mutex<[Content; 2]>>) -> Result<Driver> {
         disk: disk.clone(),
         contents: Arc::clone(contents),
     };
-    Driver::new(disk.open()?, Arc::new(images))
+    Ok(Driver::new(disk.open()?, Arc::new(images))?.for_writing())
+}
+
+/// The parent of each snapshot.
+type Parents = BTreeMap<String, Option<String>>;
+
+/// The parents, and the current snapshot.
+fn shape(domain: &Domain) -> Result<(Parents, Option<String>)> {
+    let mut parents = Parents::new();
+    for found in domain.list(ListFlags::new(0, "simulation")?)? {
+        let parent = domain.parent(&found).ok();
+        let parent = parent.map(|parent| parent.name.to_string());
+        parents.insert(found.name.to_string(), parent);
+    }
+    Ok((parents, domain.current()?.map(|name| name.to_string())))
 }
 
 fn escaped(name: &str) -> String {

@@ -154,6 +154,9 @@ impl<F: FileSystem + 'static> Rooms<F> {
         }
         let plan = self.plan(domain, change, made, folder.as_deref())?;
         let is_prepared = self.is_prepared(domain, &plan, has_intent);
+        if change.definition == DefinitionChange::Remove {
+            self.drop_summary(domain);
+        }
         let decided = match plan.steps.as_slice() {
             [] => {
                 if has_intent {

@@ -85,6 +85,13 @@ where
     fn read_snapshots(&self, domain: &str, documents: &mut dyn Documents) -> Result<Vec<Damage>> {
         self.rooms.read_snapshots(domain, documents)
     }
+    fn summary(&self, domain: &str) -> Option<Vec<u8>> {
+        self.rooms.summary(domain).unwrap_or_default()
+    }
+    fn keep_summary(&self, domain: &str, make: &dyn Fn() -> Vec<u8>) {
+        // Whoever has none reads the documents.
+        let _ = self.rooms.keep_summary(domain, make);
+    }
     fn lock(&self, domain: &str) -> Result<Box<dyn Lock>> {
         check_domain(domain)?;
         Ok(Box::new(self.rooms.wait_lock(domain)?))

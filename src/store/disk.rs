@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -71,6 +72,23 @@ impl Disk {
     /// Has that done once, by somebody else, when the next lock is let go.
     pub(crate) fn at_unlock(&self, act: Arc<dyn Fn() + Send + Sync>) {
         self.0.0.lock().at_unlock(act);
+    }
+
+    /// Takes a file away, durably.
+    #[cfg(test)]
+    pub(crate) fn remove(&self, path: &str) {
+        self.0.0.lock().remove(path);
+    }
+
+    /// The bytes of a file are others, and nobody has changed it.
+    #[cfg(test)]
+    pub(crate) fn rot(&self, path: &str) {
+        self.0.0.lock().rot(path);
+    }
+
+    /// What was written is old now.
+    pub(crate) fn pass_time(&self) {
+        self.0.0.lock().pass_time(Duration::from_secs(60));
     }
 
     /// All processes end; the machine runs on.

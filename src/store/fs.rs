@@ -14,7 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::together;
+use super::{Mark, together};
 use crate::sys::Words;
 
 /// What a system call answers.
@@ -102,8 +102,22 @@ pub trait FileSystem: Send + Sync {
     fn kind(&self, dir: &Self::Dir, name: &str) -> Answer<Kind>;
     /// The directory's stamp.
     fn stamp(&self, dir: &Self::Dir) -> Answer<Stamp>;
+    /// The mark of a regular file; `None` of anything else.
+    fn mark(&self, dir: &Self::Dir, name: &str) -> Answer<Option<Mark>>;
+    /// The clock, in nanoseconds since 1970.
+    fn now_ns(&self) -> i128;
     /// Reads a file of at most `limit` bytes.
-    fn read(&self, dir: &Self::Dir, name: &str, limit: usize) -> Answer<Content>;
+    fn read(&self, dir: &Self::Dir, name: &str, limit: usize) -> Answer<Content> {
+        self.read_marked(dir, name, limit)
+            .map(|(content, _)| content)
+    }
+    /// As [`FileSystem::read`], with the mark that the file had before its first byte was read.
+    fn read_marked(
+        &self,
+        dir: &Self::Dir,
+        name: &str,
+        limit: usize,
+    ) -> Answer<(Content, Option<Mark>)>;
     /// Opens a file, to read it piece by piece.
     fn reader(&self, dir: &Self::Dir, name: &str) -> Answer<Box<dyn Read + Send>>;
     /// Makes a file that was not there, mode 0600.
@@ -223,15 +237,10 @@ impl FileSystem for Machine {
 
     fn stamp(&self, dir: &OwnedFd) -> Answer<Stamp> {
         let stat = rustix::fs::fstat(dir)?;
-        // Not rustix's clock: it looks for the kernel's vDSO by itself, and a program that runs
-        // under valgrind has none where rustix looks.
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         let changed_ns = nanoseconds(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec));
-        let now_ns = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
+        let age = self.now_ns() - changed_ns;
         // A time in the future is as good as a change just now.
-        let age = u64::try_from(now_ns - changed_ns).map_or(Duration::ZERO, Duration::from_nanos);
+        let age = u64::try_from(age).map_or(Duration::ZERO, Duration::from_nanos);
         Ok(Stamp {
             inode: stat.st_ino,
             changed_ns,
@@ -239,21 +248,41 @@ impl FileSystem for Machine {
         })
     }
 
-    fn read(&self, dir: &OwnedFd, name: &str, limit: usize) -> Answer<Content> {
+    fn mark(&self, dir: &OwnedFd, name: &str) -> Answer<Option<Mark>> {
+        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let is_file = kind_of(stat.st_mode) == Kind::Regular;
+        Ok(is_file.then(|| mark(&stat)).flatten())
+    }
+
+    fn now_ns(&self) -> i128 {
+        // Not rustix's clock: it looks for the kernel's vDSO by itself, and a program that runs
+        // under valgrind has none where rustix looks.
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i128::try_from(now.as_nanos()).unwrap_or(i128::MAX)
+    }
+
+    fn read_marked(
+        &self,
+        dir: &OwnedFd,
+        name: &str,
+        limit: usize,
+    ) -> Answer<(Content, Option<Mark>)> {
         let flags = OPEN | OFlags::RDONLY | OFlags::NONBLOCK;
         let file = match retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty())) {
             Ok(file) => file,
             // A symbolic link; a socket.
-            Err(Errno::LOOP | Errno::NXIO) => return Ok(Content::NotRegular),
+            Err(Errno::LOOP | Errno::NXIO) => return Ok((Content::NotRegular, None)),
             Err(errno) => return Err(errno),
         };
         let stat = rustix::fs::fstat(&file)?;
         if kind_of(stat.st_mode) != Kind::Regular {
-            return Ok(Content::NotRegular);
+            return Ok((Content::NotRegular, None));
         }
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         if size > limit {
-            return Ok(Content::TooLarge);
+            return Ok((Content::TooLarge, None));
         }
         // One byte more than is expected: a short read then says that this was the end.
         let mut bytes = Vec::new();
@@ -268,10 +297,10 @@ impl FileSystem for Machine {
                 answer => answer?,
             };
             if bytes.len() > limit {
-                return Ok(Content::TooLarge);
+                return Ok((Content::TooLarge, None));
             }
             if count < room {
-                return Ok(Content::Bytes(bytes));
+                return Ok((Content::Bytes(bytes), mark(&stat)));
             }
             bytes.try_reserve(room + 1).map_err(|_| Errno::NOMEM)?;
         }
@@ -462,6 +491,18 @@ fn identity(stat: &Stat) -> Identity {
             (false, _) => Some("it belongs to another user"),
         },
     }
+}
+
+/// `None` of a file from after the year 2262, or before 1677.
+fn mark(stat: &Stat) -> Option<Mark> {
+    let time = |seconds, ns| i64::try_from(nanoseconds(seconds, ns)).ok();
+    Some(Mark {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        size: u64::try_from(stat.st_size).ok()?,
+        modified_ns: time(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec))?,
+        changed_ns: time(i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec))?,
+    })
 }
 
 fn kind_of(mode: u32) -> Kind {

@@ -16,7 +16,8 @@ use rustix::io::Errno;
 use super::fs::{Content, Entry, FileSystem, Kind};
 use super::journal::{self, Journal, Step};
 use super::rooms::{Room, Rooms, check_domain, document_file, if_there, staged_file};
-use super::{Damage, Documents, Listing, check_name};
+use super::summary::settled_before;
+use super::{Damage, Documents, Listing, Mark, check_name};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -25,7 +26,7 @@ impl Documents for Vec<(String, String)> {
         self.clear();
     }
 
-    fn document(&mut self, name: &str, text: &str) {
+    fn document(&mut self, name: &str, text: &str, _mark: Option<Mark>) {
         self.push((name.to_owned(), text.to_owned()));
     }
 }
@@ -63,6 +64,9 @@ impl<'a> Committed<'a> {
         committed
     }
 }
+
+/// The text of a file, or why there is none, and the mark that it had.
+type Document = (Result<String>, Option<Mark>);
 
 /// Documents by name: the text, or why there is none. Names alone do not tell a document from a
 /// stray file, so those are kept apart.
@@ -248,19 +252,29 @@ impl<F: FileSystem + 'static> Rooms<F> {
         names.sort_unstable();
         names.dedup();
         names.retain(|name| !committed.removed.contains(name.as_str()));
+        documents.expect(names.len());
+        let settled = settled_before(self.fs.now_ns());
         for name in names {
-            let staged = match committed.written.get(name.as_str()) {
+            let staged = committed.written.get(name.as_str());
+            let in_place = folder.map(|folder| (folder, document_file(&name)));
+            if let (None, Some((folder, file))) = (staged, &in_place) {
+                let mark = || self.fs.mark(&folder.dir, file).ok().flatten();
+                if documents.knows(&name, &mark) {
+                    continue;
+                }
+            }
+            let staged = match staged {
                 Some(number) => self.read_document(&self.stage, &staged_file(domain, *number))?,
                 None => None,
             };
-            let document = match (staged, folder) {
+            let document = match (staged, &in_place) {
                 // One that is staged no more is in place already.
-                (None, Some(folder)) => self.read_document(folder, &document_file(&name))?,
-                (staged, _) => staged,
+                (None, Some((folder, file))) => self.read_document(folder, file)?,
+                (staged, _) => staged.map(|(text, _)| (text, None)),
             };
             match document {
-                Some(Ok(text)) => documents.document(&name, &text),
-                Some(Err(cause)) => {
+                Some((Ok(text), mark)) => documents.document(&name, &text, mark.filter(&settled)),
+                Some((Err(cause), _)) => {
                     let folder = self.snapshot.path.join(domain);
                     let file = folder.join(document_file(&name));
                     damaged.push(Damage { name, file, cause });
@@ -290,7 +304,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
     /// Puts a committed text in its place; one that is staged no more is in place already.
     fn see_staged(&self, domain: &str, number: usize, name: &str, found: &mut Found) -> Result<()> {
         let staged = staged_file(domain, number);
-        if let Some(document) = self.read_document(&self.stage, &staged)? {
+        if let Some((document, _)) = self.read_document(&self.stage, &staged)? {
             found.documents.insert(name.to_owned(), document);
         }
         Ok(())
@@ -304,7 +318,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
             strays,
         };
         for name in names {
-            if let Some(document) = self.read_document(room, &document_file(&name))? {
+            if let Some((document, _)) = self.read_document(room, &document_file(&name))? {
                 found.documents.insert(name, document);
             }
         }
@@ -312,28 +326,30 @@ impl<F: FileSystem + 'static> Rooms<F> {
     }
 
     /// Reads one file; `None` if there is none. The outer error is not the file's fault.
-    fn read_document(&self, room: &Room<F::Dir>, file: &str) -> Result<Option<Result<String>>> {
-        let answer = self.fs.read(&room.dir, file, limits::STATE_FILE_BYTES);
-        let content = match if_there(answer) {
-            Ok(Some(content)) => content,
+    fn read_document(&self, room: &Room<F::Dir>, file: &str) -> Result<Option<Document>> {
+        let limit = limits::STATE_FILE_BYTES;
+        let answer = self.fs.read_marked(&room.dir, file, limit);
+        let (content, mark) = match if_there(answer) {
+            Ok(Some(read)) => read,
             Ok(None) => return Ok(None),
             Err(errno) => {
                 let error = room.failed("read", file)(errno);
                 return if is_of_file(errno) {
-                    Ok(Some(Err(error)))
+                    Ok(Some((Err(error), None)))
                 } else {
                     Err(error)
                 };
             }
         };
         let damaged = |reason: &str| Err(damage(&room.path.join(file), reason));
-        Ok(Some(match content {
+        let text = match content {
             Content::NotRegular => damaged("it is not a regular file"),
             Content::TooLarge => damaged("it is larger than 1 MiB"),
             Content::Bytes(bytes) => {
                 String::from_utf8(bytes).or_else(|_| damaged("it is not UTF-8"))
             }
-        }))
+        };
+        Ok(Some((text, mark)))
     }
 }
 

@@ -29,6 +29,7 @@ mod migration;
 mod prepared;
 mod recovery;
 mod rooms;
+mod summary;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use journal::sealed as sealed_journal;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -68,10 +69,20 @@ pub trait Store: Send + Sync {
     fn read_snapshots(&self, domain: &str, documents: &mut dyn Documents) -> Result<Vec<Damage>> {
         let listing = self.snapshots(domain)?;
         for (name, text) in &listing.documents {
-            documents.document(name, text);
+            documents.document(name, text, None);
         }
         Ok(listing.damaged)
     }
+
+    /// What was kept of the domain's documents when somebody read them all; `None` if nothing was, or it
+    /// cannot be read. It was not made durable: whoever uses it sees whether it is whole.
+    fn summary(&self, _domain: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Keeps what `make` answers as the domain's summary, if that can be done at once: nobody else is at
+    /// work on the domain, and the disk takes it. Else nothing happens.
+    fn keep_summary(&self, _domain: &str, _make: &dyn Fn() -> Vec<u8>) {}
 
     /// Where a snapshot's document is or would be, for messages.
     fn document_path(&self, domain: &str, name: &str) -> PathBuf;
@@ -182,8 +193,32 @@ pub trait Documents {
     /// Forget all that came so far: they have changed meanwhile, and come again.
     fn restart(&mut self);
 
-    /// The next one by name.
-    fn document(&mut self, name: &str, text: &str);
+    /// So many come, at most.
+    fn expect(&mut self, _count: usize) {}
+
+    /// Whether the next one by name is known as it is, by the mark that its file has now. Then it is not
+    /// read.
+    fn knows(&mut self, _name: &str, _mark: &dyn Fn() -> Option<Mark>) -> bool {
+        false
+    }
+
+    /// The next one by name. With a mark nothing but these bytes will ever be in a file that has it.
+    fn document(&mut self, name: &str, text: &str, mark: Option<Mark>);
+}
+
+/// Which state of a regular file it is: who changes its bytes changes its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The file system that it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// When they changed as far as programs tell, in nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// When it changed as the kernel tells, in nanoseconds since 1970. No program can set it.
+    pub changed_ns: i64,
 }
 
 /// What a store answers when asked for many documents.

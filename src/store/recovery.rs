@@ -241,7 +241,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
 /// Whose staged file it is.
 fn staged_by(file: &str) -> Option<&str> {
     let (domain, suffix) = file.rsplit_once('.')?;
-    let is_ours = matches!(suffix, "journal" | "before")
+    let is_ours = matches!(suffix, "journal" | "before" | "summary")
         || (!suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()));
     (is_ours && check_domain(domain).is_ok()).then_some(domain)
 }

@@ -6,6 +6,7 @@
 //! | `domain/` | `DOMAIN.xml` each definition |
 //! | `migration/` | `DOMAIN` what is kept about a migration: a few lines, or what has come in so far |
 //! | `journal/` | `DOMAIN` the journal of a domain that has one |
+//! | `summary/` | `DOMAIN` what was read of a domain's documents, for who loads them next; a cache |
 //! | `damaged/DOMAIN/` | what a repair has moved out of the way |
 //! | `stage/` | `DOMAIN.…` files on their way in or out; `.reserve.N` for journals on a full disk |
 //! | `lock/` | `DOMAIN` held by its writer, with the process in it; `.changes` tells what has changed |
@@ -106,6 +107,11 @@ pub(super) fn staged_file(domain: &str, number: usize) -> String {
 /// The name under which a domain's journal is staged.
 pub(super) fn staged_journal(domain: &str) -> String {
     format!("{domain}.journal")
+}
+
+/// The name under which a domain's summary is staged.
+pub(super) fn staged_summary(domain: &str) -> String {
+    format!("{domain}.summary")
 }
 
 /// The name under which what a change replaces or removes waits until the change is durable.

@@ -14,7 +14,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 
+use super::Mark;
 use super::fs::{Answer, Content, Entry, FileSystem, Identity, Kind, Stamp};
+
+/// Between two processes: what was written before is old then.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A name in a directory.
 type Place = (usize, String);
@@ -37,6 +41,8 @@ enum Node {
     File {
         bytes: Vec<u8>,
         durable: Option<Vec<u8>>,
+        /// When bytes or names of it changed last.
+        changed_ns: i64,
     },
     Dir,
 }
@@ -61,6 +67,7 @@ pub(super) struct World {
     words: BTreeMap<usize, u64>,
     calls: usize,
     changes: i128,
+    clock_ns: i64,
     fault: Option<Fault>,
     /// No new directory and no longer file fits.
     pub(super) is_full: bool,
@@ -94,6 +101,7 @@ impl World {
             words: BTreeMap::new(),
             calls: 0,
             changes: 0,
+            clock_ns: 0,
             fault: None,
             is_full: false,
             trusted_looks: None,
@@ -122,7 +130,21 @@ impl World {
         world.locked.clear();
         world.calls = 0;
         world.fault = None;
+        world.pass_time(DAY);
         world
+    }
+
+    /// The clock goes on, and nothing happens meanwhile.
+    pub(super) fn pass_time(&mut self, time: Duration) {
+        self.clock_ns += i64::try_from(time.as_nanos()).unwrap_or(0);
+    }
+
+    /// Notes that a file has changed.
+    fn touch(&mut self, node: usize) {
+        self.pass_time(Duration::from_millis(1));
+        if let Node::File { changed_ns, .. } = &mut self.nodes[node] {
+            *changed_ns = self.clock_ns;
+        }
     }
 
     /// Everything written so far has reached the disk.
@@ -136,7 +158,7 @@ impl World {
         self.durable = self.names.clone();
         self.pending.clear();
         for node in &mut self.nodes {
-            if let Node::File { bytes, durable } = node {
+            if let Node::File { bytes, durable, .. } = node {
                 *durable = Some(bytes.clone());
             }
         }
@@ -192,7 +214,7 @@ impl World {
             disks.insert(names);
         }
         let unsynced = |node: &Node| match node {
-            Node::File { bytes, durable } => durable.as_ref() != Some(bytes),
+            Node::File { bytes, durable, .. } => durable.as_ref() != Some(bytes),
             Node::Dir => false,
         };
         let losses: &[Loss] = if self.nodes.iter().any(unsynced) {
@@ -292,16 +314,43 @@ impl World {
                     self.names.insert(place, dir);
                 }
                 (None, None) => {
-                    let file = Node::File {
-                        bytes: bytes.to_vec(),
-                        durable: None,
-                    };
-                    let file = self.new_node(file);
+                    let file = self.new_file(bytes);
                     self.names.insert(place, file);
                 }
             }
         }
         self.sync_all();
+    }
+
+    /// Takes a file away, durably.
+    #[cfg(test)]
+    pub(super) fn remove(&mut self, path: &str) {
+        if let Some((place, _)) = self.at(path) {
+            self.names.remove(&place);
+            self.sync_all();
+        }
+    }
+
+    /// The bytes of a file are others, and nobody has changed it.
+    #[cfg(test)]
+    pub(super) fn rot(&mut self, path: &str) {
+        if let Some((_, node)) = self.at(path)
+            && let Node::File { bytes, .. } = &mut self.nodes[node]
+        {
+            bytes.fill(b'?');
+            self.sync_all();
+        }
+    }
+
+    /// Where a path leads, and to what.
+    #[cfg(test)]
+    fn at(&self, path: &str) -> Option<(Place, usize)> {
+        let (mut place, mut node) = ((0, String::new()), 0);
+        for part in path.split('/') {
+            place = (node, part.to_owned());
+            node = *self.names.get(&place)?;
+        }
+        Some((place, node))
     }
 
     pub(super) fn step(&mut self) -> Answer<()> {
@@ -328,6 +377,21 @@ impl World {
             .ok_or(Errno::NOENT)
     }
 
+    fn mark(&self, node: usize) -> Option<Mark> {
+        match &self.nodes[node] {
+            Node::Dir => None,
+            Node::File {
+                bytes, changed_ns, ..
+            } => Some(Mark {
+                device: 0,
+                inode: node as u64,
+                size: bytes.len() as u64,
+                modified_ns: *changed_ns,
+                changed_ns: *changed_ns,
+            }),
+        }
+    }
+
     /// The names in a directory.
     fn inside(&self, dir: usize) -> impl Iterator<Item = (&Place, &usize)> {
         self.names
@@ -337,7 +401,12 @@ impl World {
     fn change(&mut self, sets: Vec<(Place, usize)>, clears: Vec<Place>) {
         self.changes += 1;
         for place in &clears {
-            self.names.remove(place);
+            if let Some(node) = self.names.remove(place) {
+                self.touch(node);
+            }
+        }
+        for (_, node) in &sets {
+            self.touch(*node);
         }
         self.names.extend(sets.iter().cloned());
         self.pending.push(Rename { sets, clears });
@@ -368,6 +437,16 @@ impl World {
         self.pending = left;
     }
 
+    fn new_file(&mut self, bytes: &[u8]) -> usize {
+        let node = self.new_node(Node::File {
+            bytes: bytes.to_vec(),
+            durable: None,
+            changed_ns: 0,
+        });
+        self.touch(node);
+        node
+    }
+
     fn new_node(&mut self, node: Node) -> usize {
         self.nodes.push(node);
         self.nodes.len() - 1
@@ -389,7 +468,7 @@ enum Loss {
 }
 
 fn lose(node: &mut Node, loss: Loss) {
-    let Node::File { bytes, durable } = node else {
+    let Node::File { bytes, durable, .. } = node else {
         return;
     };
     if durable.as_ref() == Some(bytes) {
@@ -582,14 +661,30 @@ impl FileSystem for Simulated {
         })
     }
 
-    fn read(&self, dir: &usize, name: &str, limit: usize) -> Answer<Content> {
+    fn mark(&self, dir: &usize, name: &str) -> Answer<Option<Mark>> {
+        let mut world = self.0.lock();
+        world.step()?;
+        let node = world.find(*dir, name)?;
+        Ok(world.mark(node))
+    }
+
+    fn now_ns(&self) -> i128 {
+        self.0.lock().clock_ns.into()
+    }
+
+    fn read_marked(
+        &self,
+        dir: &usize,
+        name: &str,
+        limit: usize,
+    ) -> Answer<(Content, Option<Mark>)> {
         let mut world = self.0.lock();
         world.step()?;
         let node = world.find(*dir, name)?;
         Ok(match &world.nodes[node] {
-            Node::Dir => Content::NotRegular,
-            Node::File { bytes, .. } if bytes.len() > limit => Content::TooLarge,
-            Node::File { bytes, .. } => Content::Bytes(bytes.clone()),
+            Node::Dir => (Content::NotRegular, None),
+            Node::File { bytes, .. } if bytes.len() > limit => (Content::TooLarge, None),
+            Node::File { bytes, .. } => (Content::Bytes(bytes.clone()), world.mark(node)),
         })
     }
 
@@ -606,10 +701,7 @@ impl FileSystem for Simulated {
         if world.find(*dir, name).is_ok() {
             return Err(Errno::EXIST);
         }
-        let node = world.new_node(Node::File {
-            bytes: Vec::new(),
-            durable: None,
-        });
+        let node = world.new_file(&[]);
         world.change(vec![((*dir, name.to_owned()), node)], vec![]);
         Ok(SimulatedFile::of(node))
     }
@@ -643,13 +735,14 @@ impl FileSystem for Simulated {
         bytes.extend(&new[..count]);
         bytes.extend(kept);
         *position = end;
+        world.touch(file.node);
         failed
     }
 
     fn sync(&self, file: &SimulatedFile) -> Answer<()> {
         let mut world = self.0.lock();
         world.step()?;
-        if let Node::File { bytes, durable } = &mut world.nodes[file.node] {
+        if let Node::File { bytes, durable, .. } = &mut world.nodes[file.node] {
             *durable = Some(bytes.clone());
         }
         Ok(())

@@ -55,8 +55,19 @@ impl Definitions {
         Ok(facts)
     }
 
+    /// Remembers those of the texts that are definitions, the last ones, as many as there is room for.
+    pub fn remember(&mut self, texts: &[Arc<str>]) {
+        let is_definition = |text: &&Arc<str>| text.starts_with("<domain");
+        let definitions = texts.iter().rev().filter(is_definition);
+        let last: Vec<_> = definitions.take(REMEMBERED).collect();
+        for text in last.into_iter().rev() {
+            // One that cannot be read has no facts to remember.
+            let _ = self.facts(text);
+        }
+    }
+
     /// The text, in the copy that is remembered if there is one.
-    pub(super) fn shared(&self, text: &str) -> Arc<str> {
+    pub fn shared(&self, text: &str) -> Arc<str> {
         match self.position(text).and_then(|at| self.0.get(at)) {
             Some(entry) => Arc::clone(&entry.text),
             None => text.into(),

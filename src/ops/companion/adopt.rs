@@ -101,6 +101,7 @@ fn make_view(
         domain.key().into(),
         Arc::new(store),
         Arc::default(),
+        Arc::default(),
     );
     let records = Arc::new(records);
     let view = View {

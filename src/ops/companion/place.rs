@@ -79,7 +79,8 @@ impl Place {
         let known = records.entry(id).or_insert_with(|| {
             let key = uuid::format(&id).into();
             let nobody = Arc::default();
-            Arc::new(Records::new(id, key, Arc::clone(&self.store), nobody))
+            let store = Arc::clone(&self.store);
+            Arc::new(Records::new(id, key, store, nobody, Arc::default()))
         });
         Arc::clone(known)
     }

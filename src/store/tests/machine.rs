@@ -369,3 +369,55 @@ fn few_folders_stay_open() {
     drop(store);
     assert_eq!(open_folders(), 0);
 }
+
+/// What a store keeps is for its own eyes; a summary that others may have written is none.
+#[test]
+fn a_summary_that_others_can_write_or_that_is_no_file_is_none() {
+    let base = tempfile::tempdir().unwrap();
+    let root = base.path().join("state");
+    let store = Directory::open(&root).unwrap();
+    let file = root.join("summary/d");
+    // Nobody keeps one of a domain that is not defined, nor a lock file.
+    store.keep_summary("d", &|| unreachable!());
+    assert!(!file.exists() && !root.join("lock/d").exists());
+    let change = Change {
+        definition: DefinitionChange::Write("text".to_owned()),
+        ..Change::default()
+    };
+    store.commit("d", &change).unwrap();
+    store.keep_summary("d", &|| b"kept".to_vec());
+    assert_eq!(store.summary("d").as_deref(), Some(b"kept".as_slice()));
+    assert_eq!((mode(&file), mode(&root.join("summary"))), (0o600, 0o700));
+    // Its writer may keep one, another may not meanwhile.
+    let lock = store.lock("d").unwrap();
+    store.keep_summary("d", &|| b"writer's".to_vec());
+    let (other, path) = (Directory::open(&root).unwrap(), &root);
+    std::thread::scope(|scope| {
+        scope.spawn(|| other.keep_summary("d", &|| unreachable!("{}", path.display())));
+    });
+    assert_eq!(store.summary("d").as_deref(), Some(b"writer's".as_slice()));
+    drop(lock);
+    for bits in [0o620, 0o602] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(bits)).unwrap();
+        assert_eq!(store.summary("d"), None, "{bits:o}");
+    }
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(store.summary("d").is_some());
+    let room = root.join("summary");
+    std::fs::set_permissions(&room, PermissionsExt::from_mode(0o770)).unwrap();
+    assert_eq!(store.summary("d"), None);
+    std::fs::set_permissions(&room, PermissionsExt::from_mode(0o700)).unwrap();
+    std::fs::rename(&file, root.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(root.join("elsewhere"), &file).unwrap();
+    assert_eq!(store.summary("d"), None);
+    // The link is replaced, and what it leads to is not touched.
+    store.keep_summary("d", &|| b"new".to_vec());
+    assert_eq!(store.summary("d").as_deref(), Some(b"new".as_slice()));
+    assert_eq!(std::fs::read(root.join("elsewhere")).unwrap(), b"writer's");
+    let change = Change {
+        definition: DefinitionChange::Remove,
+        ..Change::default()
+    };
+    store.commit("d", &change).unwrap();
+    assert!(!file.exists());
+}
