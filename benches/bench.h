@@ -90,6 +90,7 @@ void bench_empty(struct run *run);
 void bench_define(struct run *run);
 void bench_build(struct run *run);
 void bench_load(struct run *run);
+void bench_load_again(struct run *run);
 void bench_calls(struct run *run);
 void bench_lists(struct run *run);
 void bench_threads(struct run *run);

@@ -185,6 +185,7 @@ def measure(bench, memory, disk, sizes):
             bench.pair("build", memory, shape, count, filled=False, rounds=few)
         for shape in ("random", "chain", "wide"):
             bench.pair("load", memory, shape, count)
+        bench.pair("load-again", memory, "random", count)
         bench.pair("calls", memory, "random", count)
         for shape in ("random", "chain"):
             bench.pair("lists", memory, shape, count)

@@ -69,6 +69,14 @@ static void time_files(const struct run *run, const char *text)
     report(run, "open_read_close", FILES, clock_since(start));
     start = clock_now();
     for (int i = 0; i < FILES; i++) {
+        struct stat status;
+
+        path_of(path, run, "file", i);
+        expect(lstat(path, &status) == 0, path);
+    }
+    report(run, "look_up", FILES, clock_since(start));
+    start = clock_now();
+    for (int i = 0; i < FILES; i++) {
         path_of(path, run, "file", i);
         expect(unlink(path) == 0, path);
     }

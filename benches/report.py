@@ -30,6 +30,8 @@ CPU = [
     ("load, a snapshot", "random", 10000, "load", "cpu_us", "µs", 1),
     ("load and serve every document, a snapshot", "random", 10000, "load_and_serve", "cpu_us", "µs", 1),
     ("memory after load, a snapshot", "random", 10000, "load_resident", "bytes_each", "B", 1),
+    ("load what has been loaded before, a snapshot", "random", 10000, "load_again", "cpu_us", "µs", 1),
+    ("memory after that, a snapshot", "random", 10000, "load_again_resident", "bytes_each", "B", 1),
     ("memory after serving every document", "random", 10000, "serve_resident", "bytes_each", "B", 1),
     ("redefine", "random", 10000, "redefine", "cpu_us", "µs", 1),
     ("redefine, chain", "chain", 10000, "redefine", "cpu_us", "µs", 1),
@@ -99,6 +101,7 @@ INSTRUCTIONS = [
 
 LIMITS = [
     ("write, fsync, rename", "write_fsync_rename"),
+    ("look up (`lstat`)", "look_up"),
     ("… and fsync of the directory", "write_fsync_rename_fsync_directory"),
     ("open, read, close", "open_read_close"),
     ("unlink", "unlink"),
@@ -203,6 +206,10 @@ def limits_table(figures):
         memory = figures.get(("memory", "machine", "random", 500, phase), {}).get("cpu_us")
         disk = figures.get(("disk", "machine", "random", 500, phase), {}).get("wall_us")
         text += row([title, number(memory), number(disk)])
+    count = measured(figures, "memory", "random", 10000, "load_again")
+    again = figures.get(("memory", "virsnap", "random", count, "load_again"), {}).get("cpu_us")
+    text += row([f"*virsnap, beside them:* load what has been loaded before, a snapshot of {count:,}",
+                 number(again), "–"])
     return text
 
 

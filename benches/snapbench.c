@@ -20,6 +20,7 @@ static const struct {
     {"define", bench_define},
     {"build", bench_build},
     {"load", bench_load},
+    {"load-again", bench_load_again},
     {"calls", bench_calls},
     {"lists", bench_lists},
     {"threads", bench_threads},
