@@ -246,6 +246,49 @@ static void two_disks(void)
     prepare(2);
 }
 
+/* With more snapshots than are read without leaving a summary, old enough for one. */
+static void many(void)
+{
+    enum { MORE = 70 };
+
+    one_disk();
+    for (int i = 0; i < MORE; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "more%02d", i);
+        if (redefine(name, i % 2 ? "s2" : "s3", "one of many", 0) != 0)
+            die(name);
+    }
+}
+
+static void let_files_settle(void)
+{
+    enum { SETTLED_SECONDS = 4 };
+
+    sleep(SETTLED_SECONDS);
+}
+
+/* As a process leaves it that has loaded them. */
+static void summarized(void)
+{
+    char path[PATH_SIZE + 64];
+    virDomainPtr domain;
+
+    many();
+    virConnectClose(connection);
+    let_files_settle();
+    open_connection();
+    if (!connection)
+        die("open");
+    domain = guest();
+    if (virDomainSnapshotNum(domain, 0) < 0)
+        die("load");
+    virDomainFree(domain);
+    snprintf(path, sizeof(path), "%s/summary/" GUEST, state_directory);
+    if (access(path, F_OK) != 0)
+        die(path);
+}
+
 static void with_firmware(void)
 {
     has_firmware = true;
@@ -383,6 +426,13 @@ static int create_without_metadata(void)
 static int redefine_new(void)
 {
     return redefine("s6", "s2", "new", 0);
+}
+
+/* What it loads first is old enough to leave a summary. */
+static int redefine_and_summarize(void)
+{
+    let_files_settle();
+    return redefine_new();
 }
 
 static int redefine_current(void)
@@ -754,6 +804,10 @@ static const struct operation {
     {"migrate-cancel", migrating, migrate_cancel},
     {"migrate-cancel-import", imported, migrate_cancel},
     {"rename", one_disk, rename_guest},
+    {"redefine-summarizing", many, redefine_and_summarize},
+    {"summarized-create", summarized, create_one},
+    {"summarized-delete-node", summarized, delete_node},
+    {"summarized-undefine", summarized, undefine},
     {"define", one_disk, define_new},
     {"define-again", one_disk, define_again},
 };
@@ -915,7 +969,8 @@ static bool is_accounted_for(const char *path)
 
     if (strncmp(path, "lock/", 5) == 0 || strncmp(path, "stage/.reserve.", 15) == 0)
         return true;
-    if (sscanf(path, "migration/%255[^/]", domain_name) == 1) {
+    if (sscanf(path, "migration/%255[^/]", domain_name) == 1 ||
+        sscanf(path, "summary/%255[^/]", domain_name) == 1) {
         domain = virDomainLookupByName(connection, domain_name);
         if (domain)
             virDomainFree(domain);
