@@ -1,5 +1,5 @@
-/* The program's functions call the library: whatever it is doing, it holds no lock that they need. A test that
- * waits for itself is ended by SIGALRM. */
+/* The program's functions call the library: whatever it is doing, it holds no lock that they need (defining,
+ * undefining and renaming are not theirs: virsnap.h). A test that waits for itself is ended by SIGALRM. */
 #include "harness.h"
 
 #include <stdio.h>

@@ -3071,14 +3071,16 @@ void virSnapProblemFree(virSnapProblemPtr problem);
  * Sets who is told of problems with stored state from now on, in the whole process. Each is told
  * once when it is found. Without a function nobody is told; the lists above have them in any case.
  *
- * @func: the function, or NULL. It may call this library
+ * @func: the function, or NULL. It may call this library, but for what defines, undefines or renames a
+ * domain: it may be called in the middle of such a call
  * @opaque: handed to it
  *
  * Errors: none. Threads: any; the function is called in the thread that found the problem.
  * Ownership: opaque stays the caller's.
  * Since: virsnap 0.1.0.
  */
-void virSnapSetProblemFunc(virSnapProblemFunc func, void *opaque);
+void virSnapSetProblemFunc(virSnapProblemFunc func,
+                           void *opaque);
 
 /**
  * Tells how much a snapshot takes, and how much deleting it would give back.
@@ -3800,7 +3802,8 @@ int virSnapDomainSetMonitor(virDomainPtr domain,
  * Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
  * VIR_ERR_INVALID_ARG (a flag, or a size that is none), VIR_ERR_NO_DOMAIN (gone).
  * Threads: any. Ownership: opaque is the library's until it calls release, which may be in any
- * thread: when the callbacks are replaced, or the last connection to the state directory is closed.
+ * thread: when the callbacks are replaced, the domain goes, or the last connection to the state directory
+ * is closed. It may call this library, but for what defines, undefines or renames a domain.
  * Since: virsnap 0.1.0.
  *
  * Safety: callbacks is NULL, or its first member is the number of readable bytes behind it; its functions

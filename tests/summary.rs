@@ -204,3 +204,22 @@ fn a_summary_goes_with_its_domain() {
             .is_none()
     );
 }
+
+#[test]
+fn what_is_deleted_does_not_stay_in_a_summary_that_nobody_needs() {
+    let base = tempfile::tempdir().unwrap();
+    let state = base.path().join("state");
+    stored(&state);
+    seen(&state, Access::ReadWrite);
+    assert!(state.join("summary/d").exists());
+    for number in 3..COUNT {
+        fs::remove_file(document(&state, &format!("s{number:03}"))).unwrap();
+    }
+    assert_eq!(seen(&state, Access::ReadOnly).len(), 3);
+    assert!(
+        state.join("summary/d").exists(),
+        "who may only read removes nothing"
+    );
+    assert_eq!(seen(&state, Access::ReadWrite).len(), 3);
+    assert!(!state.join("summary/d").exists());
+}

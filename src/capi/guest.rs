@@ -78,7 +78,8 @@ pub unsafe extern "C" fn virSnapDomainSetMonitor(
 /// Errors: VIR_ERR_INVALID_DOMAIN (bad handle), VIR_ERR_OPERATION_DENIED (read-only),
 /// VIR_ERR_INVALID_ARG (a flag, or a size that is none), VIR_ERR_NO_DOMAIN (gone).
 /// Threads: any. Ownership: opaque is the library's until it calls release, which may be in any
-/// thread: when the callbacks are replaced, or the last connection to the state directory is closed.
+/// thread: when the callbacks are replaced, the domain goes, or the last connection to the state directory
+/// is closed. It may call this library, but for what defines, undefines or renames a domain.
 /// Since: virsnap 0.1.0.
 ///
 /// # Safety

@@ -264,12 +264,11 @@ impl Domain {
         Ok(self.put_in_place(loaded))
     }
 
-    /// Loads the snapshots anew, from what stands in each file.
-    pub(super) fn read_everything(&self) -> Result<Reading<'_, Hierarchy>> {
-        let loaded = load::hierarchy(self, Believe::Documents)?;
+    /// What is wrong with what stands in each file. A summary that still has what is wrong goes.
+    pub(super) fn problems_of_documents(&self) -> Result<Vec<Problem>> {
+        let read = load::hierarchy(self, Believe::Documents)?;
         memory::check()?;
-        self.forget();
-        Ok(self.put_in_place(loaded))
+        Ok(read.problems)
     }
 
     /// Makes what was loaded what is known, if nobody else has put in place what is newer.

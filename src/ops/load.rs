@@ -72,11 +72,21 @@ fn read(domain: &Domain, generation: Option<u64>, believe: Believe) -> Result<Hi
     let mut damaged = domain.store().read_snapshots(domain.key(), &mut read)?;
     // What was not read for want of memory is neither damaged nor gone.
     memory::check()?;
-    // Who looked into each file corrects a summary that still has what is damaged now.
-    let is_news = believe == Believe::Summary || !(damaged.is_empty() && read.damaged.is_empty());
-    if is_news && read.is_worth_keeping() && domain.may_keep_summary() {
-        let pack = || summary::pack(domain.uuid(), &read.loaded);
-        domain.store().keep_summary(domain.key(), &pack);
+    if domain.may_keep_summary() {
+        let is_sound = damaged.is_empty() && read.damaged.is_empty();
+        match believe {
+            Believe::Summary if read.is_worth_keeping() => {
+                let pack = || summary::pack(domain.uuid(), &read.loaded);
+                domain.store().keep_summary(domain.key(), &pack);
+            }
+            // It may have what is gone, secrets included, and nobody will look.
+            Believe::Summary if matches!(read.summary, Known::NotAsked) => {
+                domain.store().drop_summary(domain.key());
+            }
+            // It may still have what is damaged now.
+            Believe::Documents if !is_sound => domain.store().drop_summary(domain.key()),
+            Believe::Summary | Believe::Documents => {}
+        }
     }
     let Read {
         summary,
@@ -151,6 +161,11 @@ enum Known {
 }
 
 impl Read<'_> {
+    /// Whether there is no room for one more.
+    fn lacks_memory(&mut self) -> bool {
+        memory::was_refused() || self.loaded.try_reserve(1).is_err()
+    }
+
     /// Whether the next load is faster by more than it takes to write a summary.
     fn is_worth_keeping(&self) -> bool {
         let marked = self.loaded.iter().filter(|loaded| loaded.mark.is_some());
@@ -176,7 +191,8 @@ impl Documents for Read<'_> {
     }
 
     fn expect(&mut self, count: usize) {
-        self.loaded.reserve(count);
+        // Where that cannot be had, each asks for its own.
+        let _ = self.loaded.try_reserve(count);
         if matches!(self.summary, Known::NotAsked) && count >= limits::SUMMARY_DOCUMENTS {
             let (domain, store) = (self.domain, self.domain.store());
             let kept = store.summary(domain.key());
@@ -186,12 +202,12 @@ impl Documents for Read<'_> {
     }
 
     fn knows(&mut self, name: &str, mark: &dyn Fn() -> Option<Mark>) -> bool {
+        if self.lacks_memory() {
+            return false;
+        }
         let Known::Summary(Some(summary)) = &mut self.summary else {
             return false;
         };
-        if memory::was_refused() {
-            return false;
-        }
         let Some(loaded) = summary.find(name, mark) else {
             return false;
         };
@@ -201,7 +217,7 @@ impl Documents for Read<'_> {
     }
 
     fn document(&mut self, name: &str, text: &str, mark: Option<Mark>) {
-        if memory::was_refused() {
+        if self.lacks_memory() {
             return;
         }
         match parse(self.domain, name, text) {

@@ -77,7 +77,8 @@ pub fn set_log(log: Option<Log>) {
     *LOG.lock() = log;
 }
 
-/// Tells of what was not known before. No lock is held: the log may call anything.
+/// Tells of what was not known before. No lock is held but, where a domain is being defined, undefined or
+/// renamed, the one that keeps others from doing so.
 pub(super) fn tell(found: &[Problem], known: &[Problem]) {
     let Some(log) = LOG.lock().clone() else {
         return;

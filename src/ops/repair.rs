@@ -55,8 +55,14 @@ impl Domain {
         if known.problems.is_empty() && !known.is_summarized {
             return Ok(Vec::new());
         }
+        let was_sound = known.problems.is_empty();
         drop(known);
-        Ok(self.read_everything()?.problems.clone())
+        let problems = self.problems_of_documents()?;
+        // While all is well what is known stays as it is: a change may be under way.
+        if !(was_sound && problems.is_empty()) {
+            self.forget();
+        }
+        Ok(problems)
     }
 
     /// Mends what the repairs say, and answers what it mended: with DRY_RUN, would mend.

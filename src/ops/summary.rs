@@ -4,8 +4,8 @@
 //! the state that was read need not be read again. Everything else is read as if there were no summary, which
 //! is also so for one that is torn, of another version or of another domain.
 //!
-//! The file is [`MAGIC`], a checksum of the rest, [`VERSION`], the domain's UUID, the texts that snapshots share,
-//! and an entry a snapshot, ordered by name: the name, how long the rest of the entry is, the mark, whether it
+//! The file is [`MAGIC`], a checksum of the rest, [`VERSION`], the domain's UUID, how many snapshots there are, the texts that they
+//! share, and an entry a snapshot, ordered by name: the name, how long the rest of the entry is, the mark, whether it
 //! is the current one, the snapshot (packed.rs). The checksum is against accidents: who can write here can write
 //! documents.
 
@@ -14,6 +14,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::packed::{Packed, Unpacked};
+use crate::limits;
+use crate::memory;
 use crate::snapshot::Snapshot;
 use crate::store::Mark;
 use crate::xml::Definitions;
@@ -26,6 +28,12 @@ const MAGIC: &[u8; 16] = b"virsnap-summary\n";
 
 /// Another one reads the documents anew: it may see other things in them. The number is of the form.
 const VERSION: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
+
+/// Bytes of an entry at least: its name's length, its own, the mark.
+const LEAST_ENTRY: usize = 48;
+
+/// Texts that a snapshot may share with others.
+const SHARED: usize = 3;
 
 /// A snapshot as it was read.
 pub(super) struct Loaded {
@@ -63,12 +71,27 @@ impl Summary {
         if rest.text()? != VERSION || rest.array()? != *uuid {
             return None;
         }
+        let count = rest.count()?;
+        let text_count = rest.count()?;
+        // No more is believed than what was written: a document is bounded, and has three texts at most.
+        if count > body.len() / LEAST_ENTRY || text_count > SHARED * count {
+            return None;
+        }
+        // The memory that it takes is a cache's: without it the documents are read.
+        let _watch = memory::Watch::begin();
         let mut texts = Vec::new();
-        for _ in 0..rest.count()? {
-            texts.push(known.shared(rest.text()?));
+        texts.try_reserve_exact(text_count).ok()?;
+        for _ in 0..text_count {
+            let text = rest.text()?;
+            if text.len() > limits::STATE_FILE_BYTES {
+                return None;
+            }
+            texts.push(known.shared(text));
+            if memory::was_refused() {
+                return None;
+            }
         }
         known.remember(&texts);
-        let count = rest.count()?;
         let first = bytes.len() - rest.0.len();
         Some(Summary {
             texts,
@@ -108,7 +131,8 @@ impl Summary {
                         return None;
                     }
                     let active = entry.flag()?;
-                    let snapshot = entry.snapshot(name, &self.texts)?;
+                    let is_bounded = entry.0.len() <= limits::STATE_FILE_BYTES;
+                    let snapshot = is_bounded.then(|| entry.snapshot(name, &self.texts))??;
                     return Some(Loaded {
                         snapshot: Arc::new(snapshot),
                         active,
@@ -120,8 +144,10 @@ impl Summary {
     }
 }
 
-/// The summary of a domain's snapshots, those with a mark, ordered by name.
-pub(super) fn pack(uuid: &[u8; 16], loaded: &[Loaded]) -> Vec<u8> {
+/// The summary of a domain's snapshots, those with a mark, ordered by name. `None` if it would be too large or
+/// memory cannot be had, which is not the matter of whoever loads.
+pub(super) fn pack(uuid: &[u8; 16], loaded: &[Loaded]) -> Option<Vec<u8>> {
+    let _watch = memory::Watch::begin();
     let marked = || {
         loaded
             .iter()
@@ -129,19 +155,24 @@ pub(super) fn pack(uuid: &[u8; 16], loaded: &[Loaded]) -> Vec<u8> {
     };
     let mut texts = Texts::default();
     for (snapshot, ..) in marked() {
-        shared_texts(snapshot).for_each(|text| texts.add(text));
+        shared_texts(snapshot).try_for_each(|text| texts.add(text))?;
     }
-    let mut out = Packed(MAGIC.to_vec());
-    let (sum_at, body_at) = (out.0.len(), out.0.len() + size_of::<u64>());
-    out.0.resize(body_at, 0);
+    let mut out = Packed::default();
+    out.raw(MAGIC);
+    let sum_at = out.len();
+    out.raw(&[0; size_of::<u64>()]);
+    let body_at = out.len();
     out.text(VERSION);
-    out.0.extend(uuid);
+    out.raw(uuid);
+    out.count(marked().count());
     out.count(texts.all.len());
+    let goes_on = |out: &Packed| (!out.is_cut_off() && !memory::was_refused()).then_some(());
     for text in &texts.all {
         out.text(text);
+        goes_on(&out)?;
     }
-    out.count(marked().count());
     for (snapshot, active, mark) in marked() {
+        goes_on(&out)?;
         out.text(&snapshot.name);
         out.part(|entry| {
             entry.mark(&mark);
@@ -149,14 +180,14 @@ pub(super) fn pack(uuid: &[u8; 16], loaded: &[Loaded]) -> Vec<u8> {
             entry.snapshot(snapshot, &texts);
         });
     }
-    let sum = checksum(out.0.get(body_at..).unwrap_or_default());
+    let sum = checksum(out.behind(body_at));
     out.put(sum_at, sum.to_le_bytes());
-    out.0
+    out.whole()
 }
 
 /// The texts that a snapshot may share with others.
 fn shared_texts(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<str>> {
-    let texts = [
+    let texts: [_; SHARED] = [
         &snapshot.domain,
         &snapshot.inactive_domain,
         &snapshot.cookie,
@@ -173,11 +204,15 @@ struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    fn add(&mut self, text: &'a Arc<str>) {
+    /// `None` if memory cannot be had.
+    fn add(&mut self, text: &'a Arc<str>) -> Option<()> {
+        self.all.try_reserve(1).ok()?;
+        self.places.try_reserve(1).ok()?;
         let next = self.all.len();
         if *self.places.entry(text.as_ptr()).or_insert(next) == next {
             self.all.push(text);
         }
+        Some(())
     }
 
     fn place_of(&self, text: &Arc<str>) -> usize {

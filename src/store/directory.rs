@@ -88,9 +88,12 @@ where
     fn summary(&self, domain: &str) -> Option<Vec<u8>> {
         self.rooms.summary(domain).unwrap_or_default()
     }
-    fn keep_summary(&self, domain: &str, make: &dyn Fn() -> Vec<u8>) {
+    fn keep_summary(&self, domain: &str, make: &dyn Fn() -> Option<Vec<u8>>) {
         // Whoever has none reads the documents.
         let _ = self.rooms.keep_summary(domain, make);
+    }
+    fn drop_summary(&self, domain: &str) {
+        self.rooms.drop_summary(domain);
     }
     fn lock(&self, domain: &str) -> Result<Box<dyn Lock>> {
         check_domain(domain)?;

@@ -82,7 +82,10 @@ pub trait Store: Send + Sync {
 
     /// Keeps what `make` answers as the domain's summary, if that can be done at once: nobody else is at
     /// work on the domain, and the disk takes it. Else nothing happens.
-    fn keep_summary(&self, _domain: &str, _make: &dyn Fn() -> Vec<u8>) {}
+    fn keep_summary(&self, _domain: &str, _make: &dyn Fn() -> Option<Vec<u8>>) {}
+
+    /// Removes the domain's summary, if there is one and the disk lets it go.
+    fn drop_summary(&self, _domain: &str) {}
 
     /// Where a snapshot's document is or would be, for messages.
     fn document_path(&self, domain: &str, name: &str) -> PathBuf;

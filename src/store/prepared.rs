@@ -14,7 +14,8 @@ use super::rooms::{Rooms, check_domain, staged_journal};
 use crate::error::Result;
 use crate::limits;
 
-/// What is staged, durably.
+/// What is staged, durably. Without a record it is of no change.
+#[derive(Default)]
 pub(super) struct Prepared {
     /// The staged texts, by number.
     texts: Vec<Vec<u8>>,
@@ -53,10 +54,9 @@ impl<F: FileSystem + 'static> Rooms<F> {
     pub(super) fn prepare(self: &Arc<Self>, domain: &str, change: &Change) {
         // Without the lock somebody else may sweep it away before it is committed.
         if self.is_held_here(domain) && !self.has_prepared(domain) {
-            // The commit meets the same obstacle, and tells it.
-            if let Ok(prepared) = self.stage_change(domain, change) {
-                self.set_prepared(domain, prepared);
-            }
+            // The commit meets the same obstacle, and tells it; nobody tries again before.
+            let prepared = self.stage_change(domain, change).ok().flatten();
+            self.set_prepared(domain, Some(prepared.unwrap_or_default()));
         }
     }
 

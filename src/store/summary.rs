@@ -62,7 +62,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
     pub(super) fn keep_summary(
         self: &Arc<Self>,
         domain: &str,
-        make: &dyn Fn() -> Vec<u8>,
+        make: &dyn Fn() -> Option<Vec<u8>>,
     ) -> Result<()> {
         check_domain(domain)?;
         let mut guard = None;
@@ -77,10 +77,9 @@ impl<F: FileSystem + 'static> Rooms<F> {
             self.set_gone(domain, guard.is_some());
             return Ok(());
         }
-        let bytes = make();
-        if bytes.len() > limits::SUMMARY_BYTES {
+        let Some(bytes) = make().filter(|bytes| bytes.len() <= limits::SUMMARY_BYTES) else {
             return Ok(());
-        }
+        };
         let staged = staged_summary(domain);
         self.put_summary(domain, &staged, &bytes)
             .inspect_err(|_| self.unstage(&staged))
@@ -103,7 +102,7 @@ impl<F: FileSystem + 'static> Rooms<F> {
         moved.map_err(Room { dir, path }.failed("write", domain))
     }
 
-    /// Removes the domain's summary, if there is one: it is about to be undefined.
+    /// [`super::Store::drop_summary`].
     pub(super) fn drop_summary(&self, domain: &str) {
         if let Ok(Some(room)) = self.summaries() {
             let _ = again(|| if_there(self.fs.unlink(&room.dir, domain)));

@@ -6,30 +6,62 @@
 use std::sync::Arc;
 
 use super::Texts;
+use crate::limits;
 use crate::snapshot::{Disk, DiskMode, ExternalImage, Memory, Snapshot, State};
 use crate::store::Mark;
 
-/// Bytes that are written.
+/// Bytes that are written: nothing more once there is no memory for them, or they are more than a summary may have.
 #[derive(Default)]
-pub(super) struct Packed(pub Vec<u8>);
+pub(super) struct Packed {
+    bytes: Vec<u8>,
+    is_cut_off: bool,
+}
 
 /// Bytes that are still to be read. What is not there is `None`.
 pub(super) struct Unpacked<'i>(pub &'i [u8]);
 
 impl Packed {
+    /// How many bytes there are.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes from that place on.
+    pub(super) fn behind(&self, place: usize) -> &[u8] {
+        self.bytes.get(place..).unwrap_or_default()
+    }
+
+    /// Whether nothing more is taken.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.is_cut_off
+    }
+
+    /// All of them, if none is missing.
+    pub(super) fn whole(self) -> Option<Vec<u8>> {
+        (!self.is_cut_off).then_some(self.bytes)
+    }
+
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        let fits = self.bytes.len() + bytes.len() <= limits::SUMMARY_BYTES;
+        self.is_cut_off |= !fits || self.bytes.try_reserve(bytes.len()).is_err();
+        if !self.is_cut_off {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+
     pub(super) fn count(&mut self, count: usize) {
         // Nothing here is longer than a summary may be; one that were would not be read again.
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.0.extend(count.to_le_bytes());
+        self.raw(&count.to_le_bytes());
     }
 
     pub(super) fn flag(&mut self, flag: bool) {
-        self.0.push(u8::from(flag));
+        self.raw(&[u8::from(flag)]);
     }
 
     pub(super) fn text(&mut self, text: &str) {
         self.count(text.len());
-        self.0.extend(text.as_bytes());
+        self.raw(text.as_bytes());
     }
 
     fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Packed, T)) {
@@ -48,17 +80,21 @@ impl Packed {
 
     /// What can be skipped as a whole.
     pub(super) fn part(&mut self, write: impl FnOnce(&mut Packed)) {
-        let place = self.0.len();
+        let place = self.len();
         self.count(0);
-        let start = self.0.len();
+        let start = self.len();
         write(self);
-        let length = u32::try_from(self.0.len() - start).unwrap_or(u32::MAX);
+        let length = u32::try_from(self.len() - start).unwrap_or(u32::MAX);
         self.put(place, length.to_le_bytes());
     }
 
     /// Writes over what is there.
     pub(super) fn put<const N: usize>(&mut self, place: usize, bytes: [u8; N]) {
-        if let Some(there) = self.0.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
+        if let Some(there) = self
+            .bytes
+            .get_mut(place..)
+            .and_then(<[u8]>::first_chunk_mut)
+        {
             *there = bytes;
         }
     }
@@ -72,10 +108,10 @@ impl Packed {
             changed_ns,
         } = mark;
         for number in [device, inode, size] {
-            self.0.extend(number.to_le_bytes());
+            self.raw(&number.to_le_bytes());
         }
         for time in [modified_ns, changed_ns] {
-            self.0.extend(time.to_le_bytes());
+            self.raw(&time.to_le_bytes());
         }
     }
 
@@ -98,7 +134,7 @@ impl Packed {
         self.option(description.as_deref(), Packed::text);
         self.text(state.word());
         self.option(parent.as_deref(), Packed::text);
-        self.0.extend(creation_time.to_le_bytes());
+        self.raw(&creation_time.to_le_bytes());
         self.option(memory.as_ref(), Packed::memory);
         self.all(disks, Packed::disk);
         self.all(revert_disks, Packed::disk);
@@ -111,10 +147,10 @@ impl Packed {
 
     fn memory(&mut self, memory: &Memory) {
         match memory {
-            Memory::None => self.0.push(0),
-            Memory::Internal => self.0.push(1),
+            Memory::None => self.raw(&[0]),
+            Memory::Internal => self.raw(&[1]),
             Memory::External { file } => {
-                self.0.push(2);
+                self.raw(&[2]);
                 self.text(file);
             }
         }
@@ -144,7 +180,7 @@ impl Packed {
         self.text(source_type);
         self.option(format.as_deref(), Packed::text);
         self.option(*cache_bytes, |packed, bytes| {
-            packed.0.extend(bytes.to_le_bytes());
+            packed.raw(&bytes.to_le_bytes());
         });
         self.option(path.as_deref(), Packed::text);
         self.option(source.as_deref(), Packed::text);
@@ -182,7 +218,8 @@ impl<'i> Unpacked<'i> {
     fn all<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.count()?;
         // Each takes four bytes at least: no more is believed than can be there.
-        let mut values = Vec::with_capacity(count.min(self.0.len() / 4));
+        let mut values = Vec::new();
+        values.try_reserve(count.min(self.0.len() / 4)).ok()?;
         for _ in 0..count {
             values.push(read(self)?);
         }

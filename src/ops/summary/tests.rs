@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::Error;
 use crate::fuzzing::simulated_domain;
+use crate::memory;
 use crate::ops::{CreateFlags, Domain, ListFlags, ProblemKind, RedefineRules};
 use crate::store::disk::Disk;
 use crate::xml;
@@ -53,6 +54,79 @@ fn loaded(snapshot: Snapshot, active: bool, mark: Option<Mark>) -> Loaded {
     }
 }
 
+/// More than the reserve has room for.
+fn large() -> Vec<Loaded> {
+    let each = |number: usize| {
+        let text = format!(
+            "<domain type='qemu'><name>{number}</name>{}</domain>",
+            " ".repeat(8192)
+        );
+        let snapshot = Snapshot {
+            domain: Some(text.into()),
+            ..bare(&format!("s{number:05}"))
+        };
+        loaded(snapshot, false, Some(MARK))
+    };
+    let all: Vec<_> = (0..2_000).map(each).collect();
+    assert!(all.len() * 8192 > limits::MEMORY_RESERVE_BYTES);
+    all
+}
+
+#[test]
+fn without_memory_there_is_no_summary_and_that_is_nobodys_failure() {
+    let all = large();
+    let bytes = pack(&UUID, &all).unwrap();
+    let mut known = Definitions::default();
+    assert!(Summary::open(bytes.clone(), &UUID, &mut known).is_some());
+    let ((packed, opened), reserved) = memory::testing::without_memory(|| {
+        let packed = pack(&UUID, &all);
+        assert!(!memory::was_refused());
+        let opened = Summary::open(bytes, &UUID, &mut Definitions::default());
+        assert!(!memory::was_refused());
+        (packed.is_some(), opened.is_some())
+    });
+    assert!(!packed && !opened);
+    assert!(reserved < limits::MEMORY_RESERVE_BYTES / 4, "{reserved}");
+}
+
+#[test]
+fn what_is_too_large_for_a_summary_has_none() {
+    let text: Arc<str> = " ".repeat(limits::STATE_FILE_BYTES).into();
+    let each = |number: usize| {
+        let snapshot = Snapshot {
+            description: Some((*text).into()),
+            ..bare(&format!("s{number:05}"))
+        };
+        loaded(snapshot, false, Some(MARK))
+    };
+    let fits = limits::SUMMARY_BYTES / limits::STATE_FILE_BYTES - 1;
+    let mut all: Vec<_> = (0..fits).map(each).collect();
+    assert!(pack(&UUID, &all).is_some());
+    all.push(each(fits));
+    assert!(pack(&UUID, &all).is_none());
+}
+
+#[test]
+fn more_than_there_can_be_is_not_believed() {
+    let with = |count: u32, texts: u32| {
+        let mut body = Packed::default();
+        body.text(VERSION);
+        body.raw(&UUID);
+        body.raw(&count.to_le_bytes());
+        body.raw(&texts.to_le_bytes());
+        for _ in 0..texts.min(100_000) {
+            body.text("");
+        }
+        body.raw(&vec![0; LEAST_ENTRY * count.min(1_000) as usize]);
+        let body = body.whole().unwrap();
+        let bytes = [&MAGIC[..], &checksum(&body).to_le_bytes(), &body].concat();
+        Summary::open(bytes, &UUID, &mut Definitions::default()).is_some()
+    };
+    assert!(with(0, 0));
+    assert!(!with(0, 1) && !with(u32::MAX, 0) && !with(1_000, u32::MAX));
+    assert!(with(100, 300) && !with(100, 301));
+}
+
 fn packed() -> Vec<u8> {
     let unmarked = loaded(bare("c"), false, None);
     let all = [
@@ -61,7 +135,7 @@ fn packed() -> Vec<u8> {
         unmarked,
         loaded(full("e"), false, Some(MARK)),
     ];
-    pack(&UUID, &all)
+    pack(&UUID, &all).unwrap()
 }
 
 fn open(bytes: Vec<u8>) -> Option<Summary> {
@@ -101,7 +175,7 @@ fn equal_definitions_are_one_again() {
         };
         loaded(snapshot, false, Some(MARK))
     };
-    let bytes = pack(&UUID, &[with("a"), with("b")]);
+    let bytes = pack(&UUID, &[with("a"), with("b")]).unwrap();
     let count = bytes
         .windows(DEFINITION.len())
         .filter(|at| *at == DEFINITION.as_bytes())

@@ -385,12 +385,12 @@ fn a_summary_that_others_can_write_or_that_is_no_file_is_none() {
         ..Change::default()
     };
     store.commit("d", &change).unwrap();
-    store.keep_summary("d", &|| b"kept".to_vec());
+    store.keep_summary("d", &|| Some(b"kept".to_vec()));
     assert_eq!(store.summary("d").as_deref(), Some(b"kept".as_slice()));
     assert_eq!((mode(&file), mode(&root.join("summary"))), (0o600, 0o700));
     // Its writer may keep one, another may not meanwhile.
     let lock = store.lock("d").unwrap();
-    store.keep_summary("d", &|| b"writer's".to_vec());
+    store.keep_summary("d", &|| Some(b"writer's".to_vec()));
     let (other, path) = (Directory::open(&root).unwrap(), &root);
     std::thread::scope(|scope| {
         scope.spawn(|| other.keep_summary("d", &|| unreachable!("{}", path.display())));
@@ -411,7 +411,7 @@ fn a_summary_that_others_can_write_or_that_is_no_file_is_none() {
     std::os::unix::fs::symlink(root.join("elsewhere"), &file).unwrap();
     assert_eq!(store.summary("d"), None);
     // The link is replaced, and what it leads to is not touched.
-    store.keep_summary("d", &|| b"new".to_vec());
+    store.keep_summary("d", &|| Some(b"new".to_vec()));
     assert_eq!(store.summary("d").as_deref(), Some(b"new".as_slice()));
     assert_eq!(std::fs::read(root.join("elsewhere")).unwrap(), b"writer's");
     let change = Change {
