@@ -1,7 +1,7 @@
 //! What somebody read of a domain's documents, kept for who loads them next.
 //!
-//! It is a cache: nothing is lost with it, so nothing is synced, and whatever goes wrong is as if there were
-//! none. It stands in a room of its own, because libvirt reads every entry beside the documents.
+//! It is a cache: nothing is lost with it, so only that it went is synced, and whatever goes wrong is as if
+//! there were none. It stands in a room of its own, because libvirt reads every entry beside the documents.
 //!
 //! A document that has the mark of one that was read has its bytes, if that mark was old enough when it was
 //! read: a change within the same tick of the file system's clock leaves the mark as it was. git calls such
@@ -104,8 +104,11 @@ impl<F: FileSystem + 'static> Rooms<F> {
 
     /// [`super::Store::drop_summary`].
     pub(super) fn drop_summary(&self, domain: &str) {
-        if let Ok(Some(room)) = self.summaries() {
-            let _ = again(|| if_there(self.fs.unlink(&room.dir, domain)));
+        if let Ok(Some(room)) = self.summaries()
+            && let Ok(Some(())) = again(|| if_there(self.fs.unlink(&room.dir, domain)))
+        {
+            // Durably: when the domain has gone nobody comes to look for it.
+            let _ = again(|| self.fs.sync_dir(&room.dir));
         }
     }
 
