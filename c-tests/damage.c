@@ -42,9 +42,7 @@ static void d33_one_bad_file_hides_nothing_else(void **state)
             assert_string_equal(kept, contents[i]);
             free(kept);
         }
-        virDomainFree(domain);
-        virConnectClose(fixture->connection);
-        fixture->connection = NULL;
+        close_guest(fixture, domain);
     }
 }
 
@@ -192,9 +190,7 @@ static void what_is_set_aside_is_kept(void **state)
         aside = format("%s/state/damaged/guest/s4.xml%s", fixture->root, round ? ".1" : "");
         assert_int_equal(access(aside, F_OK), 0);
         free(aside);
-        virDomainFree(domain);
-        virConnectClose(fixture->connection);
-        fixture->connection = NULL;
+        close_guest(fixture, domain);
     }
     domain = open_guest(fixture);
     assert_int_equal(virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA), 0);

@@ -9,14 +9,20 @@ char *document_path(const struct fixture *fixture, const char *file)
     return format("%s/state/snapshot/guest/%s", fixture->root, file);
 }
 
-void put_bytes(const struct fixture *fixture, const char *file, const void *bytes, size_t count)
+void write_bytes(const char *path, const void *bytes, size_t count)
 {
-    char *path = document_path(fixture, file);
     FILE *stream = fopen(path, "w");
 
     assert_non_null(stream);
     assert_int_equal(fwrite(bytes, 1, count, stream), count);
     assert_int_equal(fclose(stream), 0);
+}
+
+void put_bytes(const struct fixture *fixture, const char *file, const void *bytes, size_t count)
+{
+    char *path = document_path(fixture, file);
+
+    write_bytes(path, bytes, count);
     free(path);
 }
 
@@ -45,6 +51,11 @@ void furnish(struct fixture *fixture)
     virDomainPtr domain = fixture_domain(fixture, "guest", 1);
 
     tree_redefine(domain, "s1 s2<s1 *s3<s2 s4<s2");
+    close_guest(fixture, domain);
+}
+
+void close_guest(struct fixture *fixture, virDomainPtr domain)
+{
     virDomainFree(domain);
     assert_int_equal(virConnectClose(fixture->connection), 0);
     fixture->connection = NULL;

@@ -10,12 +10,16 @@ void furnish(struct fixture *fixture);
 /* Opens the connection; a new handle of "guest". */
 virDomainPtr open_guest(struct fixture *fixture);
 
+/* Frees the handle, closes the connection. */
+void close_guest(struct fixture *fixture, virDomainPtr domain);
+
 /* A file of the domain's snapshots. Freed by the caller. */
 char *document_path(const struct fixture *fixture, const char *file);
 
 /* Writes one. */
 void put(const struct fixture *fixture, const char *file, const char *text);
 void put_bytes(const struct fixture *fixture, const char *file, const void *bytes, size_t count);
+void write_bytes(const char *path, const void *bytes, size_t count);
 
 /* Its text. Freed by the caller. */
 char *read_document(const struct fixture *fixture, const char *file);

@@ -13,16 +13,6 @@ enum { OF_A = 0x11, OF_B = 0x22, NOW = 0x33 };
 static const char hierarchy[] = "a b<a *c<a";
 static const char *const names[] = {"a", "b", "c"};
 
-static char *dump(virDomainPtr domain, const char *name)
-{
-    virDomainSnapshotPtr snapshot = snapshot_lookup(domain, name);
-    char *xml = virDomainSnapshotGetXMLDesc(snapshot, VIR_DOMAIN_SNAPSHOT_XML_SECURE);
-
-    assert_non_null(xml);
-    virDomainSnapshotFree(snapshot);
-    return xml;
-}
-
 static void opening_again_finds_the_same(void **state)
 {
     static const char *const kept[] = {"real", "moved", "it's <odd>"};
@@ -36,7 +26,7 @@ static void opening_again_finds_the_same(void **state)
     virDomainSnapshotFree(snapshot_redefine(domain, "moved", "real", 0));
     virDomainSnapshotFree(snapshot_create(domain, "it&apos;s &lt;odd&gt;", 0));
     for (size_t i = 0; i < 3; i++)
-        documents[i] = dump(domain, kept[i]);
+        documents[i] = snapshot_text(domain, kept[i]);
     definition = domain_definition(domain);
     tree = tree_text(domain);
     virDomainFree(domain);
@@ -49,7 +39,7 @@ static void opening_again_finds_the_same(void **state)
     assert_text(tree_text(domain), tree);
     assert_text(domain_definition(domain), definition);
     for (size_t i = 0; i < 3; i++) {
-        assert_text(dump(domain, kept[i]), documents[i]);
+        assert_text(snapshot_text(domain, kept[i]), documents[i]);
         free(documents[i]);
     }
     virDomainFree(domain);
@@ -186,7 +176,7 @@ static void assert_same_documents(const struct both *both)
     for (size_t i = 0; i < 3; i++) {
         char *command = format("snapshot-dumpxml --security-info guest %s", names[i]);
         char *theirs = virsh(both, command);
-        char *ours = dump(both->domain, names[i]);
+        char *ours = snapshot_text(both->domain, names[i]);
 
         ours[strlen(ours) - 1] = '\0';
         assert_text(ours, theirs);

@@ -245,6 +245,16 @@ virDomainSnapshotPtr snapshot_lookup(virDomainPtr domain, const char *name)
     return snapshot;
 }
 
+char *snapshot_text(virDomainPtr domain, const char *name)
+{
+    virDomainSnapshotPtr snapshot = snapshot_lookup(domain, name);
+    char *xml = virDomainSnapshotGetXMLDesc(snapshot, VIR_DOMAIN_SNAPSHOT_XML_SECURE);
+
+    assert_non_null(xml);
+    virDomainSnapshotFree(snapshot);
+    return xml;
+}
+
 void snapshot_delete(virDomainPtr domain, const char *name, unsigned int flags)
 {
     virDomainSnapshotPtr snapshot = snapshot_lookup(domain, name);

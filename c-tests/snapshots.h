@@ -49,6 +49,9 @@ char *sorted(char *words);
 /* A new handle. */
 virDomainSnapshotPtr snapshot_lookup(virDomainPtr domain, const char *name);
 
+/* A snapshot's document with its secrets. Freed by the caller. */
+char *snapshot_text(virDomainPtr domain, const char *name);
+
 void snapshot_delete(virDomainPtr domain, const char *name, unsigned int flags);
 
 /* Two texts are equal; the first, which is freed, is what was found. */

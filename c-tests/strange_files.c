@@ -35,17 +35,6 @@ static void assert_file(const struct fixture *fixture, const char *file, const c
     assert_text(read_document(fixture, file), expected);
 }
 
-/* A snapshot's document. Freed by the caller. */
-static char *described(virDomainPtr domain, const char *name)
-{
-    virDomainSnapshotPtr snapshot = snapshot_lookup(domain, name);
-    char *xml = virDomainSnapshotGetXMLDesc(snapshot, VIR_DOMAIN_SNAPSHOT_XML_SECURE);
-
-    assert_non_null(xml);
-    virDomainSnapshotFree(snapshot);
-    return xml;
-}
-
 /* libvirt 9.0 loads the one that its directory names first. */
 static void of_two_files_of_one_name_the_one_that_is_named_so_counts(void **state)
 {
@@ -70,7 +59,7 @@ static void of_two_files_of_one_name_the_one_that_is_named_so_counts(void **stat
     assert_nobody_takes(domain, "z");
 
     /* The one that is named so is the one that is shown, written and deleted. */
-    xml = described(domain, "s4");
+    xml = snapshot_text(domain, "s4");
     assert_null(strstr(xml, "other"));
     free(xml);
     virDomainSnapshotFree(snapshot_redefine(domain, "s4", "s1", 0));
@@ -83,8 +72,7 @@ static void of_two_files_of_one_name_the_one_that_is_named_so_counts(void **stat
     assert_file(fixture, "z.xml", other);
 
     /* And it is gone: the others do not bring it back. */
-    virDomainFree(domain);
-    virConnectClose(fixture->connection);
+    close_guest(fixture, domain);
     domain = open_guest(fixture);
     assert_tree(domain, "");
     assert_problems(domain, "1 a a.xml\n1 z z.xml\n");
@@ -119,8 +107,7 @@ static void two_files_that_claim_a_name_which_no_file_has(void **state)
 
     /* Given its name again, it is itself again. */
     put(fixture, "s3.xml", whole);
-    virDomainFree(domain);
-    virConnectClose(fixture->connection);
+    close_guest(fixture, domain);
     domain = open_guest(fixture);
     assert_tree(domain, "s1 s2<s1 *s3<s2 s4<s2");
     assert_problems(domain, "1 one one.xml\n1 two two.xml\n");
@@ -144,10 +131,8 @@ static char *utf16(const char *text, size_t *count)
     return wide;
 }
 
-static void assert_bytes(const struct fixture *fixture, const char *file, const char *bytes,
-                         size_t count)
+static void assert_bytes(const char *path, const char *bytes, size_t count)
 {
-    char *path = document_path(fixture, file);
     FILE *stream = fopen(path, "r");
     char *found = calloc(1, count + 1);
 
@@ -157,7 +142,6 @@ static void assert_bytes(const struct fixture *fixture, const char *file, const 
     assert_memory_equal(found, bytes, count);
     fclose(stream);
     free(found);
-    free(path);
 }
 
 static void files_that_are_not_utf8_are_kept_and_named(void **state)
@@ -182,6 +166,7 @@ static void files_that_are_not_utf8_are_kept_and_named(void **state)
         virDomainPtr domain;
         size_t count;
         char *bytes;
+        char *path;
 
         assert_non_null(rest);
         if (i == rows) {
@@ -203,11 +188,11 @@ static void files_that_are_not_utf8_are_kept_and_named(void **state)
         assert_tree(domain, "s1 s2<s1 *s3<s2");
         assert_problems(domain, "1 s4 s4.xml\n");
         assert_nobody_takes(domain, "s4");
-        assert_bytes(fixture, "s4.xml", bytes, count);
+        path = document_path(fixture, "s4.xml");
+        assert_bytes(path, bytes, count);
+        free(path);
         free(bytes);
-        virDomainFree(domain);
-        virConnectClose(fixture->connection);
-        fixture->connection = NULL;
+        close_guest(fixture, domain);
     }
     free(whole);
 }
@@ -236,13 +221,11 @@ static void files_in_utf8_are_loaded_whatever_they_declare(void **state)
         domain = open_guest(fixture);
         assert_problems(domain, "");
         assert_tree(domain, "s1 s2<s1 *s3<s2 s4<s2");
-        xml = described(domain, "s4");
+        xml = snapshot_text(domain, "s4");
         assert_non_null(strstr(xml, "<description>\xc3\xa4</description>"));
         free(xml);
         free(text);
-        virDomainFree(domain);
-        virConnectClose(fixture->connection);
-        fixture->connection = NULL;
+        close_guest(fixture, domain);
     }
     free(whole);
 }
@@ -253,19 +236,14 @@ static void a_definition_that_is_not_utf8_is_kept_and_named(void **state)
     struct fixture *fixture = *state;
     char *path = format("%s/state/domain/guest.xml", fixture->root);
     virSnapProblemPtr *problems = NULL;
-    FILE *stream;
     char *whole;
     char *bytes;
-    char *found;
     size_t count;
 
     furnish(fixture);
     whole = domain_xml("guest", NULL, NULL, 0);
     bytes = utf16(whole, &count);
-    stream = fopen(path, "w");
-    assert_non_null(stream);
-    assert_int_equal(fwrite(bytes, 1, count, stream), count);
-    fclose(stream);
+    write_bytes(path, bytes, count);
     fixture->connection = virConnectOpen(fixture->uri);
     assert_non_null(fixture->connection);
     assert_int_equal(virSnapConnectListProblems(fixture->connection, &problems, 0), 1);
@@ -274,14 +252,7 @@ static void a_definition_that_is_not_utf8_is_kept_and_named(void **state)
     assert_null(virDomainDefineXML(fixture->connection, whole));
     assert_refused("guest.xml");
 
-    found = calloc(1, count);
-    assert_non_null(found);
-    stream = fopen(path, "r");
-    assert_non_null(stream);
-    assert_int_equal(fread(found, 1, count, stream), count);
-    assert_memory_equal(found, bytes, count);
-    fclose(stream);
-    free(found);
+    assert_bytes(path, bytes, count);
     free(bytes);
     free(whole);
     free(path);

@@ -328,6 +328,14 @@ fn a_copy_never_cancels_a_move_of_another_process() {
     assert!(world.done(&["migration", "vm"]).starts_with("outgoing "));
     assert!(!has_joined, "the copy's move was joined");
     // Its stream is the one that is frozen now.
+    arrive(&world);
+    let locks = std::fs::read_dir(world.path("state/lock")).unwrap();
+    let names = locks.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.contains("export")).count(), 0);
+}
+
+/// What was exported into `moved` comes in elsewhere, and is confirmed here.
+fn arrive(world: &World) {
     world.done(&[
         "--state",
         &world.text("other"),
@@ -335,9 +343,6 @@ fn a_copy_never_cancels_a_move_of_another_process() {
         &world.text("moved"),
     ]);
     world.done(&["migration", "vm", "--confirm"]);
-    let locks = std::fs::read_dir(world.path("state/lock")).unwrap();
-    let names = locks.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(names.filter(|name| name.contains("export")).count(), 0);
 }
 
 #[test]
@@ -364,13 +369,7 @@ fn a_move_goes_on_after_a_copy_was_killed_at_it() {
     copy.wait().unwrap();
     world.fails(&["create", "vm", "four"], 4, "migrat");
     world.done(&["-q", "export", "vm", "--move", "-o", &world.text("moved")]);
-    world.done(&[
-        "--state",
-        &world.text("other"),
-        "import",
-        &world.text("moved"),
-    ]);
-    world.done(&["migration", "vm", "--confirm"]);
+    arrive(&world);
     assert_eq!(world.tree("other").0.len(), 303);
 }
 
@@ -403,11 +402,5 @@ fn a_move_that_cannot_be_written_takes_no_other_back() {
     assert_eq!(first.wait().unwrap().code(), Some(1));
     assert!(second.wait().unwrap().success());
     assert!(world.done(&["migration", "vm"]).starts_with("outgoing "));
-    world.done(&[
-        "--state",
-        &world.text("other"),
-        "import",
-        &world.text("moved"),
-    ]);
-    world.done(&["migration", "vm", "--confirm"]);
+    arrive(&world);
 }

@@ -64,7 +64,7 @@ pub(super) fn enter<T>(
     let error = match panics::catch(|| body(&mut call)) {
         Ok(Ok(value)) => {
             drop(watch);
-            let has_delivered = ops::has_to_deliver() && contained(ops::deliver);
+            let has_delivered = deliver();
             if has_delivered || matches!(call.told, Some(Teller::Libvirt(_))) {
                 // Of a call on the way that might fail: of libvirt's, or of a function that was told.
                 forget_last_error();
@@ -80,9 +80,7 @@ pub(super) fn enter<T>(
         error
     };
     drop(watch);
-    if ops::has_to_deliver() {
-        contained(ops::deliver);
-    }
+    deliver();
     // The handler is C's and may call us again, so nothing of this call may be in its way.
     let told = match call.told.take() {
         Some(Teller::Handle(address)) => objects::told_of(address),
@@ -93,8 +91,13 @@ pub(super) fn enter<T>(
     failure
 }
 
-/// Delivers this thread's events. Whether there were any. A panic on the way takes nothing back of what the
-/// call has done, so it is not the call's failure.
+/// Delivers this thread's events. Whether there were any.
+#[inline(always)]
+fn deliver() -> bool {
+    ops::has_to_deliver() && contained(ops::deliver)
+}
+
+/// A panic on the way takes nothing back of what the call has done, so it is not the call's failure.
 fn contained(deliver: impl FnOnce() -> bool) -> bool {
     panics::catch(deliver).unwrap_or(true)
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::fs::{FileSystem, Identity};
-use super::rooms::{Room, Rooms, again, check_trust, if_there, make_dir};
+use super::rooms::{Room, Rooms, again, if_there, make_dir};
 use crate::error::Result;
 use crate::limits;
 
@@ -61,14 +61,7 @@ impl<D> Folders<D> {
 impl<F: FileSystem> Rooms<F> {
     /// The directory, if there is one.
     pub(super) fn folder(&self, domain: &str) -> Result<Option<Room<F::Dir>>> {
-        let dir = if_there(self.fs.open_dir(&self.snapshot.dir, domain))
-            .map_err(self.snapshot.failed("open directory", domain))?;
-        let Some(dir) = dir else {
-            return Ok(None);
-        };
-        let path = self.snapshot.path.join(domain);
-        check_trust(&self.fs, &dir, &path)?;
-        Ok(Some(Room { dir, path }))
+        self.room_below(&self.snapshot, domain)
     }
 
     /// As [`Rooms::folder`], kept open. For the domain's writer.

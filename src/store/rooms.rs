@@ -177,6 +177,22 @@ impl<F: FileSystem> Rooms<F> {
         Ok(rooms)
     }
 
+    /// A directory in one of the rooms, if there is one.
+    pub(super) fn room_below(
+        &self,
+        room: &Room<F::Dir>,
+        name: &str,
+    ) -> Result<Option<Room<F::Dir>>> {
+        let dir = if_there(self.fs.open_dir(&room.dir, name))
+            .map_err(room.failed("open directory", name))?;
+        let Some(dir) = dir else {
+            return Ok(None);
+        };
+        let path = room.path.join(name);
+        check_trust(&self.fs, &dir, &path)?;
+        Ok(Some(Room { dir, path }))
+    }
+
     /// Keeps space for journals, as far as there is some.
     pub(super) fn fill_reserves(&self) {
         for file in RESERVES {

@@ -113,13 +113,6 @@ impl<F: FileSystem + 'static> Rooms<F> {
     }
 
     fn summaries(&self) -> Result<Option<Room<F::Dir>>> {
-        let dir = if_there(self.fs.open_dir(&self.root.dir, ROOM))
-            .map_err(self.root.failed("open directory", ROOM))?;
-        let Some(dir) = dir else {
-            return Ok(None);
-        };
-        let path = self.root.path.join(ROOM);
-        check_trust(&self.fs, &dir, &path)?;
-        Ok(Some(Room { dir, path }))
+        self.room_below(&self.root, ROOM)
     }
 }
