@@ -33,8 +33,8 @@ pub(super) struct Call {
     pub(super) family: Family,
     /// Known once a handle has passed its check: who is told of an error.
     told: Option<Teller>,
-    /// For what is made of large texts.
-    rooms: Vec<Room>,
+    /// For what is made of large texts: nearly always none.
+    rooms: Option<Vec<Room>>,
 }
 
 /// How to find out who is told of an error.
@@ -59,9 +59,10 @@ pub(super) fn enter<T>(
         function,
         family,
         told: None,
-        rooms: Vec::new(),
+        rooms: None,
     };
-    let error = match panics::catch(|| body(&mut call)) {
+    // In a box, an error is as small as most answers: neither is copied about on its way here.
+    let error = match panics::catch(|| body(&mut call).map_err(Box::new)) {
         Ok(Ok(value)) => {
             drop(watch);
             let has_delivered = deliver();
@@ -71,7 +72,7 @@ pub(super) fn enter<T>(
             }
             return value;
         }
-        Ok(Err(error)) => error,
+        Ok(Err(error)) => *error,
         Err(payload) => Error::Panicked { function, payload },
     };
     let error = if memory::was_refused() || error.lacks_memory() {
@@ -129,7 +130,7 @@ impl Call {
     /// The connection that C means.
     pub(super) fn connection(&mut self, pointer: virConnectPtr) -> Result<Handle<ConnectObject>> {
         let connection =
-            objects::find::<ConnectObject>(pointer).ok_or(Error::InvalidConnection {
+            objects::find::<ConnectObject>(pointer).ok_or_else(|| Error::InvalidConnection {
                 function: self.function,
                 family: self.family,
             })?;
@@ -139,9 +140,10 @@ impl Call {
 
     /// The domain that C means.
     pub(super) fn domain(&mut self, pointer: virDomainPtr) -> Result<Handle<DomainObject>> {
-        let domain = objects::find::<DomainObject>(pointer).ok_or(Error::InvalidDomain {
-            function: self.function,
-        })?;
+        let domain =
+            objects::find::<DomainObject>(pointer).ok_or_else(|| Error::InvalidDomain {
+                function: self.function,
+            })?;
         self.told = Some(Teller::Handle(domain.address()));
         Ok(domain)
     }
@@ -152,9 +154,10 @@ impl Call {
         &mut self,
         pointer: virDomainSnapshotPtr,
     ) -> Result<Handle<SnapshotObject>> {
-        let snapshot = objects::find::<SnapshotObject>(pointer).ok_or(Error::InvalidSnapshot {
-            function: self.function,
-        })?;
+        let snapshot =
+            objects::find::<SnapshotObject>(pointer).ok_or_else(|| Error::InvalidSnapshot {
+                function: self.function,
+            })?;
         match snapshot.domain {
             SnapshotDomain::Ours(_) => self.told = Some(Teller::Handle(snapshot.address())),
             SnapshotDomain::Libvirt(_) => self.tell(snapshot.domain.told()),
@@ -181,7 +184,7 @@ impl Call {
             });
         }
         // SAFETY: as above.
-        let text = unsafe { strings::copy_in(text) }.ok_or(Error::NotUtf8 {
+        let text = unsafe { strings::copy_in(text) }.ok_or_else(|| Error::NotUtf8 {
             function: self.function,
             argument,
             family: self.family,
@@ -191,7 +194,8 @@ impl Call {
         if let Ok(text) = &text
             && text.len() > LARGE_BYTES
         {
-            self.rooms.push(memory::room(COPIES * text.len())?);
+            let room = memory::room(COPIES * text.len())?;
+            self.rooms.get_or_insert_default().push(room);
         }
         text
     }

@@ -155,6 +155,7 @@ impl<T> Table<T> {
         self.spare.lock().freed.push_back(slot.address());
     }
 
+    #[inline(always)]
     fn slot(&self, address: Address) -> Option<&Slot<T>> {
         slot_at(&self.chunks, address)
     }

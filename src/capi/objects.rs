@@ -66,13 +66,18 @@ impl DomainObject {
     }
 
     /// The domain as it is now, or that it is gone.
+    #[inline(always)]
     pub(super) fn now(&self) -> Result<Now<'_>> {
-        let connection = &self.connection.connection;
-        if connection.has(&self.known) {
+        if self.connection.connection.has(&self.known) {
             return Ok(Now::Known(&self.known));
         }
+        self.found_anew()
+    }
+
+    #[cold]
+    fn found_anew(&self) -> Result<Now<'_>> {
         let uuid = self.uuid();
-        let found = connection.domain_by_uuid(uuid);
+        let found = self.connection.connection.domain_by_uuid(uuid);
         found.map(Now::Found).map_err(|error| match error {
             Error::NoDomainWithUuid { .. } => Error::DomainGone {
                 uuid: uuid::format(uuid),
@@ -209,6 +214,7 @@ pub(super) fn is_ours<T>(pointer: *const T) -> bool {
 }
 
 /// The object that C means by a pointer.
+#[inline(always)]
 pub(super) fn find<K: Kind>(pointer: *const K::C) -> Option<Handle<K>> {
     at(Address::of(pointer))
 }
@@ -284,7 +290,7 @@ pub(super) struct New<K: Kind> {
 impl<K: Kind> New<K> {
     fn insert(object: K, function: &'static str) -> Result<New<K>> {
         let address = K::table().insert(object);
-        let address = address.ok_or(Error::OutOfMemory { function })?;
+        let address = address.ok_or_else(|| Error::OutOfMemory { function })?;
         Ok(New {
             address: Some(address),
             kind: PhantomData,

@@ -27,7 +27,7 @@ impl SnapshotDomain {
             SnapshotDomain::Ours(domain) => domain
                 .again()
                 .map(SnapshotDomain::Ours)
-                .ok_or(Error::InvalidDomain { function }),
+                .ok_or_else(|| Error::InvalidDomain { function }),
             SnapshotDomain::Libvirt(domain) => {
                 Ok(SnapshotDomain::Libvirt(Box::new(domain.again()?)))
             }
@@ -46,12 +46,11 @@ impl SnapshotDomain {
     }
 
     /// The domain as it is now, for a call that changes nothing; or that it is gone.
+    #[inline(always)]
     pub(super) fn now(&self) -> Result<Now<'_>> {
         match self {
             SnapshotDomain::Ours(domain) => domain.now(),
-            SnapshotDomain::Libvirt(domain) => {
-                companion::to_read(domain.again()?).map(|domain| Now::Found(Arc::new(domain)))
-            }
+            SnapshotDomain::Libvirt(domain) => of_libvirt_now(domain),
         }
     }
 
@@ -109,17 +108,21 @@ impl SnapshotDomain {
     }
 }
 
+fn of_libvirt_now(domain: &libvirt::Domain) -> Result<Now<'static>> {
+    companion::to_read(domain.again()?).map(|domain| Now::Found(Arc::new(domain)))
+}
+
 impl Call {
     /// The domain that C means, for a function of snapshots.
     pub(super) fn snapshot_domain(&mut self, pointer: virDomainPtr) -> Result<SnapshotDomain> {
-        match super::forward::guest_of(pointer)? {
-            Some(guest) => {
-                let domain = SnapshotDomain::Libvirt(Box::new(guest));
-                self.tell(domain.told());
-                Ok(domain)
-            }
-            None => self.domain(pointer).map(SnapshotDomain::Ours),
-        }
+        let not_ours = match self.domain(pointer) {
+            Ok(domain) => return Ok(SnapshotDomain::Ours(domain)),
+            Err(not_ours) => not_ours,
+        };
+        let guest = super::forward::guest_of(pointer)?.ok_or(not_ours)?;
+        let domain = SnapshotDomain::Libvirt(Box::new(guest));
+        self.tell(domain.told());
+        Ok(domain)
     }
 
     /// Refuses a connection that reads only.

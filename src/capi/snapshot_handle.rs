@@ -103,7 +103,7 @@ pub extern "C" fn virDomainSnapshotFree(snapshot: virDomainSnapshotPtr) -> c_int
 }
 
 fn done<T>(call: &Call, result: Option<T>) -> Result<c_int> {
-    result.map(|_| 0).ok_or(Error::InvalidSnapshot {
+    result.map(|_| 0).ok_or_else(|| Error::InvalidSnapshot {
         function: call.function,
     })
 }

@@ -249,11 +249,16 @@ impl Domain {
     }
 
     /// The snapshots as they are stored now, loaded if they are not yet or not any more.
+    #[inline(always)]
     pub(super) fn hierarchy(&self) -> Result<Reading<'_, Hierarchy>> {
-        let generation = self.generation();
-        if let Some(known) = self.known(generation) {
-            return Ok(known);
+        match self.known(self.generation()) {
+            Some(known) => Ok(known),
+            None => self.loaded(),
         }
+    }
+
+    #[cold]
+    fn loaded(&self) -> Result<Reading<'_, Hierarchy>> {
         let loading = self.records.loading.try_lock_for(LOADING_WAIT);
         if let Some(known) = self.known(self.generation()) {
             return Ok(known);
