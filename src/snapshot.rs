@@ -21,7 +21,8 @@ pub struct Snapshot {
     /// How the guest's memory was kept. `None` only between parsing and defaulting on create.
     pub memory: Option<Memory>,
     /// How each disk was kept: after alignment one entry a domain disk, in the domain's order.
-    pub disks: Vec<Disk>,
+    /// Shared by snapshots of the same disks, as most of a domain's are.
+    pub disks: Arc<[Disk]>,
     /// Overlays made by reverting to a non-leaf external snapshot (libvirt ≥ 9.9).
     pub revert_disks: Vec<Disk>,
     /// `<domain …>…</domain>` verbatim; `None` if the document had none or the uuid-only form.

@@ -158,6 +158,7 @@ impl Domain {
         refusals.check(check_as_a_whole(&snapshot, &facts, flags))?;
         refusals.check(stored::check_room(&snapshot))?;
         let switched = overlays::switched(&definition, &snapshot)?;
+        self.definitions().share_disks(&mut snapshot);
         Ok(Some(Prepared {
             snapshot,
             found,

@@ -87,7 +87,7 @@ pub(super) fn given_paths(snapshot: &Snapshot) -> HashSet<Box<str>> {
 /// Takes back generated names of overlays that are not there. The overlay of a snapshot that the
 /// guest has been reverted away from is gone, and its document names none.
 pub(super) fn forget_missing_overlays(snapshot: &mut Snapshot, given: &HashSet<Box<str>>) {
-    for disk in &mut snapshot.disks {
+    for disk in Arc::make_mut(&mut snapshot.disks) {
         let Some(image) = disk
             .image
             .as_mut()

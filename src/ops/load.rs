@@ -208,9 +208,13 @@ impl Documents for Read<'_> {
         let Known::Summary(Some(summary)) = &mut self.summary else {
             return false;
         };
-        let Some(loaded) = summary.find(name, mark) else {
+        let Some(mut loaded) = summary.find(name, mark) else {
             return false;
         };
+        // Nobody else has it yet.
+        if let Some(snapshot) = Arc::get_mut(&mut loaded.snapshot) {
+            self.domain.definitions().share_disks(snapshot);
+        }
         self.loaded.push(loaded);
         self.found += 1;
         true
@@ -253,7 +257,7 @@ fn newest(one: Arc<Snapshot>, other: Arc<Snapshot>) -> Arc<Snapshot> {
 /// another domain's definition.
 fn parse(domain: &Domain, name: &str, text: &str) -> Result<xml::Parsed> {
     let mut definitions = domain.definitions();
-    let parsed = xml::parse_with(text, xml::Mode::Load, &definitions)?;
+    let mut parsed = xml::parse_with(text, xml::Mode::Load, &definitions)?;
     let damaged = |reason: String| Error::Damaged {
         path: file_of(domain, name),
         reason,
@@ -272,5 +276,6 @@ fn parse(domain: &Domain, name: &str, text: &str) -> Result<xml::Parsed> {
             ));
         }
     }
+    definitions.share_disks(&mut parsed.snapshot);
     Ok(parsed)
 }

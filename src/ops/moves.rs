@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::data::Layer;
 use crate::error::Result;
@@ -65,7 +66,7 @@ impl Moves {
         }
         new.revert_disks
             .retain(|disk| !image_path(disk).is_some_and(|path| self.gone.contains(path)));
-        for disk in &mut new.disks {
+        for disk in Arc::make_mut(&mut new.disks) {
             if image_path(disk).is_some_and(|path| self.gone.contains(path)) {
                 lose_overlay(disk, &mut new.revert_disks);
             }
@@ -103,8 +104,7 @@ pub(super) fn record_reverted(snapshot: &mut Snapshot, disk: &str, path: &Path, 
         path: Some(path.to_string_lossy().into()),
         ..ExternalImage::default()
     };
-    let own = snapshot
-        .disks
+    let own = Arc::make_mut(&mut snapshot.disks)
         .iter_mut()
         .find(|known| *known.name == *disk && known.mode == Some(DiskMode::External));
     match own {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::flags::CreateFlags;
 use super::point;
@@ -30,7 +31,8 @@ pub(super) fn check(
 ) -> Result<Vec<(String, OverlayFile)>> {
     let mut found = Vec::new();
     let mut taken: BTreeMap<PathBuf, String> = BTreeMap::new();
-    for (disk, domain_disk) in snapshot.disks.iter_mut().zip(&facts.disks) {
+    let disks = Arc::make_mut(&mut snapshot.disks);
+    for (disk, domain_disk) in disks.iter_mut().zip(&facts.disks) {
         if disk.mode != Some(DiskMode::External) {
             continue;
         }

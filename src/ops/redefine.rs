@@ -99,7 +99,9 @@ impl Domain {
             (DiskMode::Internal, Participation::Uniform)
         };
         let facts = self.definitions().facts(&definition)?;
-        xml::align(snapshot, &facts, default, participation, &is_regular_file)
+        xml::align(snapshot, &facts, default, participation, &is_regular_file)?;
+        self.definitions().share_disks(snapshot);
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ fn snapshot(name: &str, parent: Option<&str>, time: i64) -> Snapshot {
         parent: parent.map(Arc::from),
         creation_time: time,
         memory: Some(Memory::None),
-        disks: Vec::new(),
+        disks: [].into(),
         revert_disks: Vec::new(),
         domain: None,
         inactive_domain: None,
@@ -151,12 +151,13 @@ fn state_classes_and_location_filter() {
     running.memory = Some(Memory::Internal);
     let mut disk_only = snapshot("disk-only", None, 2);
     disk_only.state = State::DiskSnapshot;
-    disk_only.disks = vec![Disk {
+    disk_only.disks = [Disk {
         name: "vda".into(),
         mode: Some(DiskMode::External),
         image: None,
         delete_in_progress: false,
-    }];
+    }]
+    .into();
     let tree = Tree::load(
         [running, disk_only, snapshot("off", None, 3)].map(Arc::new),
         None,

@@ -39,7 +39,7 @@ pub fn align(
     }
     let names = Names::of(&domain.disks);
     let mut listed: HashMap<usize, Disk> = HashMap::with_capacity(snapshot.disks.len());
-    for disk in &snapshot.disks {
+    for disk in snapshot.disks.iter() {
         let missing = || Error::NoSuchDisk {
             disk: disk.name.to_string(),
         };
@@ -67,7 +67,7 @@ pub fn align(
         })
         .collect();
     generate_names(&mut aligned, &domain.disks, &snapshot.name, is_regular_file)?;
-    snapshot.disks = aligned;
+    snapshot.disks = aligned.into();
     Ok(())
 }
 

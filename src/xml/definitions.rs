@@ -1,13 +1,14 @@
-//! The domain definitions that were read lately.
+//! What a domain's snapshots have in common: the domain definitions, and the disks, that were read lately.
 //!
-//! A domain's snapshots hold the same definition again and again. It is read once, and kept once.
+//! A domain's snapshots hold the same definition again and again, and the same disks. Each is read once, and kept
+//! once.
 
 use std::sync::Arc;
 
 use super::domain::{DomainFacts, domain_facts};
 use super::{document, plain};
 use crate::error::Result;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Disk, Snapshot};
 
 /// How many are remembered: a domain is seldom redefined, and one snapshot's neighbours have its
 /// definition or the one before.
@@ -17,9 +18,15 @@ const REMEMBERED: usize = 16;
 /// counted again.
 const REMEMBERED_BYTES: usize = 256 * 1024;
 
-/// Definitions with their facts, the one used last at the end.
+/// How many lists of disks are remembered: a domain is seldom given other disks.
+const REMEMBERED_DISKS: usize = 4;
+
+/// Definitions with their facts, the one used last at the end; and lists of disks, the newest at the end.
 #[derive(Debug, Default)]
-pub struct Definitions(Vec<Entry>);
+pub struct Definitions {
+    entries: Vec<Entry>,
+    disks: Vec<Arc<[Disk]>>,
+}
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -35,17 +42,17 @@ impl Definitions {
     /// The facts of a definition, as [`domain_facts`] reads them.
     pub fn facts(&mut self, text: &Arc<str>) -> Result<Arc<DomainFacts>> {
         if let Some(at) = self.position(text) {
-            let entry = self.0.remove(at);
+            let entry = self.entries.remove(at);
             let facts = Arc::clone(&entry.facts);
-            self.0.push(entry);
+            self.entries.push(entry);
             return Ok(facts);
         }
         let facts = Arc::new(domain_facts(text)?);
         if text.len() <= REMEMBERED_BYTES {
-            if self.0.len() >= REMEMBERED {
-                self.0.remove(0);
+            if self.entries.len() >= REMEMBERED {
+                self.entries.remove(0);
             }
-            self.0.push(Entry {
+            self.entries.push(Entry {
                 text: Arc::clone(text),
                 facts: Arc::clone(&facts),
                 nests: nests(text),
@@ -68,16 +75,33 @@ impl Definitions {
 
     /// The text, in the copy that is remembered if there is one.
     pub fn shared(&self, text: &str) -> Arc<str> {
-        match self.position(text).and_then(|at| self.0.get(at)) {
+        match self.position(text).and_then(|at| self.entries.get(at)) {
             Some(entry) => Arc::clone(&entry.text),
             None => text.into(),
+        }
+    }
+
+    /// Gives a snapshot the list of disks that is remembered, where it has an equal one.
+    pub fn share_disks(&mut self, snapshot: &mut Snapshot) {
+        // With files of its own it is like no other.
+        if snapshot.disks.iter().any(|disk| disk.image.is_some()) {
+            return;
+        }
+        match self.disks.iter().rfind(|disks| ***disks == *snapshot.disks) {
+            Some(disks) => snapshot.disks = Arc::clone(disks),
+            None => {
+                if self.disks.len() >= REMEMBERED_DISKS {
+                    self.disks.remove(0);
+                }
+                self.disks.push(Arc::clone(&snapshot.disks));
+            }
         }
     }
 
     /// The definition that begins a text, if it is known.
     pub(super) fn at_start_of(&self, text: &str) -> Option<Arc<str>> {
         let is_there = |entry: &&Entry| entry.nests && text.starts_with(&*entry.text);
-        let entry = self.0.iter().rev().find(is_there)?;
+        let entry = self.entries.iter().rev().find(is_there)?;
         Some(Arc::clone(&entry.text))
     }
 
@@ -96,7 +120,7 @@ impl Definitions {
     }
 
     fn hides_nothing(&mut self, text: &Arc<str>) -> bool {
-        let mut entries = self.0.iter_mut().rev();
+        let mut entries = self.entries.iter_mut().rev();
         let entry = entries.find(|entry| Arc::ptr_eq(&entry.text, text));
         entry.is_some_and(|entry| {
             *entry
@@ -106,7 +130,7 @@ impl Definitions {
     }
 
     fn position(&self, text: &str) -> Option<usize> {
-        self.0.iter().rposition(|entry| *entry.text == *text)
+        self.entries.iter().rposition(|entry| *entry.text == *text)
     }
 }
 
@@ -134,6 +158,35 @@ mod tests {
         let found = definitions.at_start_of(&in_document).unwrap();
         assert!(Arc::ptr_eq(&found, &first));
         assert!(definitions.at_start_of(&definition(2)).is_none());
+    }
+
+    #[test]
+    fn equal_lists_of_disks_are_kept_once() {
+        let snapshot = |disks: &str| {
+            let text = format!(
+                "<domainsnapshot><name>a</name><state>shutoff</state>\
+                 <creationTime>1</creationTime><disks>{disks}</disks></domainsnapshot>"
+            );
+            let mode = crate::xml::Mode::Redefine;
+            crate::xml::parse(&text, mode).unwrap().snapshot
+        };
+        let mut definitions = Definitions::default();
+        let mut is_shared = |one: &str, other: &str| {
+            let (mut one, mut other) = (snapshot(one), snapshot(other));
+            definitions.share_disks(&mut one);
+            definitions.share_disks(&mut other);
+            Arc::ptr_eq(&one.disks, &other.disks)
+        };
+        let internal = "<disk name='vda' snapshot='internal'/>";
+        assert!(is_shared(internal, internal));
+        assert!(!is_shared(internal, "<disk name='vda' snapshot='no'/>"));
+        assert!(!is_shared(internal, &internal.repeat(2)));
+        let overlay = "<disk name='vda' snapshot='external'><source file='/a'/></disk>";
+        assert!(!is_shared(overlay, overlay));
+        for other in 0..=REMEMBERED_DISKS {
+            is_shared(internal, &internal.repeat(other));
+        }
+        assert!(definitions.disks.len() <= REMEMBERED_DISKS);
     }
 
     #[test]

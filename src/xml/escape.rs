@@ -45,8 +45,14 @@ impl Escape {
     fn first(self, text: &str) -> Option<(usize, &'static str)> {
         text.bytes()
             .enumerate()
+            .filter(|(_, byte)| !is_plain(*byte))
             .find_map(|(at, byte)| self.replacement(byte).map(|replacement| (at, replacement)))
     }
+}
+
+/// Whether a byte stands for itself everywhere, as nearly each does.
+fn is_plain(byte: u8) -> bool {
+    byte >= b' ' && !matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'')
 }
 
 #[cfg(test)]

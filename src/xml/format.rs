@@ -256,7 +256,7 @@ mod tests {
             parent: None,
             creation_time: 5,
             memory: Some(Memory::Internal),
-            disks: vec![],
+            disks: [].into(),
             revert_disks: vec![],
             domain: None,
             inactive_domain: None,
@@ -293,14 +293,15 @@ mod tests {
             description: Some("a\nb\rc\t\"'é😀<>&".into()),
             parent: Some("p".into()),
             memory: Some(Memory::External { file: "/m".into() }),
-            disks: vec![
+            disks: [
                 disk("vda", DiskMode::External, Some(cached)),
                 disk("vdb", DiskMode::External, Some(file("/q"))),
                 disk("vdc", DiskMode::External, Some(remote)),
                 deleting,
                 disk("vde", DiskMode::Internal, Some(format_only)),
                 disk("hda", DiskMode::No, None),
-            ],
+            ]
+            .into(),
             domain: Some("<domain type='qemu'>\n    <name>n</name>\n  </domain>".into()),
             cookie: Some("<cookie>\n    <slirpHelper/>\n  </cookie>".into()),
             ..snapshot()
@@ -383,7 +384,7 @@ mod tests {
             ..Default::default()
         };
         let snapshot = Snapshot {
-            disks: vec![disk("vda", DiskMode::External, Some(remote))],
+            disks: [disk("vda", DiskMode::External, Some(remote))].into(),
             domain: Some(format!("<domain type='x'>{secret}</domain>").into()),
             inactive_domain: Some(
                 format!("<inactiveDomain type='x'>{secret}</inactiveDomain>").into(),

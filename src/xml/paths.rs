@@ -50,7 +50,8 @@ impl Mapping {
         if let Some(Memory::External { file }) = &mut snapshot.memory {
             *file = self.path(file).into();
         }
-        for disk in snapshot.disks.iter_mut().chain(&mut snapshot.revert_disks) {
+        let disks = Arc::make_mut(&mut snapshot.disks);
+        for disk in disks.iter_mut().chain(&mut snapshot.revert_disks) {
             self.disk(disk)?;
         }
         let mut record = firmware_record(&snapshot.other);

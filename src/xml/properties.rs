@@ -115,7 +115,7 @@ prop_compose! {
             parent: parent.map(Into::into),
             creation_time,
             memory: Some(memory),
-            disks,
+            disks: disks.into(),
             revert_disks,
             domain: Some(domain("domain").into()),
             inactive_domain: Some(domain("inactiveDomain").into()),

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::ops::point::OwnedPoint;
 use crate::ops::redefine::is_external;
-use crate::snapshot::{DiskMode, Snapshot};
+use crate::snapshot::{Disk, DiskMode, Snapshot};
 use crate::xml;
 
 /// The snapshot alone: libvirt does not know its parent.
@@ -19,8 +19,8 @@ pub(super) fn alone(snapshot: &Snapshot) -> Snapshot {
 pub(super) fn acceptable(snapshot: &Snapshot) -> Snapshot {
     let mut acceptable = snapshot.clone();
     if !is_external(snapshot) {
-        let takes_part = |mode| mode == Some(DiskMode::Internal);
-        acceptable.disks.retain(|disk| takes_part(disk.mode));
+        let takes_part = |disk: &&Disk| disk.mode == Some(DiskMode::Internal);
+        acceptable.disks = snapshot.disks.iter().filter(takes_part).cloned().collect();
     }
     acceptable
 }

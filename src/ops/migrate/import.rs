@@ -146,7 +146,7 @@ impl Domain {
     /// Reads a document that came in, as one that is loaded, and refuses another domain's.
     fn parse_incoming(&self, text: &str) -> Result<Snapshot> {
         let mut definitions = self.definitions();
-        let snapshot = xml::parse_with(text, xml::Mode::Load, &definitions)?.snapshot;
+        let mut snapshot = xml::parse_with(text, xml::Mode::Load, &definitions)?.snapshot;
         if let Some(definition) = &snapshot.domain {
             let found = definitions.facts(definition)?.uuid;
             if found.is_some_and(|found| found != *self.uuid()) {
@@ -156,6 +156,7 @@ impl Domain {
                 });
             }
         }
+        definitions.share_disks(&mut snapshot);
         Ok(snapshot)
     }
 

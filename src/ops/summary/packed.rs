@@ -251,7 +251,7 @@ impl<'i> Unpacked<'i> {
             parent: self.option(|unpacked| unpacked.text().map(Into::into))?,
             creation_time: i64::from_le_bytes(self.array()?),
             memory: self.option(Unpacked::memory)?,
-            disks: self.all(Unpacked::disk)?,
+            disks: self.all(Unpacked::disk)?.into(),
             revert_disks: self.all(Unpacked::disk)?,
             domain: self.shared(texts)?,
             inactive_domain: self.shared(texts)?,
