@@ -62,7 +62,7 @@ pub(super) fn enter<T>(
         rooms: None,
     };
     // In a box, an error is as small as most answers: neither is copied about on its way here.
-    let error = match panics::catch(|| body(&mut call).map_err(Box::new)) {
+    let why = match panics::catch(|| body(&mut call).map_err(in_box)) {
         Ok(Ok(value)) => {
             drop(watch);
             let has_delivered = deliver();
@@ -72,8 +72,32 @@ pub(super) fn enter<T>(
             }
             return value;
         }
-        Ok(Err(error)) => *error,
-        Err(payload) => Error::Panicked { function, payload },
+        Ok(Err(error)) => Why::Error(error),
+        Err(payload) => Why::Panic(payload),
+    };
+    fail(call, watch, why);
+    failure
+}
+
+/// Why a call has failed.
+enum Why {
+    Error(Box<Error>),
+    /// With what it said.
+    Panic(String),
+}
+
+#[cold]
+fn in_box(error: Error) -> Box<Error> {
+    Box::new(error)
+}
+
+/// Ends a call that has failed. Once, for all exports: nearly none of them fails.
+#[cold]
+fn fail(mut call: Call, watch: memory::Watch, why: Why) {
+    let function = call.function;
+    let error = match why {
+        Why::Error(error) => *error,
+        Why::Panic(payload) => Error::Panicked { function, payload },
     };
     let error = if memory::was_refused() || error.lacks_memory() {
         error.for_want_of_memory(function)
@@ -89,7 +113,6 @@ pub(super) fn enter<T>(
         None => None,
     };
     dispatch::raise(&error, told);
-    failure
 }
 
 /// Delivers this thread's events. Whether there were any.
