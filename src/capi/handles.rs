@@ -2,7 +2,7 @@
 //!
 //! A handle is the address of a slot in this table. It is *looked up*, never followed: an address
 //! that is freed, foreign or made up is in no live slot and so an error. The slots stand in
-//! chunks, each twice as large as the one before, which are never given back; a look-up is a
+//! chunks, each four times as large as the one before, which are never given back; a look-up is a
 //! few comparisons and a division, and one atomic operation on the slot's owners (owners.rs), which
 //! holds the object for the call.
 //!
@@ -20,11 +20,11 @@ use parking_lot::Mutex;
 
 use super::owners::Owners;
 
-/// Slots of the first chunk.
-const FIRST_CHUNK: usize = 512;
+/// Bytes of the first chunk: a page, so that a table with a few objects takes no more.
+const FIRST_CHUNK: usize = 4096;
 
-/// Chunks at most: their slots exceed any memory, so the table is full only when memory is.
-const CHUNKS: usize = 32;
+/// Chunks at most: the last has 4 TiB, so the table is full only when memory is.
+const CHUNKS: usize = 16;
 
 /// How many other handles are freed before the address of a freed one is given out again.
 /// A program that uses a handle too late thus gets an error for a good while, and no other object.
@@ -227,10 +227,11 @@ impl Spare {
         if self.freed.len() > QUARANTINE {
             return slot_at(chunks, self.freed.pop_front()?);
         }
-        let (chunk, place) = position(self.used)?;
+        let (chunk, place) = position(self.used, first_slots::<T>())?;
         let cell = chunks.get(chunk)?;
         if cell.get().is_none() {
-            let slots = empty_slots(FIRST_CHUNK.checked_shl(u32::try_from(chunk).ok()?)?)?;
+            let slots =
+                empty_slots(first_slots::<T>().checked_shl(2 * u32::try_from(chunk).ok()?)?)?;
             // The lock on `spare` makes this the only place that sets it.
             let _ = cell.set(slots);
         }
@@ -288,10 +289,17 @@ impl<T> Drop for Slot<T> {
     }
 }
 
-/// Chunk and place of the slot with that number, counted through all chunks.
-fn position(number: usize) -> Option<(usize, usize)> {
-    let chunk = (number / FIRST_CHUNK).checked_add(1)?.ilog2();
-    let before = FIRST_CHUNK.checked_mul((1usize << chunk) - 1)?;
+/// Slots of the first chunk.
+const fn first_slots<T>() -> usize {
+    const { assert!(size_of::<Slot<T>>() <= FIRST_CHUNK) };
+    FIRST_CHUNK / size_of::<Slot<T>>()
+}
+
+/// Chunk and place of the slot with that number, counted through all chunks, the first of which has `first`.
+fn position(number: usize, first: usize) -> Option<(usize, usize)> {
+    // Before the chunk c there are first * (4^c - 1) / 3.
+    let chunk = (number / first).checked_mul(3)?.checked_add(1)?.ilog2() / 2;
+    let before = first.checked_mul((1usize << (2 * chunk)) - 1)? / 3;
     Some((usize::try_from(chunk).ok()?, number - before))
 }
 
@@ -324,11 +332,14 @@ mod tests {
 
     #[test]
     fn positions_fill_one_chunk_after_the_other() {
-        assert_eq!(position(0), Some((0, 0)));
-        assert_eq!(position(511), Some((0, 511)));
-        assert_eq!(position(512), Some((1, 0)));
-        assert_eq!(position(512 + 1023), Some((1, 1023)));
-        assert_eq!(position(512 + 1024), Some((2, 0)));
+        for first in [1, 30, 64] {
+            assert_eq!(position(0, first), Some((0, 0)));
+            assert_eq!(position(first - 1, first), Some((0, first - 1)));
+            assert_eq!(position(first, first), Some((1, 0)));
+            assert_eq!(position(5 * first - 1, first), Some((1, 4 * first - 1)));
+            assert_eq!(position(5 * first, first), Some((2, 0)));
+            assert_eq!(position(21 * first, first), Some((3, 0)));
+        }
     }
 
     #[test]
