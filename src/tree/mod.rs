@@ -341,6 +341,7 @@ impl Tree {
         clippy::expect_used,
         reason = "ids are made here and die with their node"
     )]
+    #[inline(always)]
     fn node(&self, id: NodeId) -> &Node {
         self.nodes[id as usize].as_ref().expect("a live node id")
     }
