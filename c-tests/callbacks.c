@@ -1,5 +1,5 @@
-/* The program's functions call the library: whatever it is doing, it holds no lock that they need (defining,
- * undefining and renaming are not theirs: virsnap.h). A test that waits for itself is ended by SIGALRM. */
+/* The program's functions call the library, whatever it is doing: they are called at the end of a call, which
+ * holds no lock then. A test that waits for itself is ended by SIGALRM. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -18,6 +18,19 @@ static struct program {
     int answers;
 } program;
 
+/* Whether a domain can be defined, renamed and undefined now. */
+static bool defines_and_undefines(virConnectPtr connection)
+{
+    virDomainPtr passing = virDomainDefineXML(
+        connection,
+        "<domain type='qemu'><name>passing</name><memory>1024</memory><os><type>hvm</type></os></domain>");
+    bool is_done = passing && virDomainRename(passing, "past", 0) == 0 && virDomainUndefine(passing) == 0;
+
+    if (passing)
+        virDomainFree(passing);
+    return is_done;
+}
+
 /* Asks for all that a lock of the library's may be in front of. */
 static void call_back(void)
 {
@@ -28,7 +41,8 @@ static void call_back(void)
     if (!other)
         return;
     program.answers += virConnectNumOfDefinedDomains(connection) >= 1 &&
-                       virDomainSnapshotNum(other, 0) == 0 && virDomainIsActive(other) == 0;
+                       virDomainSnapshotNum(other, 0) == 0 && virDomainIsActive(other) == 0 &&
+                       defines_and_undefines(connection);
     if (program.domain)
         program.answers -= virDomainIsActive(program.domain) != 0;
     virDomainFree(other);

@@ -3069,10 +3069,10 @@ void virSnapProblemFree(virSnapProblemPtr problem);
 
 /**
  * Sets who is told of problems with stored state from now on, in the whole process. Each is told
- * once when it is found. Without a function nobody is told; the lists above have them in any case.
+ * once, at the end of the call that found it. Without a function nobody is told; the lists above have
+ * them in any case.
  *
- * @func: the function, or NULL. It may call this library, but for what defines, undefines or renames a
- * domain: it may be called in the middle of such a call
+ * @func: the function, or NULL. It may call this library
  * @opaque: handed to it
  *
  * Errors: none. Threads: any; the function is called in the thread that found the problem.
@@ -3803,7 +3803,7 @@ int virSnapDomainSetMonitor(virDomainPtr domain,
  * VIR_ERR_INVALID_ARG (a flag, or a size that is none), VIR_ERR_NO_DOMAIN (gone).
  * Threads: any. Ownership: opaque is the library's until it calls release, which may be in any
  * thread: when the callbacks are replaced, the domain goes, or the last connection to the state directory
- * is closed. It may call this library, but for what defines, undefines or renames a domain.
+ * is closed; at the end of the call that does so. It may call this library.
  * Since: virsnap 0.1.0.
  *
  * Safety: callbacks is NULL, or its first member is the number of readable bytes behind it; its functions

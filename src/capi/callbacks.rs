@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::constants::virDomainState;
 use super::strings;
 use crate::error::{Error, Result};
-use crate::ops::{Hooks, Start, Wish};
+use crate::ops::{Hooks, Start, Wish, at_end};
 use crate::snapshot::State;
 
 /// How the start callback is to start a guest. Its CPUs are stopped in any case (QEMU's `-S`).
@@ -137,9 +137,10 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        let opaque = self.opaque;
         if let Some(release) = self.functions.release {
             // SAFETY: the program's own function with its own data, once, after all others.
-            unsafe { release(self.opaque) };
+            at_end(move || unsafe { release(opaque) });
         }
     }
 }

@@ -9,7 +9,7 @@ use super::objects::{ConnectObject, Handle};
 use super::strings::nul_terminated;
 use super::types::{virConnectPtr, virDomainPtr, virFreeCallback};
 use crate::error::{Error, Family, Result};
-use crate::ops::{Detail, Event, EventKind, Function};
+use crate::ops::{Detail, Event, EventKind, Function, at_end};
 use crate::uuid;
 
 /// What has happened.
@@ -265,9 +265,10 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
+        let opaque = self.opaque;
         if let Some(free) = self.freecb {
             // SAFETY: the program's own function with its own data, once, after all others.
-            unsafe { free(self.opaque) };
+            at_end(move || unsafe { free(opaque) });
         }
     }
 }

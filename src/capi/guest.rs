@@ -79,7 +79,7 @@ pub unsafe extern "C" fn virSnapDomainSetMonitor(
 /// VIR_ERR_INVALID_ARG (a flag, or a size that is none), VIR_ERR_NO_DOMAIN (gone).
 /// Threads: any. Ownership: opaque is the library's until it calls release, which may be in any
 /// thread: when the callbacks are replaced, the domain goes, or the last connection to the state directory
-/// is closed. It may call this library, but for what defines, undefines or renames a domain.
+/// is closed; at the end of the call that does so. It may call this library.
 /// Since: virsnap 0.1.0.
 ///
 /// # Safety

@@ -188,10 +188,10 @@ pub unsafe extern "C" fn virSnapProblemFree(problem: virSnapProblemPtr) {
 }
 
 /// Sets who is told of problems with stored state from now on, in the whole process. Each is told
-/// once when it is found. Without a function nobody is told; the lists above have them in any case.
+/// once, at the end of the call that found it. Without a function nobody is told; the lists above have
+/// them in any case.
 ///
-/// @func: the function, or NULL. It may call this library, but for what defines, undefines or renames a
-/// domain: it may be called in the middle of such a call
+/// @func: the function, or NULL. It may call this library
 /// @opaque: handed to it
 ///
 /// Errors: none. Threads: any; the function is called in the thread that found the problem.

@@ -4,6 +4,7 @@
 //! way: take the domain's lock, make a plan of the tree, refuse what the rules refuse, record the
 //! intent, work on guest data, commit the plan as one transaction, change the tree.
 
+mod at_end;
 mod change;
 mod collect;
 pub mod companion;
@@ -41,11 +42,12 @@ mod summary;
 mod uri;
 
 pub use crate::data::Verdict;
+pub use at_end::{at_end, deliver, has_to_deliver};
 pub use connection::{Access, Connection};
 pub use differences::NamedDifference;
 pub use domain::Domain;
 pub use driver::Undefine;
-pub use events::{Detail, Event, EventKind, Function, deliver, has_to_deliver};
+pub use events::{Detail, Event, EventKind, Function};
 pub use flags::{CreateFlags, DeleteFlags, ListFlags, RevertFlags, no_flags};
 pub use migrate::{Carry, Outcome, Phase, Receive, Send};
 pub use plan::{Planned, Step, StepKind};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::at_end;
 use crate::error::Error;
 use crate::printable::printable;
 use crate::store::Damage;
@@ -67,7 +68,7 @@ impl Problem {
     }
 }
 
-/// Is told of each problem once, when it is found.
+/// Is told of each problem once, at the end of the call that found it.
 pub type Log = Arc<dyn Fn(&Problem) + Send + Sync>;
 
 static LOG: Mutex<Option<Log>> = Mutex::new(None);
@@ -77,13 +78,13 @@ pub fn set_log(log: Option<Log>) {
     *LOG.lock() = log;
 }
 
-/// Tells of what was not known before. No lock is held but, where a domain is being defined, undefined or
-/// renamed, the one that keeps others from doing so.
+/// Tells of what was not known before.
 pub(super) fn tell(found: &[Problem], known: &[Problem]) {
     let Some(log) = LOG.lock().clone() else {
         return;
     };
     for problem in found.iter().filter(|problem| !known.contains(problem)) {
-        log(problem);
+        let (log, problem) = (Arc::clone(&log), problem.clone());
+        at_end(move || log(&problem));
     }
 }

@@ -2,11 +2,9 @@
 //! when it is durable and no lock is held, in the order of a domain's changes.
 //!
 //! A change puts its events into the domain's queue while it is the domain's writer. The call that made it
-//! delivers them at its end ([`deliver`]): each thread its own, and none before those in front of it.
+//! delivers them at its end (`at_end`): each thread its own, and none before those in front of it.
 
-use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::tree::{Plan, Tree};
 
@@ -130,64 +128,4 @@ fn happened(tree: &Tree, plan: &Plan, cause: &Cause) -> Vec<Happened> {
         all.push((EventKind::CurrentChanged, general, plan.current.clone()));
     }
     all
-}
-
-thread_local! {
-    /// Domains of which this thread has events to deliver.
-    static PENDING: RefCell<Vec<Arc<Telling>>> = const { RefCell::new(Vec::new()) };
-    /// Whether this thread is delivering.
-    static IS_DELIVERING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// How many domains all threads remember: with none, no thread need look. One that a thread did not come to
-/// deliver before it ended stays counted, which costs the others a look.
-static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
-
-/// Remembers that this thread has events of a domain to deliver.
-fn remember(telling: &Arc<Telling>) {
-    // A thread that is ending has no place for it any more; others deliver then.
-    let _ = PENDING.try_with(|pending| {
-        let mut pending = pending.borrow_mut();
-        if !pending.iter().any(|known| Arc::ptr_eq(known, telling)) {
-            pending.push(Arc::clone(telling));
-            REMEMBERED.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-}
-
-/// Whether any thread has events to deliver; this one sees its own.
-#[inline(always)]
-pub fn has_to_deliver() -> bool {
-    REMEMBERED.load(Ordering::Relaxed) > 0
-}
-
-/// Delivers the events of the changes that this thread has made. Called when it holds no lock. Within the
-/// delivery of another event it does nothing: that goes on with them. Whether there were any.
-pub fn deliver() -> bool {
-    let next = || {
-        let pending = PENDING.try_with(|pending| pending.borrow_mut().pop());
-        let telling = pending.ok().flatten()?;
-        REMEMBERED.fetch_sub(1, Ordering::Relaxed);
-        Some(telling)
-    };
-    let is_nested = IS_DELIVERING.try_with(|is_delivering| is_delivering.replace(true));
-    if is_nested != Ok(false) {
-        return false;
-    }
-    let _end = Delivery;
-    let mut has_delivered = false;
-    while let Some(telling) = next() {
-        telling.deliver();
-        has_delivered = true;
-    }
-    has_delivered
-}
-
-/// The end of a delivery, also by a panic.
-struct Delivery;
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        let _ = IS_DELIVERING.try_with(|is_delivering| is_delivering.set(false));
-    }
 }

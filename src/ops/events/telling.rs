@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::{Cause, Detail, Event, EventKind, Happened, Listeners, happened, remember};
+use super::{Cause, Detail, Event, EventKind, Happened, Listeners, happened};
 use crate::limits;
+use crate::ops::at_end;
 use crate::tree::{Plan, Tree};
 
 /// The events of one domain.
@@ -188,7 +189,7 @@ impl Telling {
         });
         waiting.queue.extend(events.map(|event| (me, event)));
         drop(waiting);
-        remember(self);
+        at_end::deliver_events(self);
     }
 
     /// Tells of progress, unless there is something to be told first.
