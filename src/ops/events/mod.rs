@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use crate::tree::{Plan, Tree};
-
 mod listeners;
 mod telling;
 
@@ -82,50 +80,4 @@ pub(super) enum Cause {
     Arrived,
     /// Something that was cut off is finished.
     Found,
-}
-
-/// A part of an event that depends on the change alone.
-type Happened = (EventKind, Detail, Option<Arc<str>>);
-
-/// What a plan, carried out for that cause, is to those who are told.
-fn happened(tree: &Tree, plan: &Plan, cause: &Cause) -> Vec<Happened> {
-    let of_all = match cause {
-        Cause::Left => Some(Detail::Left),
-        Cause::Arrived => Some(Detail::Arrived),
-        _ => None,
-    };
-    if let Some(detail) = of_all {
-        return vec![(EventKind::Migrated, detail, None)];
-    }
-    let general = match cause {
-        Cause::Found => Detail::Found,
-        _ => Detail::Plain,
-    };
-    let mut all: Vec<Happened> = Vec::new();
-    for new in &plan.put {
-        let is_redefined = matches!(cause, Cause::Redefined(name) if *name == new.name);
-        if is_redefined {
-            all.push((
-                EventKind::Created,
-                Detail::Redefined,
-                Some(Arc::clone(&new.name)),
-            ));
-        } else if !tree.contains(&new.name) {
-            all.push((EventKind::Created, general, Some(Arc::clone(&new.name))));
-        }
-    }
-    let gone = match cause {
-        Cause::Metadata => Detail::Metadata,
-        _ => general,
-    };
-    let dropped = plan.drop.iter();
-    all.extend(dropped.map(|old| (EventKind::Deleted, gone, Some(Arc::clone(&old.name)))));
-    if let Cause::Reverted(name) = cause {
-        all.push((EventKind::Reverted, Detail::Plain, Some(Arc::clone(name))));
-    }
-    let before = tree.current().map(|current| &current.name);
-    if before != plan.current.as_ref() {
-        all.push((EventKind::CurrentChanged, general, plan.current.clone()));
-    }
-    all
 }

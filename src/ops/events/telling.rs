@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::{Cause, Detail, Event, EventKind, Happened, Listeners, happened};
+use super::{Cause, Detail, Event, EventKind, Listeners};
 use crate::limits;
 use crate::ops::at_end;
 use crate::tree::{Plan, Tree};
@@ -33,6 +33,9 @@ struct Waiting {
     queue: VecDeque<(Option<ThreadId>, Event)>,
     is_delivering: bool,
 }
+
+/// A part of an event that depends on the change alone.
+type Happened = (EventKind, Detail, Option<Arc<str>>);
 
 /// A hierarchy as far as events tell of it: names, with creation times, and the current one.
 #[derive(Default)]
@@ -61,6 +64,48 @@ impl Known {
             self.created.remove(&old.name);
         }
         self.current.clone_from(&plan.current);
+    }
+
+    /// What a plan, carried out for that cause, is to those who are told.
+    fn happened(&self, plan: &Plan, cause: &Cause) -> Vec<Happened> {
+        let of_all = match cause {
+            Cause::Left => Some(Detail::Left),
+            Cause::Arrived => Some(Detail::Arrived),
+            _ => None,
+        };
+        if let Some(detail) = of_all {
+            return vec![(EventKind::Migrated, detail, None)];
+        }
+        let general = match cause {
+            Cause::Found => Detail::Found,
+            _ => Detail::Plain,
+        };
+        let mut all: Vec<Happened> = Vec::new();
+        for new in &plan.put {
+            let is_redefined = matches!(cause, Cause::Redefined(name) if *name == new.name);
+            if is_redefined {
+                all.push((
+                    EventKind::Created,
+                    Detail::Redefined,
+                    Some(Arc::clone(&new.name)),
+                ));
+            } else if !self.created.contains_key(&new.name) {
+                all.push((EventKind::Created, general, Some(Arc::clone(&new.name))));
+            }
+        }
+        let gone = match cause {
+            Cause::Metadata => Detail::Metadata,
+            _ => general,
+        };
+        let dropped = plan.drop.iter();
+        all.extend(dropped.map(|old| (EventKind::Deleted, gone, Some(Arc::clone(&old.name)))));
+        if let Cause::Reverted(name) = cause {
+            all.push((EventKind::Reverted, Detail::Plain, Some(Arc::clone(name))));
+        }
+        if self.current != plan.current {
+            all.push((EventKind::CurrentChanged, general, plan.current.clone()));
+        }
+        all
     }
 
     /// What has become of it, as far as that can be seen afterwards.
@@ -148,10 +193,11 @@ impl Telling {
             waiting.known = None;
             return;
         }
-        if let Some(known) = &mut waiting.known {
-            known.apply(plan);
-        }
-        self.queue(waiting, domain, happened(tree, plan, cause));
+        // The tree may be one that was loaded since the change was made, and have it already.
+        let before = waiting.known.get_or_insert_with(|| Known::of(tree));
+        let all = before.happened(plan, cause);
+        before.apply(plan);
+        self.queue(waiting, domain, all);
     }
 
     /// A hierarchy was loaded. `is_newest` tells whether it is still what is stored.
@@ -260,5 +306,57 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.waiting.lock().is_delivering = false;
         self.0.turn.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xml;
+
+    fn tree(names: &[&str]) -> Tree {
+        let snapshots = names.iter().map(|name| {
+            let text = format!(
+                "<domainsnapshot><name>{name}</name><state>shutoff</state>\
+                 <creationTime>1</creationTime></domainsnapshot>"
+            );
+            let parsed = xml::parse(&text, xml::Mode::Redefine);
+            Arc::new(parsed.unwrap().snapshot)
+        });
+        Tree::load(snapshots, names.last().copied())
+    }
+
+    /// What is told, when the plan that adds "b" is carried out, `loaded` meanwhile.
+    fn told(before: &Tree, loaded: &Tree) -> Vec<(EventKind, Option<Arc<str>>)> {
+        let after = tree(&["a", "b"]);
+        let plan = Plan {
+            put: after.get("b").into_iter().cloned().collect(),
+            drop: Vec::new(),
+            current: Some("b".into()),
+        };
+        let all = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&all);
+        let note = move |event: &Event| noted.lock().push((event.kind, event.snapshot.clone()));
+        let listeners = Arc::new(Listeners::default());
+        listeners.add(None, None, Box::new(note));
+        let telling = Arc::new(Telling::new([0; 16], listeners));
+        let domain = Arc::from("guest");
+        telling.begin(before);
+        telling.prepare();
+        telling.loaded(&domain, loaded, || true);
+        telling.done(&domain, loaded, &plan, &Cause::Plain);
+        telling.loaded(&domain, &after, || true);
+        crate::ops::deliver();
+        let all = all.lock();
+        all.clone()
+    }
+
+    #[test]
+    fn who_loads_a_change_before_it_is_done_takes_no_event_away() {
+        let before = tree(&["a"]);
+        let b = || Some(Arc::from("b"));
+        let expected = [(EventKind::Created, b()), (EventKind::CurrentChanged, b())];
+        assert_eq!(told(&before, &before), expected);
+        assert_eq!(told(&before, &tree(&["a", "b"])), expected);
     }
 }
