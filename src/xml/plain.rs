@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use super::definitions::Definitions;
 use crate::limits;
 
@@ -249,14 +251,15 @@ impl<'i> Reader<'i, '_> {
     fn prolog(&mut self) -> Option<()> {
         self.blanks();
         while let Some(comment) = self.rest.strip_prefix("<!--") {
-            let (inside, after) = comment.split_once("--")?;
+            let end = memmem::find(comment.as_bytes(), b"--")?;
+            let (inside, after) = comment.split_at_checked(end)?;
             if !inside
                 .bytes()
                 .all(|byte| byte == b'\n' || (0x20..0x7F).contains(&byte))
             {
                 return None;
             }
-            self.rest = after.strip_prefix('>')?;
+            self.rest = after.strip_prefix("-->")?;
             self.blanks();
         }
         Some(())
