@@ -112,15 +112,15 @@ static void when_the_last_connection_is_closed(void **state)
     end();
 }
 
-/* Undefines "guest" by a process of its own. */
-static void undefine_elsewhere(void)
+/* Undefines a domain by a process of its own. */
+static void undefine_elsewhere(const char *name)
 {
     pid_t child = fork();
     int status;
 
     assert_true(child >= 0);
     if (child == 0) {
-        virDomainPtr domain = virDomainLookupByName(program.fixture->connection, "guest");
+        virDomainPtr domain = virDomainLookupByName(program.fixture->connection, name);
 
         _exit(domain && virDomainUndefine(domain) == 0 ? 0 : 1);
     }
@@ -128,10 +128,22 @@ static void undefine_elsewhere(void)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* Leaves a definition that cannot be read. */
+static void break_a_definition(void)
+{
+    char *path = format("%s/state/domain/broken.xml", program.fixture->root);
+    FILE *stream = fopen(path, "w");
+
+    assert_non_null(stream);
+    fputs("<domain>", stream);
+    fclose(stream);
+    free(path);
+}
+
 static void when_another_process_has_undefined_its_domain(void **state)
 {
     virDomainFree(begin(state));
-    undefine_elsewhere();
+    undefine_elsewhere("guest");
     assert_int_equal(virConnectNumOfDefinedDomains(program.fixture->connection), 1);
     end();
 }
@@ -142,7 +154,7 @@ static void when_a_connection_is_opened_after_that(void **state)
     virConnectPtr connection;
 
     virDomainFree(begin(state));
-    undefine_elsewhere();
+    undefine_elsewhere("guest");
     connection = virConnectOpen(program.fixture->uri);
     assert_non_null(connection);
     end();
@@ -153,23 +165,71 @@ static void when_a_connection_is_opened_after_that(void **state)
 static void when_a_connection_finds_a_problem(void **state)
 {
     virDomainPtr domain = begin(state);
-    char *path = format("%s/state/domain/broken.xml", program.fixture->root);
-    FILE *stream;
 
     assert_int_equal(virSnapDomainSetCallbacks(domain, NULL, NULL, 0), 0);
     virDomainFree(domain);
     assert_int_equal(virConnectClose(program.fixture->connection), 0);
     program.calls = program.answers = 0;
-    stream = fopen(path, "w");
-    assert_non_null(stream);
-    fputs("<domain>", stream);
-    fclose(stream);
-    free(path);
+    break_a_definition();
     virSnapSetProblemFunc(note_problem, NULL);
     program.fixture->connection = virConnectOpen(program.fixture->uri);
     virSnapSetProblemFunc(NULL, NULL);
     assert_non_null(program.fixture->connection);
     end();
+}
+
+static int ask_for_the_state(void *opaque)
+{
+    (void)opaque;
+    virDomainFree(virDomainLookupByName(program.fixture->connection, "other"));
+    return VIR_DOMAIN_SHUTOFF;
+}
+
+static void no_problem(void *opaque, const virSnapProblem *problem)
+{
+    (void)opaque;
+    (void)problem;
+    fail_msg("taken away, and told all the same");
+}
+
+/* A call within the call: what the outer one has found is told when that one has let its locks go. */
+static void when_a_hook_calls_in_the_middle(void **state)
+{
+    const virSnapDomainCallbacks hooks = {.size = sizeof(hooks), .getState = ask_for_the_state};
+    virDomainPtr domain = begin(state);
+
+    virDomainFree(fixture_domain(*state, "third", 0));
+    assert_int_equal(virSnapDomainSetCallbacks(domain, &hooks, NULL, 0), 0);
+    program.calls = program.answers = 0;
+    break_a_definition();
+    undefine_elsewhere("third");
+    virSnapSetProblemFunc(note_problem, NULL);
+    assert_int_equal(virDomainRename(domain, "renamed", 0), 0);
+    virSnapSetProblemFunc(NULL, NULL);
+    end();
+    virDomainFree(domain);
+}
+
+static int take_the_function_away(void *opaque)
+{
+    (void)opaque;
+    virSnapSetProblemFunc(NULL, NULL);
+    return VIR_DOMAIN_SHUTOFF;
+}
+
+static void when_it_is_taken_away_before_the_end(void **state)
+{
+    const virSnapDomainCallbacks hooks = {.size = sizeof(hooks), .getState = take_the_function_away};
+    virDomainPtr domain = begin(state);
+
+    virDomainFree(fixture_domain(*state, "third", 0));
+    assert_int_equal(virSnapDomainSetCallbacks(domain, &hooks, NULL, 0), 0);
+    break_a_definition();
+    undefine_elsewhere("third");
+    virSnapSetProblemFunc(no_problem, NULL);
+    assert_int_equal(virDomainRename(domain, "renamed", 0), 0);
+    end();
+    virDomainFree(domain);
 }
 
 int main(void)
@@ -181,6 +241,8 @@ int main(void)
         fixture_test(when_another_process_has_undefined_its_domain),
         fixture_test(when_a_connection_is_opened_after_that),
         fixture_test(when_a_connection_finds_a_problem),
+        fixture_test(when_a_hook_calls_in_the_middle),
+        fixture_test(when_it_is_taken_away_before_the_end),
     };
 
     return run_family("callbacks", tests);

@@ -1404,7 +1404,7 @@ typedef struct _virSnapProblem virSnapProblem;
 typedef virSnapProblem *virSnapProblemPtr;
 
 /**
- * Is told of a problem when it is found, in the thread that found it.
+ * Is told of a problem at the end of the call that found it, in that call's thread.
  *
  * @opaque: what was registered with it
  * @problem: the problem, valid during the call
@@ -3072,8 +3072,12 @@ void virSnapProblemFree(virSnapProblemPtr problem);
  * once, at the end of the call that found it. Without a function nobody is told; the lists above have
  * them in any case.
  *
- * @func: the function, or NULL. It may call this library
+ * @func: the function, or NULL. It may call this library; only where libvirt migrates a domain
+ * (VIRSNAP_MIGRATE=carry) that domain's snapshots cannot be changed by it
  * @opaque: handed to it
+ *
+ * A call that one of the program's functions makes belongs to the one that called that function: it is
+ * the end of that one. When this returns, another thread may still be in the function from before.
  *
  * Errors: none. Threads: any; the function is called in the thread that found the problem.
  * Ownership: opaque stays the caller's.
@@ -3261,7 +3265,8 @@ int virSnapConnectEventRegister(virConnectPtr conn,
  * Returns 0, or -1 in case of error.
  *
  * Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (no such number on this connection).
- * Threads: any; a registered function may take itself away. Ownership: freecb is called.
+ * Threads: any; a registered function may take itself away. Ownership: freecb is called, at the end of
+ * this call; called from an event's function, at the end of the call whose event it is.
  * Since: virsnap 0.1.0.
  */
 int virSnapConnectEventDeregister(virConnectPtr conn,

@@ -115,10 +115,11 @@ fn fail(mut call: Call, watch: memory::Watch, why: Why) {
     dispatch::raise(&error, told);
 }
 
-/// Delivers this thread's events. Whether there were any.
+/// Says what the call has to say to the program's functions: at the end of the outermost one, as a call that
+/// such a function makes ends while another has its locks. Whether there was anything.
 #[inline(always)]
 fn deliver() -> bool {
-    ops::has_to_deliver() && contained(ops::deliver)
+    ops::has_to_deliver() && panics::is_outside() && contained(ops::deliver)
 }
 
 /// A panic on the way takes nothing back of what the call has done, so it is not the call's failure.

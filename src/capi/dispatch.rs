@@ -146,7 +146,7 @@ pub(super) fn raise(error: &Error, told: Option<Told>) {
     let message = Message::of_driver(error, driver_domain(told.as_ref()));
     match libvirt() {
         Some(libvirt) => raise_in_libvirt(libvirt, error, &message, told),
-        None => raise_here(&message, told.as_ref()),
+        None => raise_here(&message, told),
     }
 }
 
@@ -160,13 +160,15 @@ fn driver_domain(told: Option<&Told>) -> c_int {
     }
 }
 
-fn raise_here(message: &Message, told: Option<&Told>) {
+fn raise_here(message: &Message, told: Option<Told>) {
     let spare = ErrorCell::new();
     // A thread that is ending has no place for an error any more; the handler is told all the same.
     let kept = last_error::pointer().unwrap_or_else(|| spare.pointer());
     // SAFETY: initialised; the thread's own or this function's own.
     unsafe { last_error::write(kept, message) };
-    let handler = note(message, told);
+    let handler = note(message, told.as_ref());
+    // The handler may close the connection, and with it all that it keeps: at the end of that call.
+    drop(told);
     tell(kept, handler.unwrap_or_else(|| *PROCESS.read()));
 }
 

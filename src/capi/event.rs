@@ -155,7 +155,8 @@ pub unsafe extern "C" fn virSnapConnectEventRegister(
 /// Returns 0, or -1 in case of error.
 ///
 /// Errors: VIR_ERR_INVALID_CONN (bad handle), VIR_ERR_INVALID_ARG (no such number on this connection).
-/// Threads: any; a registered function may take itself away. Ownership: freecb is called.
+/// Threads: any; a registered function may take itself away. Ownership: freecb is called, at the end of
+/// this call; called from an event's function, at the end of the call whose event it is.
 /// Since: virsnap 0.1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virSnapConnectEventDeregister(conn: virConnectPtr, callbackID: c_int) -> c_int {

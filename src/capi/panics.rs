@@ -34,6 +34,11 @@ pub(super) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| description(&*payload))
 }
 
+/// Whether this thread is in none of our calls.
+pub(super) fn is_outside() -> bool {
+    DEPTH.get() == 0
+}
+
 /// Puts the quiet hook in front, once.
 fn quieten() {
     static HOOK: Once = Once::new();

@@ -56,7 +56,7 @@ pub type virSnapProblem = _virSnapProblem;
 /// A pointer to it; give it back with virSnapProblemFree().
 pub type virSnapProblemPtr = *mut virSnapProblem;
 
-/// Is told of a problem when it is found, in the thread that found it.
+/// Is told of a problem at the end of the call that found it, in that call's thread.
 ///
 /// @opaque: what was registered with it
 /// @problem: the problem, valid during the call
@@ -191,8 +191,12 @@ pub unsafe extern "C" fn virSnapProblemFree(problem: virSnapProblemPtr) {
 /// once, at the end of the call that found it. Without a function nobody is told; the lists above have
 /// them in any case.
 ///
-/// @func: the function, or NULL. It may call this library
+/// @func: the function, or NULL. It may call this library; only where libvirt migrates a domain
+/// (VIRSNAP_MIGRATE=carry) that domain's snapshots cannot be changed by it
 /// @opaque: handed to it
+///
+/// A call that one of the program's functions makes belongs to the one that called that function: it is
+/// the end of that one. When this returns, another thread may still be in the function from before.
 ///
 /// Errors: none. Threads: any; the function is called in the thread that found the problem.
 /// Ownership: opaque stays the caller's.

@@ -59,7 +59,8 @@ impl Attachment {
     /// Puts a program's hooks in place of those there were.
     pub fn set_hooks(&self, hooks: Option<Arc<dyn Hooks>>) {
         let before = std::mem::replace(&mut *self.hooks.write(), hooks);
-        // The program is told that it is of no use any more, and may call us: the lock is let go.
+        // The program is told that it is of no use any more, and in a thread that is ending at once: the
+        // lock is let go.
         drop(before);
     }
 

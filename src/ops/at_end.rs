@@ -28,10 +28,10 @@ thread_local! {
 /// How much is in the queues of all threads: where nothing is, no thread need look.
 static REMEMBERED: AtomicUsize = AtomicUsize::new(0);
 
-/// Remembers that this thread has events of a domain to deliver.
-pub(super) fn deliver_events(telling: &Arc<Telling>) {
-    // A thread that is ending has no place for it any more; others deliver then.
-    let _ = QUEUE.try_with(|queue| {
+/// Remembers that this thread has events of a domain to deliver; false if it is ending, and has no place for
+/// that any more.
+pub(super) fn deliver_events(telling: &Arc<Telling>) -> bool {
+    let remembered = QUEUE.try_with(|queue| {
         let is_known = |waiting: &Waiting| match waiting {
             Waiting::Events(known) => Arc::ptr_eq(known, telling),
             Waiting::Call(_) => false,
@@ -40,6 +40,7 @@ pub(super) fn deliver_events(telling: &Arc<Telling>) {
             queue.put(Waiting::Events(Arc::clone(telling)));
         }
     });
+    remembered.is_ok()
 }
 
 /// Calls a function of the program's at the end of this thread's call; at once if the thread is ending.
@@ -94,11 +95,12 @@ impl Queue {
 }
 
 impl Drop for Queue {
-    /// With a thread of the library's own, which ends without a call's end. Events are left to others.
+    /// With a thread that ends without a call's end.
     fn drop(&mut self) {
         while let Some(waiting) = self.take() {
-            if let Waiting::Call(call) = waiting {
-                call();
+            match waiting {
+                Waiting::Events(telling) => telling.leave_to_others(),
+                Waiting::Call(call) => call(),
             }
         }
     }

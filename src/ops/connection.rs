@@ -106,7 +106,7 @@ impl Connection {
         };
         own.swap_remove(place);
         drop(own);
-        // What it is given up with may be the program's own function.
+        // With no lock held: in a thread that is ending the program is told at once.
         drop(self.driver.listeners.remove(id));
         true
     }

@@ -9,7 +9,7 @@ use super::flags::CreateFlags;
 use super::point::OwnedPoint;
 use crate::data::{Difference, Verdict};
 use crate::error::{Error, Result};
-use crate::snapshot::{DiskMode, Snapshot};
+use crate::snapshot::{Disk, DiskMode, Snapshot};
 use crate::xml;
 
 impl Domain {
@@ -87,16 +87,21 @@ pub(super) fn given_paths(snapshot: &Snapshot) -> HashSet<Box<str>> {
 /// Takes back generated names of overlays that are not there. The overlay of a snapshot that the
 /// guest has been reverted away from is gone, and its document names none.
 pub(super) fn forget_missing_overlays(snapshot: &mut Snapshot, given: &HashSet<Box<str>>) {
+    let is_missing = |disk: &Disk| {
+        let image = disk.image.as_ref();
+        let path = image.and_then(|image| image.path.as_deref());
+        disk.mode == Some(DiskMode::External)
+            && path.is_some_and(|path| !given.contains(path) && !Path::new(path).exists())
+    };
+    // A list that stays as it is stays shared.
+    if !snapshot.disks.iter().any(is_missing) {
+        return;
+    }
     for disk in Arc::make_mut(&mut snapshot.disks) {
-        let Some(image) = disk
-            .image
-            .as_mut()
-            .filter(|_| disk.mode == Some(DiskMode::External))
-        else {
-            continue;
-        };
-        image
-            .path
-            .take_if(|path| !given.contains(path) && !Path::new(&**path).exists());
+        if is_missing(disk)
+            && let Some(image) = &mut disk.image
+        {
+            image.path = None;
+        }
     }
 }

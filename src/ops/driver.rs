@@ -87,7 +87,8 @@ type Domains = HashMap<[u8; 16], Arc<Domain>, foldhash::fast::RandomState>;
 
 impl Known {
     /// Takes domains as they were read, and tells each whether it still is one. Answers those from
-    /// before: what goes with the last owner of one calls the program, so no lock may be held.
+    /// before: what goes with the last owner of one may, in a thread that is ending, call the program at
+    /// once, so no lock may be held.
     #[must_use = "they are dropped when no lock is held"]
     fn replace(&mut self, domains: Domains, generation: Option<u64>) -> Domains {
         for domain in self.domains.values() {
@@ -100,16 +101,18 @@ impl Known {
         std::mem::replace(&mut self.domains, domains)
     }
 
-    fn remove(&mut self, uuid: &[u8; 16]) {
-        if let Some(domain) = self.domains.remove(uuid) {
-            domain.stand(None);
-        }
+    /// As [`Known::replace`], of one that is gone.
+    #[must_use = "it is dropped when no lock is held"]
+    fn remove(&mut self, uuid: &[u8; 16]) -> Option<Arc<Domain>> {
+        let domain = self.domains.remove(uuid)?;
+        domain.stand(None);
+        Some(domain)
     }
 }
 
 impl Driver {
-    /// The driver of a state directory: the one that is open already, or a new one. What is found in the
-    /// directory may be told to the program, which may open a connection too: no lock is held.
+    /// The driver of a state directory: the one that is open already, or a new one. No lock is held while the
+    /// directory is read.
     pub fn open(directory: &Path) -> Result<Arc<Driver>> {
         let store = Directory::open(directory)?;
         let key = directory
@@ -378,6 +381,11 @@ impl Driver {
 
     /// Removes a domain's definition and, if asked to, the metadata of its snapshots.
     pub fn undefine(&self, domain: &Domain, snapshots: Undefine) -> Result<()> {
+        // What is known of it is dropped when the locks are let go.
+        self.undefined(domain, snapshots).map(drop)
+    }
+
+    fn undefined(&self, domain: &Domain, snapshots: Undefine) -> Result<Option<Arc<Domain>>> {
         let _defining = self.defining.lock();
         let _definitions = self.store.lock_definitions()?;
         let writing = domain.write()?.because(Cause::Metadata);
@@ -394,8 +402,7 @@ impl Driver {
         };
         memory::check()?;
         writing.commit_change(&plan, &change)?;
-        self.known.write().remove(domain.uuid());
-        Ok(())
+        Ok(self.known.write().remove(domain.uuid()))
     }
 }
 

@@ -66,8 +66,11 @@ impl Moves {
         }
         new.revert_disks
             .retain(|disk| !image_path(disk).is_some_and(|path| self.gone.contains(path)));
-        for disk in Arc::make_mut(&mut new.disks) {
-            if image_path(disk).is_some_and(|path| self.gone.contains(path)) {
+        let is_gone = |disk: &Disk| image_path(disk).is_some_and(|path| self.gone.contains(path));
+        // A list that stays as it is stays shared.
+        if new.disks.iter().any(is_gone) {
+            let disks = Arc::make_mut(&mut new.disks);
+            for disk in disks.iter_mut().filter(|disk| is_gone(disk)) {
                 lose_overlay(disk, &mut new.revert_disks);
             }
         }

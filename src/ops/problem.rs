@@ -73,18 +73,26 @@ pub type Log = Arc<dyn Fn(&Problem) + Send + Sync>;
 
 static LOG: Mutex<Option<Log>> = Mutex::new(None);
 
-/// Sets who is told of problems from now on, in the whole process; `None` for nobody.
+/// Sets who is told of problems from now on, in the whole process; `None` for nobody. Who does not call
+/// through the C API has it told by [`super::deliver`], or at the thread's end.
 pub fn set_log(log: Option<Log>) {
     *LOG.lock() = log;
 }
 
-/// Tells of what was not known before.
+/// Tells of what was not known before: who is told when the call ends, not who was when it began.
 pub(super) fn tell(found: &[Problem], known: &[Problem]) {
-    let Some(log) = LOG.lock().clone() else {
+    let is_new = |problem: &&Problem| !known.contains(problem);
+    let new: Vec<Problem> = found.iter().filter(is_new).cloned().collect();
+    if new.is_empty() || LOG.lock().is_none() {
         return;
-    };
-    for problem in found.iter().filter(|problem| !known.contains(problem)) {
-        let (log, problem) = (Arc::clone(&log), problem.clone());
-        at_end(move || log(&problem));
     }
+    at_end(move || {
+        for problem in &new {
+            // The function may take itself away.
+            let log = LOG.lock().clone();
+            if let Some(log) = log {
+                log(problem);
+            }
+        }
+    });
 }

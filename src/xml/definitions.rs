@@ -21,6 +21,9 @@ const REMEMBERED_BYTES: usize = 256 * 1024;
 /// How many lists of disks are remembered: a domain is seldom given other disks.
 const REMEMBERED_DISKS: usize = 4;
 
+/// Disks of the longest list that is remembered.
+const MOST_DISKS: usize = 256;
+
 /// Definitions with their facts, the one used last at the end; and lists of disks, the newest at the end.
 #[derive(Debug, Default)]
 pub struct Definitions {
@@ -84,7 +87,8 @@ impl Definitions {
     /// Gives a snapshot the list of disks that is remembered, where it has an equal one.
     pub fn share_disks(&mut self, snapshot: &mut Snapshot) {
         // With files of its own it is like no other.
-        if snapshot.disks.iter().any(|disk| disk.image.is_some()) {
+        let is_like_others = snapshot.disks.iter().all(|disk| disk.image.is_none());
+        if !is_like_others || snapshot.disks.len() > MOST_DISKS {
             return;
         }
         match self.disks.iter().rfind(|disks| ***disks == *snapshot.disks) {

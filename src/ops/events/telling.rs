@@ -185,7 +185,7 @@ impl Telling {
         self.waiting.lock().is_changing = false;
     }
 
-    /// It has; `tree` is the hierarchy before.
+    /// It has; `tree` is what is in memory: the hierarchy before the change, or already with it.
     pub fn done(self: &Arc<Self>, domain: &Arc<str>, tree: &Tree, plan: &Plan, cause: &Cause) {
         let mut waiting = self.waiting();
         waiting.is_changing = false;
@@ -193,7 +193,6 @@ impl Telling {
             waiting.known = None;
             return;
         }
-        // The tree may be one that was loaded since the change was made, and have it already.
         let before = waiting.known.get_or_insert_with(|| Known::of(tree));
         let all = before.happened(plan, cause);
         before.apply(plan);
@@ -224,7 +223,8 @@ impl Telling {
         if all.is_empty() {
             return;
         }
-        let me = Some(thread::current().id());
+        // Where this thread cannot come to deliver them, whoever comes does.
+        let me = at_end::deliver_events(self).then(|| thread::current().id());
         let events = all.into_iter().map(|(kind, detail, snapshot)| Event {
             kind,
             detail,
@@ -234,8 +234,6 @@ impl Telling {
             progress: (0, 0),
         });
         waiting.queue.extend(events.map(|event| (me, event)));
-        drop(waiting);
-        at_end::deliver_events(self);
     }
 
     /// Tells of progress, unless there is something to be told first.
@@ -290,11 +288,24 @@ impl Telling {
             if self.turn.wait_until(&mut waiting, deadline).timed_out() {
                 // Another thread is in a function that does not return, perhaps because it waits for
                 // this one.
-                for entry in waiting.queue.iter_mut().filter(|entry| entry.0 == me) {
-                    entry.0 = None;
-                }
+                waiting.leave_to_others(me);
                 return;
             }
+        }
+    }
+
+    /// Has whoever comes deliver this thread's events.
+    pub fn leave_to_others(&self) {
+        let me = Some(thread::current().id());
+        self.waiting.lock().leave_to_others(me);
+        self.turn.notify_all();
+    }
+}
+
+impl Waiting {
+    fn leave_to_others(&mut self, thread: Option<ThreadId>) {
+        for entry in self.queue.iter_mut().filter(|entry| entry.0 == thread) {
+            entry.0 = None;
         }
     }
 }
@@ -326,14 +337,18 @@ mod tests {
         Tree::load(snapshots, names.last().copied())
     }
 
+    /// Adds that snapshot of the tree, and makes it current.
+    fn plan(tree: &Tree, name: &str) -> Plan {
+        Plan {
+            put: tree.get(name).into_iter().cloned().collect(),
+            drop: Vec::new(),
+            current: Some(name.into()),
+        }
+    }
+
     /// What is told, when the plan that adds "b" is carried out, `loaded` meanwhile.
     fn told(before: &Tree, loaded: &Tree) -> Vec<(EventKind, Option<Arc<str>>)> {
         let after = tree(&["a", "b"]);
-        let plan = Plan {
-            put: after.get("b").into_iter().cloned().collect(),
-            drop: Vec::new(),
-            current: Some("b".into()),
-        };
         let all = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&all);
         let note = move |event: &Event| noted.lock().push((event.kind, event.snapshot.clone()));
@@ -344,11 +359,30 @@ mod tests {
         telling.begin(before);
         telling.prepare();
         telling.loaded(&domain, loaded, || true);
-        telling.done(&domain, loaded, &plan, &Cause::Plain);
+        telling.done(&domain, loaded, &plan(&after, "b"), &Cause::Plain);
         telling.loaded(&domain, &after, || true);
         crate::ops::deliver();
         let all = all.lock();
         all.clone()
+    }
+
+    #[test]
+    fn what_a_thread_leaves_behind_others_deliver_in_order() {
+        let (before, after) = (tree(&["a"]), tree(&["a", "b"]));
+        let names = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&names);
+        let note = move |event: &Event| noted.lock().extend(event.snapshot.clone());
+        let listeners = Arc::new(Listeners::default());
+        listeners.add(None, Some(EventKind::Created), Box::new(note));
+        let telling = Arc::new(Telling::new([0; 16], listeners));
+        let domain: Arc<str> = "guest".into();
+        telling.begin(&before);
+        thread::scope(|scope| {
+            scope.spawn(|| telling.done(&domain, &before, &plan(&after, "b"), &Cause::Plain));
+        });
+        telling.done(&domain, &after, &plan(&tree(&["c"]), "c"), &Cause::Plain);
+        crate::ops::deliver();
+        assert_eq!(*names.lock(), ["b".into(), "c".into()]);
     }
 
     #[test]
