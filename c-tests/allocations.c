@@ -324,10 +324,18 @@ static void hear(virConnectPtr conn, const virSnapEvent *event, void *opaque)
     heard += event->id == VIR_SNAP_EVENT_CREATED;
 }
 
+static int let_go;
+
+static void let_it_go(void *opaque)
+{
+    (void)opaque;
+    let_go++;
+}
+
 static int listen_to_changes(const struct fixture *fixture)
 {
-    heard = 0;
-    return virSnapConnectEventRegister(fixture->connection, NULL, -1, hear, NULL, NULL);
+    heard = let_go = 0;
+    return virSnapConnectEventRegister(fixture->connection, NULL, -1, hear, NULL, let_it_go);
 }
 
 static int leave(const struct fixture *fixture, int id)
@@ -337,7 +345,11 @@ static int leave(const struct fixture *fixture, int id)
 
 static int listen(const struct fixture *fixture)
 {
-    return leave(fixture, listen_to_changes(fixture));
+    int answer = leave(fixture, listen_to_changes(fixture));
+
+    /* What it has heard with is given up with it, and only then. */
+    assert_int_equal(let_go, answer == 0);
+    return answer;
 }
 
 /* Somebody is told of changes: of each, by this call or the next that looks. */
