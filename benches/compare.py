@@ -21,6 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import instructions
+import processes
 import report
 
 EMBEDDED = """user="root"
@@ -87,6 +88,19 @@ class Bench:
                     self.keep({
                         "place": "memory", "library": library, "shape": shape, "n": count,
                         "phase": call, "instructions": each})
+                shutil.rmtree(state)
+
+    def time_processes(self, directory, shape, count):
+        """virsh from its start to its end."""
+        for _ in range(self.rounds):
+            for library in LIBRARIES:
+                print(f"virsh, {library} {shape} {count}", flush=True)
+                state = self.stored(library, directory, shape, count)
+                path = os.path.abspath(self.paths[library])
+                for phase, times in processes.list_names(library, path, state, count).items():
+                    self.keep({
+                        "place": "memory", "library": library, "shape": shape, "n": count,
+                        "phase": phase, **times})
                 shutil.rmtree(state)
 
     def command(self, library, root, shape, count, images=IMAGES):
@@ -193,6 +207,7 @@ def measure(bench, memory, disk, sizes):
         bench.pair("transfer", memory, "random", count, rounds=few)
         bench.pair("undefine", memory, "random", count)
         bench.pair("delete-root", memory, "chain", count)
+    bench.time_processes(memory, "random", min(max(sizes), LIBVIRT_REACH))
     bench.count_instructions(memory, "random", min(1000, max(sizes)))
     bench.pair("threads", memory, "random", 1000)
     bench.pair("delete-node", memory, "group", 1002)
