@@ -9,15 +9,18 @@
 
 enum { PATH_SIZE = 4096, NAME_SIZE = 32, XML_SIZE = 16384 };
 
-/* How the snapshots hang together. */
+/* How the snapshots hang together, and whether the definitions in them are alike. */
 enum shape {
     CHAIN,     /* each below the one before */
     WIDE,      /* all below the first */
     RANDOM,    /* each below any of those before it; the same in every run */
     BALANCED,  /* eight children each */
     GROUP,     /* the first, one below it with 1,000 children, the rest below the first */
+    UNLIKE,    /* as RANDOM, the definition in each with a title of its own */
     SHAPES,
 };
+
+extern const char *const shape_names[SHAPES];
 
 /* One process's run: one library, one state, one hierarchy. */
 struct run {
@@ -74,6 +77,9 @@ char *definition_of(const struct run *run, char suffix);
 
 /* The document of a snapshot: 3 disks and the definition, as libvirt writes it. */
 void snapshot_xml(char xml[XML_SIZE], const char *nested_definition, int number, int parent);
+
+/* Gives the definition in a document a title that no other one has. */
+void set_title(char xml[XML_SIZE], int number);
 
 /* A definition two columns deeper, as it stands in a snapshot's document; freed by the caller. */
 char *nested(const char *definition);

@@ -34,6 +34,8 @@ void bench_build(struct run *run)
         if (i == tenth)
             late = clock_now();
         snapshot_xml(xml, deeper, i, parents[i]);
+        if (run->shape == UNLIKE)
+            set_title(xml, i);
         redefine(run->domain, xml,
                  i == run->count - 1 ? VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT : 0);
     }

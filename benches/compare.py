@@ -197,7 +197,7 @@ def measure(bench, memory, disk, sizes):
         few = 1 if count >= 10000 else None
         for shape in ("wide", "random", "balanced", "chain"):
             bench.pair("build", memory, shape, count, filled=False, rounds=few)
-        for shape in ("random", "chain", "wide"):
+        for shape in ("random", "chain", "wide", "unlike"):
             bench.pair("load", memory, shape, count)
         bench.pair("load-again", memory, "random", count)
         bench.pair("calls", memory, "random", count)
@@ -243,7 +243,7 @@ def medians(lines):
     groups = defaultdict(lambda: defaultdict(list))
     for line in lines:
         key = tuple(line[name] for name in ("place", "library", "shape", "n", "phase"))
-        for name in ("cpu_us", "wall_us", "bytes", "bytes_each", "instructions"):
+        for name in ("cpu_us", "wall_us", "bytes", "bytes_each", "documents", "instructions"):
             if name in line:
                 groups[key][name].append(line[name])
     return {

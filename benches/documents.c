@@ -21,12 +21,12 @@ uint32_t random_below(uint32_t bound)
 int *parents_of(enum shape shape, int count)
 {
     int *parents = must_have(calloc((size_t)count + 1, sizeof(*parents)));
+    bool is_random = shape == RANDOM || shape == UNLIKE;
     uint32_t before = random_state;
 
     random_state = 2463534242;
     for (int i = 0; i < count; i++)
-        parents[i] = shape == RANDOM && i > 0 ? (int)random_below((uint32_t)i)
-                                              : parent_of(shape, i);
+        parents[i] = is_random && i > 0 ? (int)random_below((uint32_t)i) : parent_of(shape, i);
     random_state = before;
     return parents;
 }
@@ -117,4 +117,16 @@ void snapshot_xml(char xml[XML_SIZE], const char *nested_definition, int number,
              "</domainsnapshot>\n",
              name, number, has_parent ? "  <parent>\n    <name>" : "", above,
              has_parent ? "</name>\n  </parent>\n" : "", 1600000000 + number, nested_definition);
+}
+
+void set_title(char xml[XML_SIZE], int number)
+{
+    char title[NAME_SIZE];
+    char *with_title;
+
+    snprintf(title, sizeof(title), "<title>Number %d, ", number);
+    with_title = replaced(xml, "<title>", title);
+    expect(strlen(with_title) < XML_SIZE, "the size of a document");
+    strcpy(xml, with_title);
+    free(with_title);
 }

@@ -56,13 +56,13 @@ long resident_bytes(void)
     return resident * sysconf(_SC_PAGESIZE);
 }
 
-static const char *const SHAPE_NAMES[SHAPES] = {"chain", "wide", "random", "balanced", "group"};
+const char *const shape_names[SHAPES] = {"chain", "wide", "random", "balanced", "group", "unlike"};
 
 static void begin_line(const struct run *run, const char *phase)
 {
     printf("{\"library\":\"%s\",\"shape\":\"%s\",\"n\":%d,\"phase\":\"%s\"",
            !has_library ? "machine" : api_is_libvirt() ? "libvirt" : "virsnap",
-           SHAPE_NAMES[run->shape], run->count, phase);
+           shape_names[run->shape], run->count, phase);
 }
 
 void report(const struct run *run, const char *phase, long operations, struct span span)
@@ -78,6 +78,6 @@ void report(const struct run *run, const char *phase, long operations, struct sp
 void report_figure(const struct run *run, const char *phase, const char *unit, double value)
 {
     begin_line(run, phase);
-    printf(",\"%s\":%.1f}\n", unit, value);
+    printf(",\"%s\":%.3f}\n", unit, value);
     fflush(stdout);
 }

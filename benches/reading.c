@@ -82,23 +82,29 @@ void bench_load(struct run *run)
     long before = resident_bytes();
     struct span start = clock_now();
     virDomainSnapshotPtr *snapshots;
+    size_t served = 0;
+    double loaded;
+    double resident;
     int count;
 
     load(run);
     report(run, "load", run->count, clock_since(start));
-    report_figure(run, "load_resident", "bytes_each",
-                  (double)(resident_bytes() - before) / run->count);
+    loaded = (double)(resident_bytes() - before);
+    report_figure(run, "load_resident", "bytes_each", loaded / run->count);
     snapshots = list(run, 0, &count);
     for (int i = 0; i < count; i++) {
         char *xml = virDomainSnapshotGetXMLDesc(snapshots[i], 0);
 
         expect(xml, "document");
+        served += strlen(xml);
         free(xml);
     }
     report(run, "load_and_serve", run->count, clock_since(start));
     free_all(snapshots, count);
-    report_figure(run, "serve_resident", "bytes_each",
-                  (double)(resident_bytes() - before) / run->count);
+    resident = (double)(resident_bytes() - before);
+    report_figure(run, "serve_resident", "bytes_each", resident / run->count);
+    report_figure(run, "load_resident_share", "documents", loaded / (double)served);
+    report_figure(run, "serve_resident_share", "documents", resident / (double)served);
     close_run(run);
 }
 

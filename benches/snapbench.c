@@ -38,10 +38,8 @@ static const struct {
 
 static enum shape shape_called(const char *name)
 {
-    static const char *const names[SHAPES] = {"chain", "wide", "random", "balanced", "group"};
-
     for (int i = 0; i < SHAPES; i++)
-        if (strcmp(names[i], name) == 0)
+        if (strcmp(shape_names[i], name) == 0)
             return (enum shape)i;
     fprintf(stderr, "snapbench: no shape '%s'\n", name);
     exit(EXIT_FAILURE);
