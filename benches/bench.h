@@ -108,6 +108,7 @@ void bench_undefine(struct run *run);
 void bench_transfer(struct run *run);
 void bench_durable(struct run *run);
 void bench_durable_domains(struct run *run);
+void bench_durable_threads(struct run *run);
 void bench_real(struct run *run);
 void bench_limits(struct run *run);
 

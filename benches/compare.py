@@ -218,6 +218,7 @@ def measure(bench, memory, disk, sizes):
         measure_alone(bench, memory, count)
     bench.pair("durable", disk, "wide", 200, filled=False, place="disk")
     bench.pair("durable-domains", disk, "wide", 320, filled=False, place="disk")
+    bench.pair("durable-threads", disk, "wide", 320, filled=False, place="disk")
     bench.pair("delete-node", disk, "group", 1002, place="disk", rounds=1)
     bench.pair("delete-root", disk, "chain", 1000, place="disk", rounds=1)
     bench.pair("delete-subtree", disk, "chain", 100, place="disk", rounds=1)

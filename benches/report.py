@@ -74,6 +74,8 @@ DISK = [
     ("redefine, durable", "wide", 200, "redefine_durable", "redefine_durable_bare", "µs", 1),
     ("redefine, durable, 8 domains at once", "wide", 320, "redefine_durable_domains",
      "redefine_durable_domains_bare", "µs", 1),
+    ("redefine, durable, 8 threads on one domain", "wide", 320, "redefine_durable_threads",
+     "redefine_durable_threads_bare", "µs", 1),
     ("delete a node with 1,000 children", "group", 1002, "delete_node_of_1000", None, "ms", 1 / 1000),
     ("delete the root of a chain of 1,000", "chain", 1000, "delete_root", None, "ms", 1 / 1000),
     ("delete a subtree, chain of 100", "chain", 100, "delete_subtree", None, "ms", 1 / 1000),

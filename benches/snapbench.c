@@ -32,6 +32,7 @@ static const struct {
     {"transfer", bench_transfer},
     {"durable", bench_durable},
     {"durable-domains", bench_durable_domains},
+    {"durable-threads", bench_durable_threads},
     {"real", bench_real},
     {"limits", bench_limits},
 };
