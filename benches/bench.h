@@ -106,6 +106,7 @@ void bench_delete_root(struct run *run);
 void bench_delete_subtree(struct run *run);
 void bench_undefine(struct run *run);
 void bench_transfer(struct run *run);
+void bench_import(struct run *run);
 void bench_durable(struct run *run);
 void bench_durable_domains(struct run *run);
 void bench_durable_threads(struct run *run);

@@ -168,8 +168,8 @@ class Bench:
                     state = self.fresh(library, directory, images)
                 self.run(library, state, shape, count, group, images, place)
                 shutil.rmtree(state)
-                for bare in Path(state).parent.glob(f"{Path(state).name}-bare*"):
-                    shutil.rmtree(bare)
+                for beside in Path(state).parent.glob(f"{Path(state).name}-*"):
+                    shutil.rmtree(beside)
 
 
 def copied(state):
@@ -205,6 +205,7 @@ def measure(bench, memory, disk, sizes):
             bench.pair("lists", memory, shape, count)
         bench.pair("delete-leaves", memory, "wide", count + 200)
         bench.pair("transfer", memory, "random", count, rounds=few)
+        bench.pair("import", memory, "random", count, libraries=("virsnap",))
         bench.pair("undefine", memory, "random", count)
         bench.pair("delete-root", memory, "chain", count)
     bench.time_processes(memory, "random", min(max(sizes), LIBVIRT_REACH))
@@ -223,6 +224,7 @@ def measure(bench, memory, disk, sizes):
     bench.pair("delete-root", disk, "chain", 1000, place="disk", rounds=1)
     bench.pair("delete-subtree", disk, "chain", 100, place="disk", rounds=1)
     bench.pair("delete-subtree", disk, "random", 1000, place="disk", libraries=("virsnap",))
+    bench.pair("import", disk, "random", min(max(sizes), LIBVIRT_REACH), place="disk", libraries=("virsnap",))
     images = tempfile.mkdtemp(dir=disk)
     for count in (min(sizes), min(max(sizes), LIBVIRT_REACH)):
         bench.pair("real", disk, "random", count, place="disk", images=images, rounds=2)

@@ -14,9 +14,9 @@ Made by {how} on {date}: this library beside the real libvirt {libvirt} and the 
 {machine}. Other programs may have used the machine at the same time; ratios of one run bear that, single figures less.
 {remark}
 
-One C program (benches/) uses libvirt's public functions only and takes the library by path. libvirt is its QEMU driver
-inside the process (`qemu:///embed`): no daemon, no socket, which a real deployment adds to each call. Each snapshot has
-three disks and two network cards; its document has {document:.0f} bytes. Both libraries load the same files, libvirt's own, where libvirt
+One C program (benches/) uses libvirt's public functions only, but for the import, and takes the library by path.
+libvirt is its QEMU driver inside the process (`qemu:///embed`): no daemon, no socket, which a real deployment adds to each call.
+Each snapshot has three disks and two network cards; its document has {document:.0f} bytes. Both libraries load the same files, libvirt's own, where libvirt
 can write so many in a minute. CPU is the process's own; figures are medians.
 
 `python3 benches/compare.py --help` says how to run it elsewhere.
@@ -42,6 +42,9 @@ CPU = [
     ("redefine, chain", "chain", 10000, "redefine", "cpu_us", "µs", 1),
     ("redefine, chain, last tenth", "chain", 10000, "redefine_last_tenth", "cpu_us", "µs", 1),
     ("transfer: export and redefine elsewhere", "random", 10000, "transfer", "cpu_us", "µs", 1),
+    ("import: all of it at once, a snapshot, both ends", "random", 10000, "import", "cpu_us", "µs", 1),
+    ("… memory of the source's process at most", "random", 10000, "import_source_peak", "bytes", "MiB", 2**-20),
+    ("… and of the destination's", "random", 10000, "import_destination_peak", "bytes", "MiB", 2**-20),
     ("XML out", "random", 10000, "get_xml", "cpu_us", "ns", 1000),
     ("look-up and free", "random", 10000, "look_up_and_free", "cpu_us", "ns", 1000),
     ("look-up of a missing name", "random", 10000, "look_up_missing", "cpu_us", "ns", 1000),
@@ -80,6 +83,11 @@ DISK = [
     ("delete the root of a chain of 1,000", "chain", 1000, "delete_root", None, "ms", 1 / 1000),
     ("delete a subtree, chain of 100", "chain", 100, "delete_subtree", None, "ms", 1 / 1000),
     ("delete a subtree, random 1,000", "random", 1000, "delete_subtree", None, "ms", 1 / 1000),
+    ("import of {} at once, a snapshot", "random", max, "import", "import_bare", "µs", 1),
+    ("… begin", "random", max, "import_begin", "import_bare", "µs", 1),
+    ("… export and import, until the stream is durable", "random", max, "import_stream", "import_bare", "µs", 1),
+    ("… finish", "random", max, "import_finish", "import_bare", "µs", 1),
+    ("… afterwards: confirm", "random", max, "import_confirm", None, "µs", 1),
     ("create offline, 3 disks, {} loaded", "random", min, "create_internal", "create_internal_bare",
      "ms", 1 / 1000),
     ("create offline, 3 disks, {} loaded", "random", max, "create_internal", "create_internal_bare",

@@ -1,4 +1,5 @@
-/* Times libvirt's snapshot API in any library that has it, through the public functions alone.
+/* Times libvirt's snapshot API in any library that has it, through the public functions alone; `import`
+ * needs this library's own.
  *
  * usage: snapbench [-l LIBRARY] [-r ROOT] [-i IMAGES] [-d DEFINITION] [-s SHAPE] [-n COUNT]
  *                  [-t SECONDS] GROUP
@@ -30,6 +31,7 @@ static const struct {
     {"delete-subtree", bench_delete_subtree},
     {"undefine", bench_undefine},
     {"transfer", bench_transfer},
+    {"import", bench_import},
     {"durable", bench_durable},
     {"durable-domains", bench_durable_domains},
     {"durable-threads", bench_durable_threads},
