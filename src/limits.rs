@@ -131,8 +131,9 @@ pub const JOB_SILENCE: std::time::Duration = std::time::Duration::from_secs(600)
 /// QEMU's answers cannot nest deeper.
 pub const BACKING_CHAIN: usize = 200;
 
-/// Files that are synced at the same time. Eight take a third of the time of one after the other
-/// on a disk without a journal, and an eighth on one with; more threads gain nothing.
+/// Files that are synced at the same time, once all are on their way to the disk. Eight take a half of
+/// the time of one after the other on a disk without a journal, and a third on one with; more threads
+/// gain nothing.
 pub const SYNCS_AT_ONCE: usize = 8;
 
 /// `qemu-img` processes of one operation that run at the same time: each mostly waits for fsync, and

@@ -1,5 +1,6 @@
 //! The system calls that neither std nor a crate wraps safely: a file's words, seen without a
-//! system call, a thread's signal mask, locks on single bytes of a file, and where a file has blocks.
+//! system call, a thread's signal mask, locks on single bytes of a file, where a file has blocks, and
+//! its way to the disk begun.
 
 #![allow(
     unsafe_code,
@@ -146,6 +147,23 @@ fn byte_lock(
     Ok(lock.l_type)
 }
 
+/// Begins to write a file's bytes to the disk, and waits for nothing: that is fsync's. Success where
+/// the kernel or the file has no such way.
+pub(crate) fn begin_write_back(file: impl AsFd) -> Result<(), Errno> {
+    let flags = libc::SYNC_FILE_RANGE_WRITE;
+    // SAFETY: the call is given numbers alone; the descriptor is open as long as it is borrowed.
+    let answer = unsafe { libc::sync_file_range(file.as_fd().as_raw_fd(), 0, 0, flags) };
+    if answer == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    match Errno::from_io_error(&error).unwrap_or(Errno::INVAL) {
+        // PERM: a filter of system calls that does not know it.
+        Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::SPIPE => Ok(()),
+        errno => Err(errno),
+    }
+}
+
 /// A part of a file that has blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -237,6 +255,18 @@ mod tests {
         file.write_all_at(&7u64.to_ne_bytes(), 24).unwrap();
         assert_eq!((words.get(2), words.get(3), words.get(4)), (0, 7, 0));
         assert!(Words::map(&file, 0).is_err() && Words::map(&file, usize::MAX).is_err());
+    }
+
+    #[test]
+    fn a_file_is_sent_on_its_way_and_a_pipe_has_none() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[7; 5000], 0).unwrap();
+        assert_eq!(begin_write_back(&file), Ok(()));
+        assert_eq!(begin_write_back(std::io::pipe().unwrap().1), Ok(()));
+        // open(2): a descriptor of O_PATH refuses what reads or writes.
+        let flags = rustix::fs::OFlags::PATH;
+        let path = rustix::fs::open("/", flags, rustix::fs::Mode::empty()).unwrap();
+        assert_eq!(begin_write_back(path), Err(Errno::BADF));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::fs::{Answer, FileSystem, Machine};
 use crate::limits;
 use crate::memory;
-use crate::sys::SignalsBlocked;
+use crate::sys::{SignalsBlocked, begin_write_back};
 
 /// Fewer are not worth a thread.
 const MANY: usize = 8;
@@ -20,6 +20,11 @@ const STACK_BYTES: usize = 64 * 1024;
 /// Syncs all files, by several threads that are gone when it returns. Where none can be had, the
 /// caller's own does it.
 pub(super) fn sync(files: &[OwnedFd]) -> Answer<()> {
+    if files.len() > 1 {
+        // All are on their way to the disk when the first is waited for. What the disk refuses meanwhile
+        // is kept by the kernel for the file's fsync; what is refused at once is told here alone.
+        files.iter().try_for_each(begin_write_back)?;
+    }
     let next = AtomicUsize::new(0);
     let answer = Mutex::new(Ok(()));
     let work = || {
