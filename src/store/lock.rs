@@ -16,6 +16,16 @@ use super::rooms::{Room, Rooms};
 use crate::error::{Error, Result};
 use crate::limits;
 
+/// Between two looks whether a lock is free.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long after so much waiting: those who wait for short work look often, so that the lock is not
+/// free for long, and those who wait for long work do not.
+fn pause_after(waited: Duration) -> Duration {
+    (waited / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
 /// Who of this process has a domain's lock.
 pub(super) struct Holder {
     /// The kernel's number: asking std for its own would make an object for each of the caller's
@@ -115,7 +125,6 @@ impl<F: FileSystem + 'static> Rooms<F> {
     pub(super) fn wait_lock(self: &Arc<Self>, domain: &str) -> Result<Held<F>> {
         let begun = Instant::now();
         let mut waited = Duration::ZERO;
-        let mut pause = Duration::from_millis(1);
         loop {
             if let Some(held) = self.try_lock(domain)? {
                 return Ok(held);
@@ -127,10 +136,10 @@ impl<F: FileSystem + 'static> Rooms<F> {
                     holder,
                 });
             }
+            let pause = pause_after(waited);
             self.fs.pause(pause);
             // On a busy machine a pause is longer than asked for; on a simulated one none passes.
             waited = (waited + pause).max(begun.elapsed());
-            pause = (pause * 2).min(Duration::from_millis(20));
         }
     }
 
@@ -234,5 +243,23 @@ impl<F: FileSystem> Drop for Held<F> {
             let _ = self.rooms.fs.unlink(&self.rooms.lock.dir, &self.domain);
         }
         drop(locked);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_an_eighth_of_the_waiting_and_looks_are_few() {
+        let (mut waited, mut looks) = (Duration::ZERO, 0);
+        while waited < limits::LOCK_WAIT {
+            let pause = pause_after(waited);
+            assert!(pause <= (waited / 8).max(Duration::from_micros(100)));
+            waited += pause;
+            looks += 1;
+        }
+        // 8 of the shortest, log 200 / log 1.125 until a pause is 20 ms, and 20 ms of what is left of 30 s.
+        assert!((1530..1560).contains(&looks), "{looks}");
     }
 }
