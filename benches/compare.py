@@ -167,15 +167,21 @@ class Bench:
                 else:
                     state = self.fresh(library, directory, images)
                 self.run(library, state, shape, count, group, images, place)
-                shutil.rmtree(state)
-                for beside in Path(state).parent.glob(f"{Path(state).name}-*"):
-                    shutil.rmtree(beside)
+                if place != "disk":
+                    remove(state)
+
+
+def remove(state):
+    """Removes a state and what a run has put beside it."""
+    for directory in (Path(state), *Path(state).parent.glob(f"{Path(state).name}-*")):
+        shutil.rmtree(directory)
 
 
 def spread(directory):
     """Gives each directory below this one inodes from another part of the disk, where the file system is
     ext4: without a journal it passes over every inode that was freed within minutes, so that a file is
-    made the slower the more of them were removed beside it before."""
+    made the slower the more of them were removed beside it before. For the same reason a state on the
+    disk stays until the end."""
     if shutil.which("chattr"):
         subprocess.run(["chattr", "+T", directory], stderr=subprocess.DEVNULL, check=False)
 
