@@ -9,6 +9,9 @@
 
 enum { PATH_SIZE = 4096, NAME_SIZE = 32, XML_SIZE = 16384 };
 
+/* Rounds of what is timed beside the same work done bare: odd, so there is a middle. */
+enum { MEDIAN_OF = 11 };
+
 /* How the snapshots hang together, and whether the definitions in them are alike. */
 enum shape {
     CHAIN,     /* each below the one before */
@@ -39,6 +42,11 @@ struct span {
     double wall, cpu;  /* seconds */
 };
 
+/* One way to do something, timed in each round. */
+struct way {
+    struct span rounds[MEDIAN_OF];
+};
+
 /* Whether a library is loaded; without one, its functions may not be called. */
 extern bool has_library;
 
@@ -57,6 +65,16 @@ long resident_bytes(void);
 
 /* One line of figures on standard output: the mean of `operations` that took `span` together. */
 void report(const struct run *run, const char *phase, long operations, struct span span);
+
+/* What a round took that began then. */
+void time_round(struct way *way, int round, struct span start);
+
+/* One line with the median of the rounds: one that other work of the machine holds up must not count for
+ * many. */
+void report_median(const struct run *run, const char *phase, const struct way *way);
+
+/* One line with the median of how much longer a way took than another in the same round. */
+void report_excess(const struct run *run, const char *phase, const struct way *way, const struct way *bare);
 
 /* One line with a figure that is no time. */
 void report_figure(const struct run *run, const char *phase, const char *unit, double value);
@@ -111,6 +129,9 @@ void bench_durable(struct run *run);
 void bench_durable_domains(struct run *run);
 void bench_durable_threads(struct run *run);
 void bench_real(struct run *run);
+void bench_one_disk(struct run *run);
+void bench_merge(struct run *run);
+void bench_live(struct run *run);
 void bench_limits(struct run *run);
 
 #endif

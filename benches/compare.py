@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import defaultdict, namedtuple
 from pathlib import Path
 
 import instructions
@@ -34,8 +34,10 @@ namespaces=[]
 stdio_handler="file"
 """
 
+# What a domain is defined by (a file here), and where its images are.
+Domain = namedtuple("Domain", "definition images")
 # Where no image is needed none is there.
-IMAGES = "/srv/images"
+DOMAIN = Domain("domain.xml", "/srv/images")
 LIBRARIES = ("libvirt", "virsnap")
 SIZES = "100,1000,10000,100000"
 # libvirt needs hours for more, or dies.
@@ -53,10 +55,10 @@ class Bench:
         self.lines = []
         self.templates = {}
 
-    def run(self, library, root, shape, count, group, images=IMAGES, place="memory",
+    def run(self, library, root, shape, count, group, domain=DOMAIN, place="memory",
             keep=True):
         """One process of the benchmark; False if it failed or took too long."""
-        command = self.command(library, root, shape, count, images)
+        command = self.command(library, root, shape, count, domain)
         try:
             done = subprocess.run(
                 command + [group], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -103,10 +105,10 @@ class Bench:
                         "phase": phase, **times})
                 shutil.rmtree(state)
 
-    def command(self, library, root, shape, count, images=IMAGES):
+    def command(self, library, root, shape, count, domain=DOMAIN):
         """A run of the benchmark but for its group."""
-        command = [self.program, "-r", root, "-s", shape, "-n", str(count), "-i", images]
-        command += ["-d", str(Path(__file__).parent / "domain.xml")]
+        command = [self.program, "-r", root, "-s", shape, "-n", str(count), "-i", domain.images]
+        command += ["-d", str(Path(__file__).parent / domain.definition)]
         if library != "machine":
             command += ["-l", self.paths[library]]
         return command
@@ -117,24 +119,24 @@ class Bench:
             with open(self.results, "a", encoding="utf-8") as results:
                 results.write(json.dumps(line) + "\n")
 
-    def fresh(self, library, directory, images=IMAGES):
+    def fresh(self, library, directory, domain=DOMAIN):
         """A state of that library with the domain defined and no snapshots."""
-        template = self.templates.get((library, directory, images, None))
+        template = self.templates.get((library, directory, domain, None))
         if not template:
             template = tempfile.mkdtemp(prefix=f"{library}-", dir=directory)
             if library == "libvirt":
                 (Path(template) / "etc").mkdir()
                 (Path(template) / "etc" / "qemu.conf").write_text(EMBEDDED)
-            if not self.run(library, template, "chain", 1, "define", images, keep=False):
+            if not self.run(library, template, "chain", 1, "define", domain, keep=False):
                 sys.exit(f"{library} does not work here")
-            self.templates[library, directory, images, None] = template
+            self.templates[library, directory, domain, None] = template
         return copied(template)
 
-    def stored(self, library, directory, shape, count, images=IMAGES):
+    def stored(self, library, directory, shape, count, domain=DOMAIN):
         """A state with that hierarchy in the files that libvirt wrote, or our own beyond its reach."""
-        key = (library, directory, images, shape, count)
+        key = (library, directory, domain, shape, count)
         if key not in self.templates:
-            state = self.fresh(library, directory, images)
+            state = self.fresh(library, directory, domain)
             source = self.written(directory, shape, count)
             shutil.copytree(source, folder(library, state), dirs_exist_ok=True)
             self.templates[key] = state
@@ -157,16 +159,16 @@ class Bench:
             shutil.rmtree(self.templates.pop(key))
 
     def pair(self, group, directory, shape, count, *, filled=True, libraries=LIBRARIES, rounds=None,
-             place="memory", images=IMAGES):
+             place="memory", domain=DOMAIN):
         """The libraries in turn, each time on a state of its own."""
         print(f"{group} {shape} {count} ({place})", flush=True)
         for _ in range(rounds or self.rounds):
             for library in libraries:
                 if filled:
-                    state = self.stored(library, directory, shape, count, images)
+                    state = self.stored(library, directory, shape, count, domain)
                 else:
-                    state = self.fresh(library, directory, images)
-                self.run(library, state, shape, count, group, images, place)
+                    state = self.fresh(library, directory, domain)
+                self.run(library, state, shape, count, group, domain, place)
                 if place != "disk":
                     remove(state)
 
@@ -239,9 +241,18 @@ def measure(bench, memory, disk, sizes):
     bench.pair("delete-subtree", disk, "chain", 100, place="disk", rounds=1)
     bench.pair("delete-subtree", disk, "random", 1000, place="disk", libraries=("virsnap",))
     bench.pair("import", disk, "random", min(max(sizes), LIBVIRT_REACH), place="disk", libraries=("virsnap",))
+    measure_images(bench, disk, (min(sizes), min(max(sizes), LIBVIRT_REACH)))
+
+
+def measure_images(bench, disk, sizes):
+    """What is done to images, by qemu-img or by guests that run."""
     images = tempfile.mkdtemp(dir=disk)
-    for count in (min(sizes), min(max(sizes), LIBVIRT_REACH)):
-        bench.pair("real", disk, "random", count, place="disk", images=images, rounds=2)
+    one = Domain("one-disk.xml", images)
+    for count in sizes:
+        bench.pair("real", disk, "random", count, place="disk", domain=Domain("domain.xml", images), rounds=2)
+        bench.pair("one-disk", disk, "random", count, place="disk", domain=one, rounds=2)
+    for group in ("merge", "live"):
+        bench.pair(group, disk, "chain", 1, filled=False, place="disk", domain=one, rounds=2)
 
 
 def measure_alone(bench, memory, count):

@@ -75,6 +75,44 @@ void report(const struct run *run, const char *phase, long operations, struct sp
     fflush(stdout);
 }
 
+void time_round(struct way *way, int round, struct span start)
+{
+    way->rounds[round] = clock_since(start);
+}
+
+static int compare_times(const void *left, const void *right)
+{
+    double first = *(const double *)left;
+    double second = *(const double *)right;
+
+    return (first > second) - (first < second);
+}
+
+static double median(double times[MEDIAN_OF])
+{
+    qsort(times, MEDIAN_OF, sizeof(*times), compare_times);
+    return times[MEDIAN_OF / 2];
+}
+
+void report_excess(const struct run *run, const char *phase, const struct way *way, const struct way *bare)
+{
+    double wall[MEDIAN_OF];
+    double cpu[MEDIAN_OF];
+
+    for (int i = 0; i < MEDIAN_OF; i++) {
+        wall[i] = way->rounds[i].wall - bare->rounds[i].wall;
+        cpu[i] = way->rounds[i].cpu - bare->rounds[i].cpu;
+    }
+    report(run, phase, 1, (struct span){median(wall), median(cpu)});
+}
+
+void report_median(const struct run *run, const char *phase, const struct way *way)
+{
+    static const struct way nothing;
+
+    report_excess(run, phase, way, &nothing);
+}
+
 void report_figure(const struct run *run, const char *phase, const char *unit, double value)
 {
     begin_line(run, phase);

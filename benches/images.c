@@ -1,45 +1,86 @@
 /* Phases whose time is qemu-img's, each call beside the same work done bare. */
-#include "bench.h"
+#include "images.h"
 
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-/* ROUNDS is odd: it has a middle. */
-enum { IMAGES = 3, ROUNDS = 11 };
+enum { DISKS = 3 };
 
 extern char **environ;
 
-static pid_t begin_qemu_img(char *const arguments[])
+static pid_t begin(char *const arguments[])
 {
     pid_t child;
 
-    expect(posix_spawnp(&child, "qemu-img", NULL, NULL, arguments, environ) == 0, "qemu-img");
+    expect(posix_spawnp(&child, arguments[0], NULL, NULL, arguments, environ) == 0, arguments[0]);
     return child;
 }
 
-static void end_qemu_img(pid_t child)
+static void end(pid_t child)
 {
     int status;
 
-    expect(waitpid(child, &status, 0) == child && status == 0, "qemu-img");
+    expect(waitpid(child, &status, 0) == child && status == 0, "qemu-img or qemu-io");
 }
 
-static void image_path(char path[PATH_SIZE], const struct run *run, char guest, int disk)
+static void run_program(char *const arguments[])
+{
+    end(begin(arguments));
+}
+
+void image_path(char path[PATH_SIZE], const struct run *run, char guest, int disk)
 {
     snprintf(path, PATH_SIZE, "%s/guest-%c-vd%c.qcow2", run->images, guest, 'a' + disk);
 }
 
-static void make_images(const struct run *run, char guest)
+void overlay_path(char path[PATH_SIZE], const struct run *run, char guest)
 {
-    for (int i = 0; i < IMAGES; i++) {
+    snprintf(path, PATH_SIZE, "%s/guest-%c-vda.overlay", run->images, guest);
+}
+
+void make_images(const struct run *run, char guest, int disks)
+{
+    for (int i = 0; i < disks; i++) {
         char path[PATH_SIZE];
         char *arguments[] = {"qemu-img", "create", "-q", "-f", "qcow2", path, "64M", NULL};
 
         image_path(path, run, guest, i);
-        end_qemu_img(begin_qemu_img(arguments));
+        run_program(arguments);
     }
+}
+
+static virDomainSnapshotPtr create(const struct run *run, const char *xml, unsigned int flags)
+{
+    virDomainSnapshotPtr snapshot = virDomainSnapshotCreateXML(run->domain, xml, flags);
+
+    expect(snapshot, "create");
+    return snapshot;
+}
+
+virDomainSnapshotPtr create_internal(const struct run *run)
+{
+    return create(run, "<domainsnapshot><name>real</name></domainsnapshot>", 0);
+}
+
+virDomainSnapshotPtr create_external(const struct run *run)
+{
+    char path[PATH_SIZE];
+    char xml[PATH_SIZE + 256];
+
+    overlay_path(path, run, 'a');
+    snprintf(xml, sizeof(xml),
+             "<domainsnapshot><name>real</name><disks><disk name='vda' snapshot='external'>"
+             "<source file='%s'/></disk></disks></domainsnapshot>", path);
+    return create(run, xml, VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY);
+}
+
+void delete_snapshot(virDomainSnapshotPtr snapshot)
+{
+    expect(virDomainSnapshotDelete(snapshot, 0) == 0, "delete");
+    virDomainSnapshotFree(snapshot);
 }
 
 static pid_t begin_snapshot(const struct run *run, char *verb, int disk)
@@ -48,83 +89,68 @@ static pid_t begin_snapshot(const struct run *run, char *verb, int disk)
     char *arguments[] = {"qemu-img", "snapshot", verb, "real", path, NULL};
 
     image_path(path, run, 'b', disk);
-    return begin_qemu_img(arguments);
+    return begin(arguments);
 }
 
-static void one_after_the_other(const struct run *run, char *verb)
+static void one_after_the_other(const struct run *run, char *verb, int disks)
 {
-    for (int i = 0; i < IMAGES; i++)
-        end_qemu_img(begin_snapshot(run, verb, i));
+    for (int i = 0; i < disks; i++)
+        end(begin_snapshot(run, verb, i));
 }
 
 static void side_by_side(const struct run *run, char *verb)
 {
-    pid_t children[IMAGES];
+    pid_t children[DISKS];
 
-    for (int i = 0; i < IMAGES; i++)
+    for (int i = 0; i < DISKS; i++)
         children[i] = begin_snapshot(run, verb, i);
-    for (int i = 0; i < IMAGES; i++)
-        end_qemu_img(children[i]);
+    for (int i = 0; i < DISKS; i++)
+        end(children[i]);
 }
 
-/* One way to do something, timed in each round. */
-struct way {
-    double wall[ROUNDS];
-    double cpu[ROUNDS];
+/* A snapshot inside of so many images created and deleted, and each at once by qemu-img on images that
+ * are alike, one after the other. */
+struct internal {
+    struct way create, create_bare, delete, delete_bare;
 };
 
-static void time_round(struct way *way, int round, struct span start)
+static void time_internal(const struct run *run, struct internal *ways, int round, int disks)
 {
-    struct span span = clock_since(start);
+    struct span start = clock_now();
+    virDomainSnapshotPtr snapshot = create_internal(run);
 
-    way->wall[round] = span.wall;
-    way->cpu[round] = span.cpu;
+    time_round(&ways->create, round, start);
+    start = clock_now();
+    one_after_the_other(run, "-c", disks);
+    time_round(&ways->create_bare, round, start);
+    start = clock_now();
+    delete_snapshot(snapshot);
+    time_round(&ways->delete, round, start);
+    start = clock_now();
+    one_after_the_other(run, "-d", disks);
+    time_round(&ways->delete_bare, round, start);
 }
 
-static int compare_times(const void *left, const void *right)
+/* Opens the run with the hierarchy that is there already: the library's to carry. */
+static void open_with_images(struct run *run, int disks)
 {
-    double first = *(const double *)left;
-    double second = *(const double *)right;
-
-    return (first > second) - (first < second);
-}
-
-/* A round that other work of the machine holds up must not count for many. */
-static void report_median(const struct run *run, const char *phase, struct way *way)
-{
-    qsort(way->wall, ROUNDS, sizeof(*way->wall), compare_times);
-    qsort(way->cpu, ROUNDS, sizeof(*way->cpu), compare_times);
-    report(run, phase, 1, (struct span){way->wall[ROUNDS / 2], way->cpu[ROUNDS / 2]});
-}
-
-/* Offline internal snapshots of three disks, and at once the same by qemu-img on images that are
- * alike, one after the other and side by side. The hierarchy that is there already is the library's
- * to carry. */
-void bench_real(struct run *run)
-{
-    struct way create, create_bare, create_beside, delete, delete_bare, delete_beside;
-
-    make_images(run, 'a');
-    make_images(run, 'b');
+    make_images(run, 'a', disks);
+    make_images(run, 'b', disks);
     open_run(run, true);
     virDomainSnapshotNum(run->domain, 0);
-    for (int i = 0; i < ROUNDS; i++) {
-        struct span start = clock_now();
-        virDomainSnapshotPtr snapshot = virDomainSnapshotCreateXML(
-            run->domain, "<domainsnapshot><name>real</name></domainsnapshot>", 0);
+}
 
-        expect(snapshot, "create");
-        time_round(&create, i, start);
-        start = clock_now();
-        one_after_the_other(run, "-c");
-        time_round(&create_bare, i, start);
-        start = clock_now();
-        expect(virDomainSnapshotDelete(snapshot, 0) == 0, "delete");
-        time_round(&delete, i, start);
-        virDomainSnapshotFree(snapshot);
-        start = clock_now();
-        one_after_the_other(run, "-d");
-        time_round(&delete_bare, i, start);
+/* Offline internal snapshots of three disks, also beside programs that work side by side. */
+void bench_real(struct run *run)
+{
+    struct internal ways;
+    struct way create_beside, delete_beside;
+
+    open_with_images(run, DISKS);
+    for (int i = 0; i < MEDIAN_OF; i++) {
+        struct span start;
+
+        time_internal(run, &ways, i, DISKS);
         start = clock_now();
         side_by_side(run, "-c");
         time_round(&create_beside, i, start);
@@ -132,11 +158,87 @@ void bench_real(struct run *run)
         side_by_side(run, "-d");
         time_round(&delete_beside, i, start);
     }
-    report_median(run, "create_internal", &create);
-    report_median(run, "create_internal_bare", &create_bare);
+    report_median(run, "create_internal", &ways.create);
+    report_median(run, "create_internal_bare", &ways.create_bare);
     report_median(run, "create_internal_beside", &create_beside);
-    report_median(run, "delete_internal", &delete);
-    report_median(run, "delete_internal_bare", &delete_bare);
+    report_median(run, "delete_internal", &ways.delete);
+    report_median(run, "delete_internal_bare", &ways.delete_bare);
     report_median(run, "delete_internal_beside", &delete_beside);
+    close_run(run);
+}
+
+/* The same of a domain with one disk. */
+void bench_one_disk(struct run *run)
+{
+    struct internal ways;
+
+    open_with_images(run, 1);
+    for (int i = 0; i < MEDIAN_OF; i++)
+        time_internal(run, &ways, i, 1);
+    report_median(run, "create_one_disk", &ways.create);
+    report_median(run, "create_one_disk_bare", &ways.create_bare);
+    report_excess(run, "create_one_disk_excess", &ways.create, &ways.create_bare);
+    report_median(run, "delete_one_disk", &ways.delete);
+    report_median(run, "delete_one_disk_bare", &ways.delete_bare);
+    report_excess(run, "delete_one_disk_excess", &ways.delete, &ways.delete_bare);
+    close_run(run);
+}
+
+/* Lets a guest that is off have written 8 MiB, another eighth of its disk each time. */
+static void write_to_overlay(const struct run *run, char guest, int round)
+{
+    char path[PATH_SIZE];
+    char command[64];
+    char *arguments[] = {"qemu-io", "-f", "qcow2", "-c", command, path, NULL};
+
+    overlay_path(path, run, guest);
+    snprintf(command, sizeof(command), "write -q -P %d %dM 8M", round + 1, 8 * (round % 8));
+    run_program(arguments);
+}
+
+static void make_overlay(const struct run *run, char guest)
+{
+    char image[PATH_SIZE];
+    char overlay[PATH_SIZE];
+    char *arguments[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, overlay, NULL};
+
+    image_path(image, run, guest, 0);
+    overlay_path(overlay, run, guest);
+    run_program(arguments);
+}
+
+/* Nobody needs the overlay afterwards, so it is not emptied. */
+static void commit_overlay(const struct run *run, char guest)
+{
+    char overlay[PATH_SIZE];
+    char *arguments[] = {"qemu-img", "commit", "-q", "-d", "-f", "qcow2", overlay, NULL};
+
+    overlay_path(overlay, run, guest);
+    run_program(arguments);
+    expect(unlink(overlay) == 0, overlay);
+}
+
+/* The offline external snapshot of one disk deleted: 8 MiB go into the image below. */
+void bench_merge(struct run *run)
+{
+    struct way merge, bare;
+
+    open_with_images(run, 1);
+    for (int i = 0; i < MEDIAN_OF; i++) {
+        virDomainSnapshotPtr snapshot = create_external(run);
+        struct span start;
+
+        make_overlay(run, 'b');
+        write_to_overlay(run, 'a', i);
+        write_to_overlay(run, 'b', i);
+        start = clock_now();
+        delete_snapshot(snapshot);
+        time_round(&merge, i, start);
+        start = clock_now();
+        commit_overlay(run, 'b');
+        time_round(&bare, i, start);
+    }
+    report_median(run, "delete_external", &merge);
+    report_median(run, "delete_external_bare", &bare);
     close_run(run);
 }

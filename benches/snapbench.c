@@ -36,6 +36,9 @@ static const struct {
     {"durable-domains", bench_durable_domains},
     {"durable-threads", bench_durable_threads},
     {"real", bench_real},
+    {"one-disk", bench_one_disk},
+    {"merge", bench_merge},
+    {"live", bench_live},
     {"limits", bench_limits},
 };
 
