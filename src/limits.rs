@@ -140,6 +140,10 @@ pub const SYNCS_AT_ONCE: usize = 8;
 /// takes some 20 MiB of memory.
 pub const PROGRAMS_AT_ONCE: usize = 8;
 
+/// Bytes of an overlay that are compared with the image below it in this process: some tens of
+/// milliseconds. For more a program is started, which can be stopped.
+pub const COMPARED_BYTES: u64 = 64 << 20;
+
 /// Bytes of a change that are staged while programs work. They are in memory once more until the commit has
 /// compared them; the syncs of more documents take longer than the programs.
 pub const PREPARED_BYTES: usize = STATE_FILE_BYTES;

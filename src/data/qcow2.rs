@@ -15,6 +15,7 @@ use crate::limits;
 
 #[cfg(test)]
 mod agreement;
+mod below;
 mod content;
 mod entries;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -31,6 +32,7 @@ mod table;
 mod tests;
 mod usage;
 
+use below::Below;
 pub use growth::growth;
 pub use table::Entry;
 pub use usage::Usage;
@@ -260,6 +262,22 @@ impl ImageFile {
             && content::is_made_of(&self.file, facts.l1, &[snapshot.l1])?)
     }
 
+    /// Whether an overlay shows just what an image shows that is directly below it: one whose facts are
+    /// given, or a raw one. `None` where only QEMU can tell.
+    pub fn is_shown_below(
+        &self,
+        facts: &Facts,
+        other: &ImageFile,
+        below: Option<&Facts>,
+    ) -> Result<Option<bool>> {
+        let below = match below {
+            Some(below) => Below::Qcow2(&other.file, below),
+            None if other.length()? == facts.virtual_size => Below::Raw(&other.file),
+            None => return Ok(None),
+        };
+        below::is_shown_below(&self.file, facts, below, limits::COMPARED_BYTES)
+    }
+
     /// What internal snapshots of the image take, together.
     pub fn usage(&self, facts: &Facts, snapshots: &[&Entry]) -> Result<Usage> {
         let clusters = self.clusters(facts)?;
@@ -376,6 +394,24 @@ fn fill(reader: &mut impl io::Read, buffer: &mut [u8], part: &'static str) -> Re
             io::ErrorKind::UnexpectedEof => Unreadable::Truncated(part),
             _ => Unreadable::Io(error),
         })
+}
+
+/// Fills the buffer as far as the file goes; answers how far.
+fn fill_what_is_there<S: ReadAt + ?Sized>(
+    source: &S,
+    offset: u64,
+    buffer: &mut [u8],
+) -> Result<usize> {
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match source.read_at(rest, offset.saturating_add(length as u64)) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(length)
 }
 
 /// How often the table is read again when a guest changed it meanwhile.

@@ -1,11 +1,11 @@
 //! The qcow2 header and its extensions.
 
 use std::ffi::OsString;
-use std::io;
 use std::os::unix::ffi::OsStringExt;
 
 use super::{
     Encryption, Fields, L1Table, Position, ReadAt, RefcountTable, Result, Unreadable, fill,
+    fill_what_is_there,
 };
 use crate::limits;
 use crate::memory;
@@ -44,7 +44,8 @@ pub(super) struct Header {
 
 pub(super) fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Header> {
     let mut bytes = [0; V3_BYTES as usize];
-    let length = fill_what_is_there(source, &mut bytes)?;
+    // A version 2 image may be shorter than the header of version 3.
+    let length = fill_what_is_there(source, 0, &mut bytes)?;
     let fields = Fields(bytes.get(..length).unwrap_or_default());
     if fields.u32(0).ok() != Some(MAGIC) {
         return Err(Unreadable::NotQcow2);
@@ -117,20 +118,6 @@ pub(super) fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Header> {
     };
     extensions(source, u64::from(header_bytes), extensions_end, &mut header)?;
     Ok(header)
-}
-
-/// A version 2 image may be shorter than the header of version 3.
-fn fill_what_is_there<S: ReadAt + ?Sized>(source: &S, buffer: &mut [u8]) -> Result<usize> {
-    let mut length = 0;
-    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match source.read_at(rest, length as u64) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(length)
 }
 
 /// Where an L1 table is, if it can be one.
