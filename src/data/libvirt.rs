@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::executor::{Executor, Neighbour, Secrets, Start};
 use super::qcow2::{Facts, ImageFile};
-use super::{Data, Difference, Image, Merge, Merged, Point, QemuImg, Restore, check};
+use super::{Beside, Data, Difference, Image, Merge, Merged, Point, QemuImg, Restore, check};
 use crate::error::{Error, Result};
 use crate::libvirt::{self, Driver, Rights};
 
@@ -140,6 +140,7 @@ impl Data for Libvirt {
         &self,
         steps: &[Merge],
         _lock: Option<BorrowedFd<'_>>,
+        _beside: Beside<'_>,
     ) -> std::result::Result<(), Merged> {
         if steps.is_empty() {
             return Ok(());

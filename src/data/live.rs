@@ -13,7 +13,8 @@ use super::qmp::{
     NewOverlay, Origin, end_orphans, external, internal, layers, status,
 };
 use super::{
-    Data, Difference, Image, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore, firmware,
+    Beside, Data, Difference, Image, Layer, Merge, Merged, OverlayFile, Point, PointDisk, Restore,
+    firmware,
 };
 use crate::error::{Error, Result};
 use crate::snapshot::DiskMode;
@@ -157,7 +158,7 @@ impl Live {
                 top: overlay.clone(),
                 base: base.clone(),
             };
-            let merged = self.offline.merge(&[step], point.lock);
+            let merged = self.offline.merge(&[step], point.lock, point.beside);
             merged.map_err(Merged::cause)?;
         }
         external::remove_files(&wanted)?;
@@ -322,6 +323,7 @@ impl Data for Live {
         &self,
         steps: &[Merge],
         lock: Option<BorrowedFd<'_>>,
+        beside: Beside<'_>,
     ) -> std::result::Result<(), Merged> {
         if steps.is_empty() {
             return Ok(());
@@ -330,10 +332,10 @@ impl Data for Live {
             Some(monitor) => {
                 let progress = self.access.progress();
                 layers::merge(&*monitor, steps, progress, |step| {
-                    self.offline.merge(std::slice::from_ref(step), lock)
+                    self.offline.merge(std::slice::from_ref(step), lock, beside)
                 })
             }
-            None => self.offline.merge(steps, lock),
+            None => self.offline.merge(steps, lock, beside),
         }
     }
 

@@ -118,11 +118,12 @@ pub trait Data: Send + Sync {
     }
 
     /// Brings layers together, in this order. May be called again after any failure, and then ends
-    /// well. Programs that do it inherit the lock.
+    /// well. Programs that do it inherit the lock, and the caller may do its own work while they do theirs.
     fn merge(
         &self,
         steps: &[Merge],
         lock: Option<BorrowedFd<'_>>,
+        beside: Beside<'_>,
     ) -> std::result::Result<(), Merged>;
 
     /// Whether everything that was to be brought together still is: nobody has written to it since.

@@ -220,8 +220,10 @@ impl Data for QemuImg {
         &self,
         steps: &[Merge],
         lock: Option<BorrowedFd<'_>>,
+        beside: Beside<'_>,
     ) -> std::result::Result<(), Merged> {
-        self.work(lock).merge_all(steps)
+        let work = self.work(lock);
+        Work { beside, ..work }.merge_all(steps)
     }
 
     fn check_merged(

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::data::{Data, Merge, Merged, Point, Restore};
+use crate::data::{Beside, Data, Merge, Merged, Point, Restore};
 use crate::error::Result;
 use crate::ops::fuzzing::Driver;
 use crate::store::disk::Disk;
@@ -40,6 +40,7 @@ impl Data for NoData {
         &self,
         _steps: &[Merge],
         _lock: Option<BorrowedFd<'_>>,
+        _beside: Beside<'_>,
     ) -> std::result::Result<(), Merged> {
         Ok(())
     }

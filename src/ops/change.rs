@@ -10,7 +10,7 @@ use super::flags::RevertFlags;
 use super::intent::{Intent, Leftovers};
 use super::point::OwnedPoint;
 use super::{delete, rename, revert, stored};
-use crate::data::{Merge, Merged, Point, Restore};
+use crate::data::{Beside, Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::memory;
@@ -213,9 +213,10 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Brings layers together.
-    pub fn merge(&self, steps: &[Merge]) -> std::result::Result<(), Merged> {
-        self.domain.data.merge(steps, self.lock.descriptor())
+    /// Brings layers together, with something that the caller does beside it.
+    pub fn merge(&self, steps: &[Merge], beside: Beside<'_>) -> std::result::Result<(), Merged> {
+        let data = &self.domain.data;
+        data.merge(steps, self.lock.descriptor(), beside)
     }
 
     /// Records what is about to be done to guest data.
@@ -430,7 +431,9 @@ impl Resolved {
                     domain.data.delete(&point)?;
                     domain.data.tidy(&point)?;
                 }
-                let merged = domain.data.merge(&work.merges, lock.descriptor());
+                let merged = domain
+                    .data
+                    .merge(&work.merges, lock.descriptor(), Beside::default());
                 merged.map_err(Merged::cause)?;
                 let definition = domain.host.definition()?;
                 let (plan, definition) = delete::rewritten(tree, plan, &work, &definition)?;

@@ -71,9 +71,10 @@ impl Domain {
             work: work.clone(),
         })?;
         let prepare = || writing.prepare(&change);
-        let dropped = self.drop_data(&writing, &points, Beside::of(&prepare));
+        let beside = Beside::of(&prepare);
+        let dropped = self.drop_data(&writing, &points, beside);
         let done = dropped.map_err(Merged::Untouched);
-        match done.and_then(|()| writing.merge(&work.merges)) {
+        match done.and_then(|()| writing.merge(&work.merges, beside)) {
             Ok(()) => writing.finish(writing.commit_and_tidy(&plan, &change, &leftovers)),
             Err(Merged::Partly(cause)) => writing.finish(Err(cause)),
             Err(Merged::Untouched(cause)) => match count_data(&*self.data, &points) {

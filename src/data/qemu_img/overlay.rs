@@ -84,6 +84,7 @@ impl Work<'_> {
         let arguments = arguments.iter().map(AsRef::as_ref);
         let running = program::start(self.program, arguments, self.lock)
             .map_err(|error| format!("cannot run '{}': {error}", self.program.display()))?;
+        self.beside.work();
         let outcome = running.finish_watched(bytes, self.watch);
         if outcome.ending == Ending::Success {
             // It is done, whatever is wished now.

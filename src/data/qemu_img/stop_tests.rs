@@ -73,7 +73,7 @@ fn a_commit_that_is_stopped_halfway_is_finished_by_the_next() {
         top: layer("top"),
         base: layer("base"),
     }];
-    let stopped = watched.merge(&step, None).unwrap_err();
+    let stopped = watched.merge(&step, None, Beside::default()).unwrap_err();
     assert!(
         matches!(stopped, Merged::Partly(Error::Cancelled { .. })),
         "{stopped:?}"
@@ -85,7 +85,9 @@ fn a_commit_that_is_stopped_halfway_is_finished_by_the_next() {
     assert!(told.iter().all(|(_, total)| *total == DISK_BYTES));
     assert_shows(Path::new(top));
 
-    QemuImg::new("qemu-img").merge(&step, None).unwrap();
+    QemuImg::new("qemu-img")
+        .merge(&step, None, Beside::default())
+        .unwrap();
     assert_shows(Path::new(base));
     assert_shows(Path::new(top));
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::data::{Data, Merge, Merged, Point, Restore};
+use crate::data::{Beside, Data, Merge, Merged, Point, Restore};
 use crate::error::{Error, Result};
 use crate::ops::domain::Domain;
 use crate::store::disk::Disk;
@@ -136,6 +136,7 @@ impl Data for Images {
         &self,
         steps: &[Merge],
         _lock: Option<BorrowedFd<'_>>,
+        _beside: Beside<'_>,
     ) -> std::result::Result<(), Merged> {
         assert_eq!(steps, [], "no snapshot is external");
         Ok(())

@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 
 use super::{paths, writable};
-use crate::data::{Data, Executor, Hold, Merge, Merged};
+use crate::data::{Beside, Data, Executor, Hold, Merge, Merged};
 use crate::error::{Error, Result};
 use crate::ops::change::Writing;
 use crate::ops::collect::Collected;
@@ -120,7 +120,7 @@ impl Domain {
         let guests = writable(definition).map_err(Merged::Untouched)?;
         // `qemu-img` writes to some of them itself, and keeps others away meanwhile.
         let before = Hold::take(&guests).map_err(Merged::Untouched)?.release();
-        images.merge(merges, lock)?;
+        images.merge(merges, lock, Beside::default())?;
         let hold = Hold::take(&guests).map_err(Merged::Partly)?;
         if *hold.stamps() != before {
             images.check_merged(merges, lock)?;
