@@ -68,7 +68,7 @@ impl Live {
         if is_inside(point) {
             let images = point.internal_images()?;
             return status::waiting_for(monitor, beside, || {
-                internal::capture(monitor, point.name, &images, progress)
+                internal::capture(monitor, point.name, &images, progress, point.beside)
             });
         }
         let agent = match flags & QUIESCE {
@@ -76,7 +76,8 @@ impl Live {
             _ => Some(self.access.agent().ok_or(Error::AgentMissing)?),
         };
         let wanted = wanted(point, flags)?;
-        external::capture(monitor, agent.as_deref(), &wanted, beside, progress)
+        let work = point.beside;
+        external::capture(monitor, agent.as_deref(), &wanted, beside, progress, work)
     }
 
     /// Where commands of a change go. What an operation that was cut off has begun in the guest is
@@ -92,7 +93,7 @@ impl Live {
     /// A running guest may have only some of the images by now: disks come and go.
     fn delete_from_guest(&self, monitor: &dyn Commands, point: &Point<'_>) -> Result<()> {
         let uses = internal::uses(monitor, &point.internal_images()?)?;
-        internal::discard(monitor, point.name, &uses.written)?;
+        internal::discard(monitor, point.name, &uses.written, point.beside)?;
         internal::discard_below(monitor, point.name, &uses.below)?;
         let is_unused =
             |disk: &PointDisk| uses.unused.iter().any(|image| image.disk == disk.target);

@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use super::hooks::Hooks;
+use crate::data::Beside;
 use crate::data::live::Access;
 use crate::data::progress::{Progress, Wish};
 use crate::data::qmp::{Agent, AgentCommands, Commands, Monitor, Status, answered, status};
@@ -171,7 +172,15 @@ impl Attachment {
 
 impl Access for Attachment {
     fn commands(&self) -> Result<Option<Arc<dyn Commands>>> {
-        if self.state()? == State::Shutoff {
+        let state = match self.hooks().and_then(|hooks| hooks.state()) {
+            Some(state) => state?,
+            // What it does is for the operation to ask.
+            None => match Attachment::commands(self) {
+                Some(commands) if commands.is_connected() => return Ok(Some(commands)),
+                _ => self.state()?,
+            },
+        };
+        if state == State::Shutoff {
             return Ok(None);
         }
         match Attachment::commands(self) {
@@ -255,6 +264,14 @@ impl Commands for OwnPower {
 
     fn is_gone(&self) -> bool {
         self.commands.is_gone()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.commands.is_connected()
+    }
+
+    fn execute_beside(&self, command: &str, arguments: Value, beside: Beside<'_>) -> Result<Value> {
+        self.commands.execute_beside(command, arguments, beside)
     }
 }
 

@@ -73,7 +73,9 @@ impl Domain {
         let plan = refusals.check(self.plan_new(&prepared.snapshot, flags))?;
         // Before the intent: undoing it drops that name from the images. After the plan: of a
         // name that snapshot and image have, libvirt's error is about the snapshot.
-        refusals.check(self.check_nobody_writes(refusals.patience()))?;
+        if prepared.snapshot.state == State::Shutoff {
+            refusals.check(self.check_nobody_writes(refusals.patience()))?;
+        }
         refusals.check(self.data.check_create(&point.borrow(None)))?;
         Ok(plan.map(|plan| Creation {
             prepared,
@@ -84,14 +86,10 @@ impl Domain {
 
     /// How a document is to be read.
     pub(super) fn mode_of(&self, flags: CreateFlags) -> Result<xml::Mode> {
-        if flags.has(CreateFlags::REDEFINE) {
-            return Ok(xml::Mode::Redefine);
+        match flags.has(CreateFlags::REDEFINE) {
+            true => Ok(xml::Mode::Redefine),
+            false => Ok(mode_of_new(self.host.state()?, flags)),
         }
-        let is_active = self.host.state()? != State::Shutoff;
-        Ok(xml::Mode::Create {
-            now: now(),
-            offline: flags.has(CreateFlags::DISK_ONLY) || !is_active,
-        })
     }
 
     fn plan_new(&self, snapshot: &Snapshot, flags: CreateFlags) -> Result<Plan> {
@@ -114,7 +112,7 @@ impl Domain {
         let state = self.host.state()?;
         let is_active = state != State::Shutoff;
         let disk_only = flags.has(CreateFlags::DISK_ONLY);
-        let mut snapshot = xml::parse(xml, self.mode_of(flags)?)?.snapshot;
+        let mut snapshot = xml::parse(xml, mode_of_new(state, flags))?.snapshot;
         if !flags.has(CreateFlags::NO_METADATA) {
             refusals.check(check_snapshot_name(&snapshot.name))?;
         }
@@ -193,6 +191,14 @@ impl Domain {
         self.data
             .create(&captured, flags.bits())
             .map_err(|cause| writing.take_back_create(point, cause))
+    }
+}
+
+/// How the document of a new snapshot is to be read.
+fn mode_of_new(state: State, flags: CreateFlags) -> xml::Mode {
+    xml::Mode::Create {
+        now: now(),
+        offline: flags.has(CreateFlags::DISK_ONLY) || state == State::Shutoff,
     }
 }
 

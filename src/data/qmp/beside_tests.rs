@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::external::{self, Afterwards, External};
 use super::guest::Guest;
 use super::{Commands, NewOverlay, Origin, status};
+use crate::data::Beside;
 use crate::data::progress::Unwatched;
 use crate::error::{Error, Result};
 
@@ -36,7 +37,15 @@ fn the_guest_waits_for_it_and_goes_on() {
         seen.borrow_mut().push(guest.status());
         Ok(())
     };
-    external::capture(&*guest.monitor, None, &wanted, Some(&beside), &Unwatched).unwrap();
+    external::capture(
+        &*guest.monitor,
+        None,
+        &wanted,
+        Some(&beside),
+        &Unwatched,
+        Beside::default(),
+    )
+    .unwrap();
     let captured = || {
         seen.borrow_mut().push(guest.status());
         Ok(())
@@ -51,7 +60,15 @@ fn when_it_fails_the_guest_goes_on_without_a_snapshot() {
     let (guest, wanted) = running();
     let nodes = guest.nodes();
     let beside = || -> Result<()> { Err(Error::NameMissing) };
-    external::capture(&*guest.monitor, None, &wanted, Some(&beside), &Unwatched).unwrap_err();
+    external::capture(
+        &*guest.monitor,
+        None,
+        &wanted,
+        Some(&beside),
+        &Unwatched,
+        Beside::default(),
+    )
+    .unwrap_err();
     let never = || panic!("not after a failure");
     status::waiting_for(&*guest.monitor, Some(&beside), never).unwrap_err();
     assert_eq!(guest.status(), "running");

@@ -10,7 +10,7 @@ use super::status::{self, Beside, Status};
 use super::{Commands, internal, memory, merge, nodes};
 use crate::data::progress::{Progress, Unwatched};
 use crate::data::qcow2::{ImageFile, Unreadable};
-use crate::data::{Guest, Image};
+use crate::data::{self, Guest, Image};
 use crate::error::{Error, Result};
 
 /// What is to be captured.
@@ -120,7 +120,8 @@ fn is_free(path: &Path) -> bool {
     }
 }
 
-/// Captures, with what `beside` captures at the same instant. The guest goes on afterwards as it was
+/// Captures, with what `beside` captures at the same instant, while the caller does its own work. The
+/// guest goes on afterwards as it was
 /// before, and so it does after a failure, which leaves no file and no node behind.
 pub fn capture(
     monitor: &dyn Commands,
@@ -128,19 +129,20 @@ pub fn capture(
     wanted: &External,
     beside: Option<&Beside<'_>>,
     progress: &dyn Progress,
+    work: data::Beside<'_>,
 ) -> Result<()> {
-    let was_running = Status::of(monitor)?.is_running();
+    let was_running = wanted.has_to_wait() && Status::of(monitor)?.is_running();
     if wanted.afterwards == Afterwards::Paused && was_running && !wanted.runs_meanwhile() {
         status::pause(monitor)?;
     }
     let captured = match (&wanted.memory, &wanted.inside) {
         (Some(memory), _) => {
-            capture_with_memory(monitor, wanted, memory, was_running, beside, progress)
+            capture_with_memory(monitor, wanted, memory, was_running, beside, progress, work)
         }
         (None, Some(inside)) if inside.has_memory => {
-            capture_with_memory_inside(monitor, wanted, inside, was_running, beside, progress)
+            capture_with_memory_inside(monitor, wanted, inside, was_running, beside, progress, work)
         }
-        (None, _) => switch_disks(monitor, agent, wanted, beside),
+        (None, _) => switch_disks(monitor, agent, wanted, beside, work),
     };
     if captured.is_err() && wanted.afterwards == Afterwards::Paused {
         let resumed = resume(monitor, was_running);
@@ -159,11 +161,12 @@ fn capture_with_memory(
     was_running: bool,
     beside: Option<&Beside<'_>>,
     progress: &dyn Progress,
+    work: data::Beside<'_>,
 ) -> Result<()> {
     let new = NewMemory::create(&memory.file, &memory.definition, was_running)?;
     let mut is_switched = false;
     let mut switch = || {
-        switch_disks(monitor, None, wanted, beside)?;
+        switch_disks(monitor, None, wanted, beside, work)?;
         is_switched = true;
         Ok(())
     };
@@ -201,9 +204,10 @@ fn capture_with_memory_inside(
     was_running: bool,
     beside: Option<&Beside<'_>>,
     progress: &dyn Progress,
+    work: data::Beside<'_>,
 ) -> Result<()> {
-    let overlays = Overlays::prepare(monitor, &wanted.overlays, None)?;
-    let save = || internal::capture(monitor, &inside.name, &inside.images, progress);
+    let overlays = Overlays::prepare(monitor, &wanted.overlays, None, work)?;
+    let save = || internal::capture(monitor, &inside.name, &inside.images, progress, work);
     let saved = pause_for(monitor, Meanwhile::Paused, was_running)
         .and_then(|()| status::waiting_for(monitor, beside, save));
     let captured = match saved {
@@ -227,6 +231,14 @@ fn capture_with_memory_inside(
 }
 
 impl External {
+    /// Whether the guest is paused for longer than its disks take.
+    fn has_to_wait(&self) -> bool {
+        let inside = self.inside.as_ref();
+        self.afterwards == Afterwards::Paused
+            || self.memory.is_some()
+            || inside.is_some_and(|inside| inside.has_memory)
+    }
+
     fn runs_meanwhile(&self) -> bool {
         let memory = self.memory.as_ref();
         memory.is_some_and(|memory| memory.guest == Meanwhile::Runs)
@@ -262,7 +274,12 @@ fn discard_disks(monitor: &dyn Commands, wanted: &External) -> Result<()> {
 }
 
 fn discard_inside(monitor: &dyn Commands, inside: &Inside) -> Result<()> {
-    internal::discard(monitor, &inside.name, &inside.images)
+    internal::discard(
+        monitor,
+        &inside.name,
+        &inside.images,
+        data::Beside::default(),
+    )
 }
 
 fn discard_overlay(monitor: &dyn Commands, wanted: &NewOverlay) -> Result<()> {
@@ -368,12 +385,13 @@ fn switch_disks(
     agent: Option<&dyn AgentCommands>,
     wanted: &External,
     beside: Option<&Beside<'_>>,
+    work: data::Beside<'_>,
 ) -> Result<()> {
     if wanted.overlays.is_empty() && wanted.inside.is_none() {
         return status::wait(monitor, beside)?.release();
     }
     // Before the freeze, which should be short.
-    let overlays = Overlays::prepare(monitor, &wanted.overlays, wanted.inside.as_ref())?;
+    let overlays = Overlays::prepare(monitor, &wanted.overlays, wanted.inside.as_ref(), work)?;
     let frozen = match agent.map(agent::freeze).transpose() {
         Ok(frozen) => frozen,
         Err(cause) => return Err(overlays.take_back(cause)),

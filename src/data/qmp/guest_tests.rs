@@ -20,6 +20,14 @@ use crate::snapshot::DiskMode;
 
 const WAITING: crate::data::Guest = crate::data::Guest::Waiting;
 
+fn capture_inside(monitor: &dyn Commands, name: &str, images: &[Image]) -> Result<()> {
+    internal::capture(monitor, name, images, &Unwatched, Beside::default())
+}
+
+fn capture_outside(monitor: &dyn Commands, wanted: &External) -> Result<()> {
+    external::capture(monitor, None, wanted, None, &Unwatched, Beside::default())
+}
+
 fn held(image: &Image) -> Vec<String> {
     let facts = ImageFile::open(&image.path).unwrap().facts().unwrap();
     let names = facts.snapshots.iter();
@@ -138,7 +146,7 @@ fn memory_and_disks_come_back() {
     guest.write(0, 0x11);
     guest.write(1, 0x22);
     let monitor = &*guest.monitor;
-    internal::capture(monitor, "one", &guest.images, &Unwatched).unwrap();
+    capture_inside(monitor, "one", &guest.images).unwrap();
     let memory = guest.memory();
     assert!(memory.iter().any(|byte| *byte != 0));
     assert_eq!(held(&guest.images[0]), ["one"]);
@@ -154,17 +162,17 @@ fn memory_and_disks_come_back() {
     assert!(guest.holds(0, 0x11) && guest.holds(1, 0x22));
     assert_eq!(held(&guest.images[0]), ["one"]);
 
-    internal::discard(monitor, "one", &guest.images).unwrap();
+    internal::discard(monitor, "one", &guest.images, Beside::default()).unwrap();
     assert!(held(&guest.images[0]).is_empty() && held(&guest.images[1]).is_empty());
     // Once more: nothing to do.
-    internal::discard(monitor, "one", &guest.images).unwrap();
+    internal::discard(monitor, "one", &guest.images, Beside::default()).unwrap();
 }
 
 #[test]
 fn d12_names_that_a_monitor_line_would_twist_are_kept() {
     let guest = Guest::new(1);
     for name in ["a\"b", "c\\d", "e f", "1", "ü'`$(x)"] {
-        internal::capture(&*guest.monitor, name, &guest.images, &Unwatched).unwrap();
+        capture_inside(&*guest.monitor, name, &guest.images).unwrap();
     }
     assert_eq!(
         held(&guest.images[0]),
@@ -174,7 +182,7 @@ fn d12_names_that_a_monitor_line_would_twist_are_kept() {
     let error = restore(&*guest.monitor, "1", &guest.images).unwrap_err();
     assert!(error.to_string().contains("ID of another"), "{error}");
     assert!(matches!(
-        internal::capture(&*guest.monitor, "e f", &guest.images, &Unwatched),
+        capture_inside(&*guest.monitor, "e f", &guest.images),
         Err(Error::ImageHoldsName { count: 1, .. })
     ));
 }
@@ -191,11 +199,11 @@ fn a_failed_capture_leaves_no_data_and_a_running_guest() {
     let commands = sabotage_each(
         &guest,
         Sabotage::Refuse,
-        |monitor| internal::capture(monitor, "s", &guest.images, &Unwatched),
+        |monitor| capture_inside(monitor, "s", &guest.images),
         untouched,
-        || internal::discard(&*guest.monitor, "s", &guest.images).unwrap(),
+        || internal::discard(&*guest.monitor, "s", &guest.images, Beside::default()).unwrap(),
     );
-    assert!(commands >= 6, "{commands}");
+    assert!(commands >= 5, "{commands}");
 }
 
 #[test]
@@ -203,11 +211,11 @@ fn a_failed_restore_leaves_memory_disks_and_state_as_they_were() {
     let guest = Guest::new(2);
     guest.run_for(Duration::from_millis(300));
     guest.write(0, 0x11);
-    internal::capture(&*guest.monitor, "s", &guest.images, &Unwatched).unwrap();
+    capture_inside(&*guest.monitor, "s", &guest.images).unwrap();
     guest.run_for(Duration::from_millis(300));
     guest.write(0, 0x55);
     let memory = guest.memory();
-    internal::capture(&*guest.monitor, "now", &guest.images, &Unwatched).unwrap();
+    capture_inside(&*guest.monitor, "now", &guest.images).unwrap();
     sabotage_each(
         &guest,
         Sabotage::Refuse,
@@ -229,7 +237,7 @@ fn a_failed_restore_leaves_memory_disks_and_state_as_they_were() {
 fn d18_an_image_that_lacks_the_snapshot_stops_a_restore_before_anything() {
     let guest = Guest::new(2);
     guest.monitor.execute("cont", Value::Null).unwrap();
-    internal::capture(&*guest.monitor, "s", &guest.images[..1], &Unwatched).unwrap();
+    capture_inside(&*guest.monitor, "s", &guest.images[..1]).unwrap();
     let error = restore(&*guest.monitor, "s", &guest.images).unwrap_err();
     assert!(matches!(error, Error::ImageLacksSnapshot { .. }), "{error}");
     assert_eq!(guest.status(), "running");
@@ -242,7 +250,7 @@ fn all_disks_get_their_overlay_at_one_instant() {
     guest.write(0, 0x11);
     guest.write(1, 0x22);
     let wanted = disks_only(vec![overlay(&guest, 0, "a.s"), overlay(&guest, 1, "b.s")]);
-    external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap();
+    capture_outside(&*guest.monitor, &wanted).unwrap();
     for (place, name) in [(0, "a.s"), (1, "b.s")] {
         let facts = ImageFile::open(&guest.path(name)).unwrap().facts().unwrap();
         assert_eq!(facts.backing_file.unwrap(), guest.images[place].path);
@@ -280,14 +288,14 @@ fn a_failed_switch_leaves_no_file_and_no_node() {
     let commands = sabotage_each(
         &guest,
         Sabotage::Refuse,
-        |monitor| external::capture(monitor, None, &wanted, None, &Unwatched),
+        |monitor| capture_outside(monitor, &wanted),
         gone,
         || {
             external::discard(&*guest.monitor, &wanted, WAITING).unwrap();
             gone("reset");
         },
     );
-    assert!(commands >= 15, "{commands}");
+    assert!(commands >= 14, "{commands}");
 }
 
 #[test]
@@ -302,7 +310,7 @@ fn a_lost_answer_to_the_transaction_is_found_out() {
             count: AtomicUsize::new(0),
             how: Sabotage::LoseAnswer,
         };
-        external::capture(&monitor, None, &wanted, None, &Unwatched)
+        capture_outside(&monitor, &wanted)
     };
     let mut survived = 0;
     for at in 0..12 {
@@ -323,14 +331,14 @@ fn d15_files_that_hold_something_are_never_overwritten() {
     let guest = Guest::new(1);
     std::fs::write(guest.path("a.s"), "precious").unwrap();
     let mut wanted = disks_only(vec![overlay(&guest, 0, "a.s")]);
-    external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap_err();
+    capture_outside(&*guest.monitor, &wanted).unwrap_err();
     wanted.overlays.clear();
     wanted.memory = Some(MemoryWanted {
         file: guest.path("a.s"),
         definition: "<domain/>".to_owned(),
         guest: Meanwhile::Paused,
     });
-    external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap_err();
+    capture_outside(&*guest.monitor, &wanted).unwrap_err();
     assert_eq!(std::fs::read(guest.path("a.s")).unwrap(), b"precious");
 }
 
@@ -355,7 +363,7 @@ fn memory_in_a_file_and_disks_are_of_one_instant() {
         guest.write(0, 0x11);
         guest.monitor.execute("cont", Value::Null).unwrap();
         let wanted = with_memory(&guest, meanwhile);
-        external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap();
+        capture_outside(&*guest.monitor, &wanted).unwrap();
         assert_eq!(guest.status(), "running");
 
         let Guest {
@@ -381,7 +389,7 @@ fn a_paused_guest_has_the_same_memory_in_the_file() {
     guest.run_for(Duration::from_millis(500));
     let memory = guest.memory();
     let wanted = with_memory(&guest, Meanwhile::Paused);
-    external::capture(&*guest.monitor, None, &wanted, None, &Unwatched).unwrap();
+    capture_outside(&*guest.monitor, &wanted).unwrap();
     let (directory, images) = (Arc::clone(&guest.directory), guest.images.clone());
     drop(guest);
     let again = Guest::start(directory, images, Start::Incoming);
@@ -423,7 +431,7 @@ fn memory_that_was_saved_without_its_disks_is_no_snapshot() {
         images: guest.images.clone(),
         has_memory: false,
     });
-    let error = external::capture(&Hasty(&guest), None, &wanted, None, &Unwatched).unwrap_err();
+    let error = capture_outside(&Hasty(&guest), &wanted).unwrap_err();
     assert!(matches!(error, Error::JobFailed { .. }), "{error}");
     assert!(!guest.path("memory.s").exists());
     assert!(held(&guest.images[0]).is_empty());
@@ -449,7 +457,7 @@ fn a_failed_memory_save_leaves_no_file_and_a_running_guest() {
     sabotage_each(
         &guest,
         Sabotage::Refuse,
-        |monitor| external::capture(monitor, None, &wanted, None, &Unwatched),
+        |monitor| capture_outside(monitor, &wanted),
         gone,
         || external::discard(&*guest.monitor, &wanted, WAITING).unwrap(),
     );
@@ -468,7 +476,14 @@ fn a_cancelled_memory_save_is_taken_back() {
     let guest = Guest::new(1);
     guest.monitor.execute("cont", Value::Null).unwrap();
     let wanted = with_memory(&guest, Meanwhile::Runs);
-    match external::capture(&*guest.monitor, None, &wanted, None, &StopAtOnce) {
+    match external::capture(
+        &*guest.monitor,
+        None,
+        &wanted,
+        None,
+        &StopAtOnce,
+        Beside::default(),
+    ) {
         Err(Error::Cancelled { .. }) => {
             assert!(!guest.path("a.s").exists() && !guest.path("memory.s").exists());
         }
@@ -485,14 +500,7 @@ fn commit_and_stream_keep_what_the_guest_sees() {
     let base = guest.images[0].path.clone();
     let first = overlay(&guest, 0, "e1");
     let capture = |overlay: NewOverlay| {
-        external::capture(
-            &*guest.monitor,
-            None,
-            &disks_only(vec![overlay]),
-            None,
-            &Unwatched,
-        )
-        .unwrap();
+        capture_outside(&*guest.monitor, &disks_only(vec![overlay])).unwrap();
     };
     capture(first.clone());
     guest.write(0, 0x22);
@@ -525,7 +533,7 @@ fn a_guest_killed_in_the_middle_is_an_error() {
     let mut guest = Guest::new(1);
     guest.kill();
     for _ in 0..2 {
-        let error = internal::capture(&*guest.monitor, "s", &guest.images, &Unwatched).unwrap_err();
+        let error = capture_inside(&*guest.monitor, "s", &guest.images).unwrap_err();
         assert!(matches!(error, Error::MonitorLost { .. }), "{error}");
     }
     assert!(held(&guest.images[0]).is_empty());
@@ -605,7 +613,7 @@ fn inside(image: &Image) -> PointDisk {
 #[test]
 fn d6_what_a_disk_holds_that_the_guest_has_lost_is_dropped_too() {
     let mut guest = Guest::new(2);
-    internal::capture(&*guest.monitor, "one", &guest.images, &Unwatched).unwrap();
+    capture_inside(&*guest.monitor, "one", &guest.images).unwrap();
     guest.kill();
     let images = guest.images.clone();
     let directory = Arc::clone(&guest.directory);

@@ -12,7 +12,7 @@ use super::status::{self, Status};
 use super::{Commands, job};
 use crate::data::progress::{Progress, Unwatched};
 use crate::data::qcow2::{Entry, Facts, ImageFile};
-use crate::data::{BEFORE, Image};
+use crate::data::{BEFORE, Beside, Image};
 use crate::error::{Error, Result};
 
 /// An image, to be looked into.
@@ -35,24 +35,21 @@ struct Targets<'a> {
 
 /// Whether the images can take the snapshot. Nothing is touched.
 pub fn check_capture(monitor: &dyn Commands, name: &str, images: &[Image]) -> Result<()> {
-    Status::of(monitor)?.check_has_images()?;
-    let targets = Targets::find(monitor, images)?.list;
-    targets
-        .iter()
-        .try_for_each(|target| target.held.image.check_free(name, &target.held.facts()?))
+    Targets::free(monitor, name, images).map(drop)
 }
 
-/// Captures memory and disks. The guest goes on afterwards as it was before.
+/// Captures memory and disks, while the caller does its own work. The guest goes on afterwards as it
+/// was before.
 pub fn capture(
     monitor: &dyn Commands,
     name: &str,
     images: &[Image],
     progress: &dyn Progress,
+    beside: Beside<'_>,
 ) -> Result<()> {
-    check_capture(monitor, name, images)?;
-    let targets = Targets::find(monitor, images)?;
+    let targets = Targets::free(monitor, name, images)?;
     let outcome = targets
-        .save(name, progress)
+        .save(name, progress, beside)
         .and_then(|()| targets.verify_held("create", name));
     outcome.map_err(|cause| match targets.drop_from_all(name) {
         Ok(()) => cause,
@@ -125,7 +122,7 @@ pub fn restore(
     }
     let saved = targets
         .drop_from_all(BEFORE)
-        .and_then(|()| targets.save(BEFORE, &Unwatched));
+        .and_then(|()| targets.save(BEFORE, &Unwatched, Beside::default()));
     if let Err(cause) = saved {
         return Err(before(take_back(cause, || targets.resume(was_running))));
     }
@@ -173,9 +170,14 @@ pub fn uses(monitor: &dyn Commands, images: &[Image]) -> Result<Uses> {
     Ok(uses)
 }
 
-/// Drops the snapshot from all images that hold it.
-pub fn discard(monitor: &dyn Commands, name: &str, images: &[Image]) -> Result<()> {
-    Targets::find(monitor, images)?.drop_from_all(name)
+/// Drops the snapshot from all images that hold it, while the caller does its own work.
+pub fn discard(
+    monitor: &dyn Commands,
+    name: &str,
+    images: &[Image],
+    beside: Beside<'_>,
+) -> Result<()> {
+    Targets::find(monitor, images)?.drop_beside(name, beside)
 }
 
 /// As [`discard`], from images on which the guest's own stand: QEMU has them open for reading.
@@ -189,7 +191,8 @@ pub fn discard_below(monitor: &dyn Commands, name: &str, images: &[Image]) -> Re
         let known = nodes::images(monitor)?;
         let node = &nodes::any(&known, &image.path)?.name;
         let dropped = nodes::reopen(monitor, node, Opened::ForWriting)
-            .and_then(|()| discard(monitor, name, std::slice::from_ref(image)));
+            .and_then(|()| Targets::find(monitor, std::slice::from_ref(image)))
+            .and_then(|targets| targets.drop_from_all(name));
         let close = || nodes::reopen(monitor, node, Opened::ForReading);
         match (dropped, close().or_else(|_| close())) {
             (done, Ok(())) => done?,
@@ -269,23 +272,29 @@ impl<'a> Targets<'a> {
         Ok(Targets { monitor, list })
     }
 
-    fn save(&self, name: &str, progress: &dyn Progress) -> Result<()> {
-        self.run("create", "snapshot-save", name, true, progress)
+    /// The images, if they can take a snapshot of that name.
+    fn free(monitor: &'a dyn Commands, name: &str, images: &'a [Image]) -> Result<Targets<'a>> {
+        Status::of(monitor)?.check_has_images()?;
+        let targets = Targets::find(monitor, images)?;
+        for target in &targets.list {
+            target.held.image.check_free(name, &target.held.facts()?)?;
+        }
+        Ok(targets)
+    }
+
+    fn save(&self, name: &str, progress: &dyn Progress, beside: Beside<'_>) -> Result<()> {
+        let arguments = self.arguments(name, true);
+        let command = "snapshot-save";
+        job::run_beside(self.monitor, "create", command, arguments, progress, beside)
     }
 
     /// The guest is paused before, so it is paused afterwards.
     fn load(&self, name: &str, progress: &dyn Progress) -> Result<()> {
-        self.run("revert", "snapshot-load", name, true, progress)
+        let arguments = self.arguments(name, true);
+        job::run(self.monitor, "revert", "snapshot-load", arguments, progress)
     }
 
-    fn run(
-        &self,
-        action: &'static str,
-        command: &str,
-        name: &str,
-        with_memory: bool,
-        progress: &dyn Progress,
-    ) -> Result<()> {
+    fn arguments(&self, name: &str, with_memory: bool) -> Value {
         let nodes: Vec<&str> = self.list.iter().map(|target| &*target.node.name).collect();
         let mut arguments = json!({ "tag": name, "devices": nodes });
         if let (true, Some(first), Some(map)) =
@@ -293,10 +302,14 @@ impl<'a> Targets<'a> {
         {
             map.insert("vmstate".to_owned(), Value::from(*first));
         }
-        job::run(self.monitor, action, command, arguments, progress)
+        arguments
     }
 
     fn drop_from_all(&self, name: &str) -> Result<()> {
+        self.drop_beside(name, Beside::default())
+    }
+
+    fn drop_beside(&self, name: &str, beside: Beside<'_>) -> Result<()> {
         let mut is_held = false;
         for target in &self.list {
             is_held |= target.held.facts()?.named(name).next().is_some();
@@ -305,7 +318,16 @@ impl<'a> Targets<'a> {
             return Ok(());
         }
         Status::of(self.monitor)?.check_has_images()?;
-        self.run("delete", "snapshot-delete", name, false, &Unwatched)?;
+        let arguments = self.arguments(name, false);
+        let command = "snapshot-delete";
+        job::run_beside(
+            self.monitor,
+            "delete",
+            command,
+            arguments,
+            &Unwatched,
+            beside,
+        )?;
         for target in &self.list {
             if target.held.facts()?.named(name).next().is_some() {
                 let reason = "the monitor reported success, but the snapshot is still in the image";

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Commands;
+use crate::data::Beside;
 use crate::data::progress::{Progress, Wish};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -34,12 +35,13 @@ impl<'a> Job<'a> {
         action: &'static str,
         command: &str,
         mut arguments: Value,
+        beside: Beside<'_>,
     ) -> Result<Job<'a>> {
         let id = super::fresh_name(KIND)?;
         if let Some(arguments) = arguments.as_object_mut() {
             arguments.insert("job-id".to_owned(), id.clone().into());
         }
-        match monitor.execute(command, arguments) {
+        match monitor.execute_beside(command, arguments, beside) {
             // It may have been started all the same: following it will tell.
             Ok(_) | Err(Error::MonitorSlow { .. }) => {}
             Err(error) => return Err(error),
@@ -173,7 +175,20 @@ pub(super) fn run(
     arguments: Value,
     progress: &dyn Progress,
 ) -> Result<()> {
-    Job::start(monitor, action, command, arguments)?.finish(progress)
+    let nothing = Beside::default();
+    run_beside(monitor, action, command, arguments, progress, nothing)
+}
+
+/// As [`run`]; the caller does its own work while the job does its.
+pub(super) fn run_beside(
+    monitor: &dyn Commands,
+    action: &'static str,
+    command: &str,
+    arguments: Value,
+    progress: &dyn Progress,
+    beside: Beside<'_>,
+) -> Result<()> {
+    Job::start(monitor, action, command, arguments, beside)?.finish(progress)
 }
 
 /// Waits, until a condition holds, in the same steps as for a job.

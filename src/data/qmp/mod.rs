@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::data::Beside;
 use crate::error::Result;
 use crate::uuid;
 
@@ -63,9 +64,20 @@ pub trait Commands: Send + Sync {
         false
     }
 
+    /// Whether the guest is seen to be there; not, where that cannot be told without asking it.
+    fn is_connected(&self) -> bool {
+        false
+    }
+
     /// Gives a command without a descriptor.
     fn execute(&self, command: &str, arguments: Value) -> Result<Value> {
         self.execute_with(command, arguments, None)
+    }
+
+    /// As [`Commands::execute`], of what takes long: the caller does its own work meanwhile.
+    fn execute_beside(&self, command: &str, arguments: Value, beside: Beside<'_>) -> Result<Value> {
+        beside.work();
+        self.execute(command, arguments)
     }
 }
 

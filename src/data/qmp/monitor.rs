@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::Commands;
 use super::wire::{self, Fault, Wire};
+use crate::data::Beside;
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -89,14 +90,14 @@ impl Monitor {
             seconds: self.reply_time.as_secs(),
         }
     }
-}
 
-impl Commands for Monitor {
-    fn execute_with(
+    /// Gives a command, and does the caller's work until the answer is looked for.
+    fn give(
         &self,
         command: &str,
         arguments: Value,
         descriptor: Option<BorrowedFd<'_>>,
+        beside: Beside<'_>,
     ) -> Result<Value> {
         let deadline = Instant::now() + self.reply_time;
         let mut channel = self
@@ -109,7 +110,11 @@ impl Commands for Monitor {
                 reason: reason.clone(),
             });
         }
-        match channel.exchange(command, arguments, descriptor, deadline) {
+        let sent = channel.send(command, arguments, descriptor, deadline);
+        let working = Instant::now();
+        beside.work();
+        let deadline = deadline + working.elapsed();
+        match sent.and_then(|id| channel.answer(id, deadline)) {
             Ok(answer) => answered(command, answer),
             Err(Fault::Late) => Err(self.slow(command)),
             Err(fault) => {
@@ -119,12 +124,44 @@ impl Commands for Monitor {
             }
         }
     }
+}
+
+impl Commands for Monitor {
+    fn execute_with(
+        &self,
+        command: &str,
+        arguments: Value,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<Value> {
+        self.give(command, arguments, descriptor, Beside::default())
+    }
+
+    fn execute_beside(&self, command: &str, arguments: Value, beside: Beside<'_>) -> Result<Value> {
+        self.give(command, arguments, None, beside)
+    }
 
     fn is_gone(&self) -> bool {
         self.channel.lock().is_closed
     }
 
+    /// The kernel closes the connection when QEMU ends, however it ends.
+    fn is_connected(&self) -> bool {
+        let is_usable = self.channel.try_lock();
+        let is_usable = is_usable.is_none_or(|channel| channel.broken.is_none());
+        let ended = PollFlags::HUP | PollFlags::RDHUP;
+        is_usable
+            && matches!(
+                wire::poll(&self.descriptor, ended, Duration::ZERO),
+                Ok(false)
+            )
+    }
+
     fn wait(&self, time: Duration) {
+        // An event that came together with an answer has been received: no poll tells of it.
+        let channel = self.channel.try_lock();
+        if channel.is_some_and(|channel| channel.broken.is_none() && channel.wire.has_more()) {
+            return;
+        }
         // A broken socket is ready at once and would be asked without pause.
         let before = Instant::now();
         let is_ready = wire::poll(&self.descriptor, PollFlags::IN, time);
@@ -136,13 +173,14 @@ impl Commands for Monitor {
 }
 
 impl Channel {
-    fn exchange(
+    /// Sends a command; answers its id.
+    fn send(
         &mut self,
         command: &str,
         arguments: Value,
         descriptor: Option<BorrowedFd<'_>>,
         deadline: Instant,
-    ) -> std::result::Result<Value, Fault> {
+    ) -> std::result::Result<u64, Fault> {
         self.last_id += 1;
         let id = self.last_id;
         let mut request = json!({ "execute": command, "id": id });
@@ -152,6 +190,11 @@ impl Channel {
         let mut line = request.to_string().into_bytes();
         line.push(b'\n');
         self.wire.send(&line, descriptor, deadline)?;
+        Ok(id)
+    }
+
+    /// The answer to the last command.
+    fn answer(&mut self, id: u64, deadline: Instant) -> std::result::Result<Value, Fault> {
         loop {
             let message = self.wire.object(deadline)?;
             if message.get("event").is_some() {

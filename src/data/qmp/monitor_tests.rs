@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Commands, Monitor};
+use crate::data::Beside;
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -112,6 +113,59 @@ fn an_answer_is_found_among_events_and_late_answers() {
         peer.write(&json!({ "return": { "status": "paused" }, "id": request["id"] }).to_string());
     });
     assert_eq!(answer.unwrap(), json!({ "status": "paused" }));
+}
+
+#[test]
+fn an_event_that_came_with_an_answer_ends_the_wait() {
+    let played = play(|mut peer| {
+        peer.negotiate();
+        let request = peer.read();
+        let answer = json!({ "return": {}, "id": request["id"] });
+        peer.write(&format!("{answer}\r\n{{\"event\": \"STOP\"}}"));
+        peer.read();
+    });
+    let monitor = Monitor::connect_within(&played.socket, LONG).unwrap();
+    monitor.execute("query-status", Value::Null).unwrap();
+    let before = Instant::now();
+    monitor.wait(LONG);
+    assert!(before.elapsed() < LONG / 2);
+    drop(monitor);
+}
+
+#[test]
+fn work_is_done_between_a_command_and_its_answer() {
+    let (begin, has_begun) = std::sync::mpsc::channel();
+    let (done, is_done) = std::sync::mpsc::channel();
+    let played = play(move |mut peer| {
+        peer.negotiate();
+        let request = peer.read();
+        begin.send(()).unwrap();
+        is_done.recv_timeout(LONG / 2).unwrap();
+        peer.write(&json!({ "return": 7, "id": request["id"] }).to_string());
+    });
+    let monitor = Monitor::connect_within(&played.socket, LONG).unwrap();
+    let work = || {
+        has_begun.recv_timeout(LONG / 2).unwrap();
+        done.send(()).unwrap();
+    };
+    let answer = monitor.execute_beside("query-status", Value::Null, Beside::of(&work));
+    assert_eq!(answer.unwrap(), 7);
+}
+
+#[test]
+fn a_guest_is_seen_to_be_there_and_to_have_gone() {
+    let (leave, is_left) = std::sync::mpsc::channel::<()>();
+    let played = play(move |mut peer| {
+        peer.negotiate();
+        // Said before it goes: what is left to read does not keep it.
+        peer.write(r#"{"event": "SHUTDOWN"}"#);
+        let _ = is_left.recv();
+    });
+    let monitor = Monitor::connect_within(&played.socket, LONG).unwrap();
+    assert!(monitor.is_connected());
+    drop(leave);
+    drop(played);
+    assert!(!monitor.is_connected());
 }
 
 #[test]

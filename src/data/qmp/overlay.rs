@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::nodes::{self, Node};
 use super::{Commands, Inside, fresh_name, internal, job};
+use crate::data::Beside;
 use crate::data::progress::Unwatched;
 use crate::error::{Error, Result};
 
@@ -73,6 +74,8 @@ pub(super) struct Overlays<'a> {
     switches: Vec<(String, String)>,
     /// What is captured inside of images at the same instant, and their nodes.
     inside: Option<(&'a Inside, Vec<String>)>,
+    /// What the caller does while an overlay is formatted.
+    beside: Beside<'a>,
 }
 
 impl<'a> Overlays<'a> {
@@ -81,6 +84,7 @@ impl<'a> Overlays<'a> {
         monitor: &'a dyn Commands,
         wanted: &[NewOverlay],
         inside: Option<&'a Inside>,
+        beside: Beside<'a>,
     ) -> Result<Overlays<'a>> {
         let known = nodes::images(monitor)?;
         let mut overlays = Overlays {
@@ -91,6 +95,7 @@ impl<'a> Overlays<'a> {
             inside: inside
                 .map(|inside| inside_nodes(&known, inside))
                 .transpose()?,
+            beside,
         };
         for overlay in wanted {
             if let Err(cause) = overlays.add(&known, overlay) {
@@ -208,7 +213,7 @@ impl<'a> Overlays<'a> {
     }
 
     /// Writes the header. Size and cluster size are the image's below.
-    fn format(&self, storage: &str, below: &Node, wanted: &NewOverlay) -> Result<()> {
+    fn format(&mut self, storage: &str, below: &Node, wanted: &NewOverlay) -> Result<()> {
         let backing = wanted
             .image
             .to_str()
@@ -229,12 +234,13 @@ impl<'a> Overlays<'a> {
             options.insert("cluster-size".to_owned(), bytes.into());
         }
         let arguments = json!({ "options": options });
-        job::run(
+        job::run_beside(
             self.monitor,
             "create overlay",
             "blockdev-create",
             arguments,
             &Unwatched,
+            std::mem::take(&mut self.beside),
         )
     }
 }

@@ -124,6 +124,11 @@ impl Wire {
         Ok(())
     }
 
+    /// Whether anything was received that nobody has taken yet.
+    pub fn has_more(&self) -> bool {
+        !self.received.is_empty()
+    }
+
     /// The next line, which must be a JSON object.
     pub fn object(&mut self, deadline: Instant) -> Result<Value, Fault> {
         let line = self.until(b'\n', deadline)?;
