@@ -4,7 +4,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Commands, Status, merge, nodes};
+use super::nodes::{self, Node};
+use super::{Commands, Status, merge};
 use crate::data::chain;
 use crate::data::check::names_base;
 use crate::data::progress::Progress;
@@ -12,10 +13,10 @@ use crate::data::{Layer, Merge, Merged};
 use crate::error::{Error, Result};
 
 /// Whose two images of a step are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Who {
-    /// The guest has both open.
-    Guest,
+    /// The guest has both open. That image of a drive stands on them, or is the upper one.
+    Guest(PathBuf),
     /// The guest has neither.
     Nobody,
     /// The guest has the lower one alone: it has merged them already.
@@ -26,7 +27,7 @@ enum Who {
 pub fn check(monitor: &dyn Commands, steps: &[Merge]) -> Result<()> {
     for step in steps {
         if let Merge::Commit { top, base, .. } = step
-            && who(monitor, top, base)? == Who::Guest
+            && matches!(who(monitor, top, base)?, Who::Guest(_))
         {
             // It would abort QEMU.
             Status::of(monitor)?.check_has_images()?;
@@ -81,19 +82,19 @@ pub fn forget(monitor: &dyn Commands, images: &[PathBuf]) -> Result<()> {
 fn is_of_guest(monitor: &dyn Commands, step: &Merge) -> Result<bool> {
     match step {
         Merge::Commit { top, base, .. } => Ok(who(monitor, top, base)? != Who::Nobody),
-        Merge::Relink { image, .. } => is_open(monitor, &image.path),
+        Merge::Relink { image, .. } => {
+            Ok(nodes::any(&nodes::images(monitor)?, &image.path).is_ok())
+        }
     }
-}
-
-fn is_open(monitor: &dyn Commands, image: &Path) -> Result<bool> {
-    Ok(nodes::any(&nodes::images(monitor)?, image).is_ok())
 }
 
 /// An image that was merged may be open still, with nobody above it.
 fn who(monitor: &dyn Commands, top: &Layer, base: &Layer) -> Result<Who> {
-    match (is_open(monitor, &top.path)?, is_open(monitor, &base.path)?) {
-        (true, true) if root_of(monitor, top)?.is_some() => Ok(Who::Guest),
-        (_, true) => Ok(Who::Done),
+    let known = nodes::images(monitor)?;
+    let is_open = |layer: &Layer| nodes::any(&known, &layer.path).is_ok();
+    match (is_open(top), is_open(base)) {
+        (true, true) => Ok(root_of(monitor, &known, top)?.map_or(Who::Done, Who::Guest)),
+        (false, true) => Ok(Who::Done),
         (false, false) => Ok(Who::Nobody),
         (true, false) => Err(Error::ImageNotInGuest {
             image: base.path.clone(),
@@ -139,24 +140,21 @@ fn commit(
     base: &Layer,
     progress: &dyn Progress,
 ) -> Result<()> {
-    match (who(monitor, top, base)?, root_of(monitor, top)?) {
-        (Who::Guest, Some(root)) => merge::commit(monitor, &root, &top.path, &base.path, progress),
-        _ => merge::forget(monitor, &top.path),
+    match who(monitor, top, base)? {
+        Who::Guest(root) => merge::commit(monitor, &root, &top.path, &base.path, progress),
+        Who::Nobody | Who::Done => merge::forget(monitor, &top.path),
     }
 }
 
 /// The image of the drive that stands on another image, or is it.
-fn root_of(monitor: &dyn Commands, image: &Layer) -> Result<Option<PathBuf>> {
+fn root_of(monitor: &dyn Commands, known: &[Node], image: &Layer) -> Result<Option<PathBuf>> {
     let Ok(wanted) = chain::open(image) else {
         return Ok(None);
     };
-    let known = nodes::images(monitor)?;
     Ok(nodes::roots(monitor)?.into_iter().find(|root| {
         let active = Layer {
             path: root.clone(),
-            format: nodes::any(&known, root)
-                .ok()
-                .map(|node| node.driver.clone()),
+            format: nodes::any(known, root).ok().map(|node| node.driver.clone()),
         };
         chain::resolve(&active)
             .is_ok_and(|links| links.iter().any(|link| link.identity == wanted.identity))
