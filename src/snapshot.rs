@@ -44,6 +44,12 @@ impl Snapshot {
                 .iter()
                 .any(|disk| disk.mode == Some(DiskMode::External))
     }
+
+    /// Whether files of its own may belong to it: overlays, memory, or what elements tell of that are
+    /// kept verbatim.
+    pub fn may_have_files(&self) -> bool {
+        self.is_external() || !self.revert_disks.is_empty() || !self.other.is_empty()
+    }
 }
 
 /// Domain state words of `<state>` (virDomainState plus `disk-snapshot`).

@@ -142,10 +142,10 @@ impl Domain {
 
     /// What becomes of image files when the snapshots of a plan are no more.
     pub(super) fn collected(&self, plan: &Plan, refusals: &mut Refusals) -> Result<Collected> {
-        let snapshots = self.everything()?;
-        if self.has_own_data() {
+        if self.has_own_data() || !self.tree()?.may_have_files() {
             return Ok(Collected::default());
         }
+        let snapshots = self.everything()?;
         let mut files = self.useless_copies(&snapshots, plan)?;
         if !has_layers(&snapshots) {
             return Ok(Collected {
@@ -193,10 +193,8 @@ pub(super) fn count_data(data: &dyn Data, points: &[OwnedPoint]) -> Result<usize
 /// The files of the memory of snapshots that go. What another snapshot names, or what does not look
 /// like memory, is somebody else's.
 fn memory_files(snapshots: &[Arc<Snapshot>], plan: &Plan) -> Vec<PathBuf> {
-    let stays = |snapshot: &&Arc<Snapshot>| {
-        let mut dropped = plan.drop.iter();
-        !dropped.any(|dropped| dropped.name == snapshot.name)
-    };
+    let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
+    let stays = |snapshot: &&Arc<Snapshot>| !gone.contains(&*snapshot.name);
     let kept: HashSet<&str> = snapshots
         .iter()
         .filter(stays)

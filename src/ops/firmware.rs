@@ -120,8 +120,10 @@ impl Domain {
         if useless.is_empty() {
             return Ok(Vec::new());
         }
-        let goes = |name: &str| plan.drop.iter().any(|dropped| *dropped.name == *name);
-        let staying = snapshots.iter().filter(|snapshot| !goes(&snapshot.name));
+        let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
+        let staying = snapshots
+            .iter()
+            .filter(|snapshot| !gone.contains(&*snapshot.name));
         let mut kept: HashSet<String> = staying.filter_map(|snapshot| copy(snapshot)).collect();
         self.for_each_foreign(|_, snapshots| kept.extend(snapshots.iter().filter_map(copy)))?;
         useless.retain(|(file, _)| !kept.contains(file));

@@ -164,11 +164,14 @@ impl Domain {
             return Ok(Prepared::inside(&[], kept));
         }
         let disks = super::point::disks(snapshot)?;
-        let snapshots = self.everything()?;
-        let now = self.host.definition()?;
+        let snapshots = match self.tree()?.may_have_files() {
+            true => self.everything()?,
+            false => Vec::new(),
+        };
         if !has_layers(&snapshots) {
             return Ok(Prepared::inside(&disks, kept));
         }
+        let now = self.host.definition()?;
         // A snapshot that cannot be read may need any image.
         refusals.check(self.check_whole())?;
         let mut reverting = Reverting {

@@ -43,6 +43,8 @@ pub struct Tree {
     walked: AtomicUsize,
     /// Roots that name a parent: their parent's document is missing or part of a cycle.
     orphans: usize,
+    /// Snapshots that may have files of their own.
+    with_files: usize,
 }
 
 type NodeId = u32;
@@ -175,6 +177,11 @@ impl Tree {
     /// How many snapshots there are.
     pub fn len(&self) -> usize {
         self.names.len()
+    }
+
+    /// Whether any snapshot may have files of its own.
+    pub fn may_have_files(&self) -> bool {
+        self.with_files > 0
     }
 
     /// Whether there are none.
@@ -374,6 +381,7 @@ impl Tree {
 
     fn add_node(&mut self, snapshot: Arc<Snapshot>) -> NodeId {
         let name = Arc::clone(&snapshot.name);
+        self.with_files += usize::from(snapshot.may_have_files());
         let node = Some(Node {
             name: Arc::clone(&name),
             snapshot,

@@ -244,9 +244,11 @@ impl Tree {
         let id = match self.names.get(&snapshot.name).copied() {
             Some(id) => {
                 self.unlink(id);
+                self.with_files += usize::from(snapshot.may_have_files());
                 let node = self.node_mut(id);
                 node.name = Arc::clone(&snapshot.name);
-                node.snapshot = snapshot;
+                let before = std::mem::replace(&mut node.snapshot, snapshot);
+                self.with_files -= usize::from(before.may_have_files());
                 id
             }
             None => self.add_node(snapshot),
@@ -288,9 +290,9 @@ impl Tree {
             return;
         };
         self.unlink(id);
-        if let Some(slot) = self.nodes.get_mut(id as usize) {
-            *slot = None;
-        }
+        let node = self.nodes.get_mut(id as usize).and_then(Option::take);
+        let had_files = node.is_some_and(|node| node.snapshot.may_have_files());
+        self.with_files -= usize::from(had_files);
         self.free.push(id);
     }
 

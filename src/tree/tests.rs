@@ -491,7 +491,11 @@ fn run(tree: &mut Tree, model: &mut Model, time: i64, step: &Step) {
             let (own, parent) = (name(*own), parent.map(name));
             // Times go down for every third step, so that siblings change their order.
             let time = if time % 3 == 0 { -time } else { time };
-            let plan = tree.plan_redefine(snapshot(&own, parent.as_deref(), time), *current);
+            let mut redefined = snapshot(&own, parent.as_deref(), time);
+            if time % 5 == 0 {
+                redefined.memory = Some(Memory::External { file: "/m".into() });
+            }
+            let plan = tree.plan_redefine(redefined, *current);
             let possible = parent.as_ref().is_none_or(|p| {
                 *p != own && model.parents.contains_key(p) && !model.below(&own).contains(p)
             });
@@ -539,6 +543,8 @@ fn assert_same(tree: &Tree, model: &Model) {
         model.parents.keys().cloned().collect()
     );
     assert_eq!(tree.current().map(|c| c.name.to_string()), model.current);
+    let with_files = tree.all().any(|each| each.may_have_files());
+    assert_eq!(tree.may_have_files(), with_files);
     for (place, name) in listed.iter().enumerate() {
         let parent = tree.parent(name).ok().map(|parent| parent.name.to_string());
         assert_eq!(parent, model.parents[name], "parent of {name}");

@@ -34,7 +34,8 @@ impl Domain {
         executor: &'e dyn Executor,
     ) -> Result<Option<&'e dyn Data>> {
         let images = executor.images();
-        match images.is_some() && has_layers(&self.everything()?) {
+        let may_be = images.is_some() && self.tree()?.may_have_files();
+        match may_be && has_layers(&self.everything()?) {
             true => Ok(images),
             false => Ok(None),
         }
