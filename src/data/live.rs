@@ -67,8 +67,13 @@ impl Live {
         };
         if is_inside(point) {
             let images = point.internal_images()?;
+            // While firmware is copied the guest waits: it must not wait for documents too.
+            let work = match beside {
+                Some(_) => Beside::default(),
+                None => point.beside,
+            };
             return status::waiting_for(monitor, beside, || {
-                internal::capture(monitor, point.name, &images, progress, point.beside)
+                internal::capture(monitor, point.name, &images, progress, work)
             });
         }
         let agent = match flags & QUIESCE {

@@ -164,7 +164,9 @@ impl Domain {
             return Ok(Prepared::inside(&[], kept));
         }
         let disks = super::point::disks(snapshot)?;
-        let snapshots = match self.tree()?.may_have_files() {
+        // Apart from the next look, which takes the tree's lock again.
+        let may_be = self.tree()?.may_have_files();
+        let snapshots = match may_be {
             true => self.everything()?,
             false => Vec::new(),
         };

@@ -1,5 +1,6 @@
 //! An image made of any bytes is read or refused.
 
+use super::below::{Below, is_shown_below};
 use super::growth::grown;
 use super::usage::usage;
 use super::{Entry, content, read};
@@ -35,6 +36,10 @@ pub fn qcow2(input: &[u8]) {
     let blocks = &mut Blocks::of_device();
     if let Ok(usage) = usage(input, &facts, &entries, blocks, clusters, BUDGET) {
         assert!(usage.alone <= usage.held);
+    }
+    // An image shows what it shows.
+    if let Ok(Some(same)) = is_shown_below(input, &facts, Below::Qcow2(input, &facts), BUDGET) {
+        assert!(same);
     }
     let tops = [(input, &facts)];
     for base in [None, Some(&facts)] {

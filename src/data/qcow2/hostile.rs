@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 
+use super::below::{Below, is_shown_below};
 use super::growth::grown;
 use super::usage::{Usage, usage};
 use super::{Entry, Facts, ReadAt, Result, read};
@@ -120,6 +121,26 @@ fn no_more_is_read_than_is_allowed() {
     image.bytes.set(0);
     assert!(image.usage(64 * MIB).is_err());
     assert!(image.bytes.get() <= 65 * MIB);
+}
+
+/// As many tables, of both images, as lead to nothing.
+#[test]
+fn no_more_is_compared_than_is_allowed() {
+    let mut image = image(21, 1 << 61, 1 << 22);
+    let (facts, _) = image.opened();
+    let shown = |image: &Sparse, budget| {
+        is_shown_below(image, &facts, Below::Qcow2(image, &facts), budget).unwrap()
+    };
+    assert_eq!(shown(&image, 32 * MIB), Some(true));
+    assert_eq!(shown(&image, 31 * MIB), None);
+    for table in 0..8 {
+        image.put(2 * MIB + 8 * table, (1 << 40) + 2 * MIB * table);
+    }
+    assert_eq!(shown(&image, (32 + 16) * MIB), Some(true));
+    image.bytes.set(0);
+    assert_eq!(shown(&image, 8 * MIB), None);
+    // Of both.
+    assert!(image.bytes.get() <= 2 * 8 * MIB);
 }
 
 /// An image may have 65536 snapshots of one name.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::tests::{names, new_image};
 use super::*;
+use crate::data::Layer;
 
 /// For what must happen. A busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -100,6 +101,41 @@ fn the_callers_work_is_done_beside_the_first_drop() {
     for image in &images {
         assert!(names(image).is_empty());
     }
+}
+
+/// An overlay on a base, and a step that brings them together.
+fn overlay(directory: &Path) -> Merge {
+    let base = new_image(directory, "base.qcow2");
+    let top = directory.join("top.qcow2");
+    let layer = |path: &Path| Layer {
+        path: path.to_owned(),
+        format: Some("qcow2".to_owned()),
+    };
+    let arguments = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"];
+    let made = std::process::Command::new("qemu-img")
+        .args(arguments)
+        .args([&base.path, &top])
+        .status();
+    assert!(made.unwrap().success());
+    Merge::Commit {
+        disk: "vda".to_owned(),
+        top: layer(&top),
+        base: layer(&base.path),
+    }
+}
+
+#[test]
+fn the_callers_work_is_done_beside_a_merge() {
+    let (at, directory) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let program = program(at.path(), "until_ [ -e $at/go ]");
+    let done = Cell::new(0);
+    let work = || release(at.path(), 1, &done);
+    let operation = Work {
+        beside: Beside::of(&work),
+        ..program.work(None)
+    };
+    operation.merge_all(&[overlay(directory.path())]).unwrap();
+    assert_eq!(done.get(), 1);
 }
 
 #[test]

@@ -145,22 +145,25 @@ impl Work<'_> {
 /// Whether an overlay shows what the image below it shows. What takes long, or more than is known here,
 /// is for `qemu-img` to say, and so is that they differ.
 fn is_seen_to_be_the_same(top: &Layer, base: &Layer) -> Option<bool> {
-    let (upper, lower) = (chain::open(top).ok()?, chain::open(base).ok()?);
-    names_base(&upper, &lower).ok()?;
     let (overlay, image) = (
         chain::open_file(&top.path).ok()?,
         chain::open_file(&base.path).ok()?,
     );
-    if overlay.is_written_elsewhere() || image.is_written_elsewhere() {
+    // Before anything is read, and after the last: tables and data are of one time.
+    let is_at_rest = || !overlay.is_written_elsewhere() && !image.is_written_elsewhere();
+    if !is_at_rest() {
         return None;
     }
+    let (upper, lower) = (chain::open(top).ok()?, chain::open(base).ok()?);
+    names_base(&upper, &lower).ok()?;
     let facts = upper.facts.as_ref()?;
     if lower.facts.is_none() && lower.format != RAW {
         return None;
     }
-    overlay
+    let is_same = overlay
         .is_shown_below(facts, &image, lower.facts.as_ref())
-        .ok()?
+        .ok()??;
+    is_at_rest().then_some(is_same)
 }
 
 /// Whether each image that is written to may be.

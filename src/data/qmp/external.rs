@@ -120,9 +120,9 @@ fn is_free(path: &Path) -> bool {
     }
 }
 
-/// Captures, with what `beside` captures at the same instant, while the caller does its own work. The
-/// guest goes on afterwards as it was
-/// before, and so it does after a failure, which leaves no file and no node behind.
+/// Captures, with what `beside` captures at the same instant, while the caller does its own work, unless
+/// the guest would have to wait for that. It goes on afterwards as it was before, and so it does after a
+/// failure, which leaves no file and no node behind.
 pub fn capture(
     monitor: &dyn Commands,
     agent: Option<&dyn AgentCommands>,
@@ -132,6 +132,10 @@ pub fn capture(
     work: data::Beside<'_>,
 ) -> Result<()> {
     let was_running = wanted.has_to_wait() && Status::of(monitor)?.is_running();
+    let work = match wanted.has_to_wait() {
+        true => data::Beside::default(),
+        false => work,
+    };
     if wanted.afterwards == Afterwards::Paused && was_running && !wanted.runs_meanwhile() {
         status::pause(monitor)?;
     }

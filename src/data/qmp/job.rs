@@ -97,7 +97,12 @@ impl<'a> Job<'a> {
         let stopped = wait_until(self.monitor, limits::MONITOR_REPLY, || {
             let _ = self.tell("job-cancel");
             let _ = self.tell("job-dismiss");
-            Ok(self.look().is_err())
+            match self.look() {
+                Ok(_) | Err(Error::MonitorSlow { .. }) => Ok(false),
+                Err(Error::JobFailed { .. }) => Ok(true),
+                // Without an answer nobody knows that it is gone.
+                Err(error) => Err(error),
+            }
         });
         match stopped {
             Ok(true) => Ok(()),
