@@ -141,7 +141,8 @@ pub const SYNCS_AT_ONCE: usize = 8;
 pub const PROGRAMS_AT_ONCE: usize = 8;
 
 /// Bytes of an overlay that are compared with the image below it in this process: some tens of
-/// milliseconds. For more a program is started, which can be stopped.
+/// milliseconds for what is in memory, as what was just written is. For more a program is started, which
+/// can be stopped.
 pub const COMPARED_BYTES: u64 = 64 << 20;
 
 /// Bytes of a change that are staged while programs work. They are in memory once more until the commit has

@@ -124,6 +124,23 @@ fn overlay(directory: &Path) -> Merge {
     }
 }
 
+/// Whether they show the same is asked of the program where this library cannot tell.
+#[test]
+fn a_merged_overlay_is_compared_here_or_by_the_program() {
+    for (write, calls) in [("write -q -P 7 0 64K", 1), ("write -q -c -P 7 0 64K", 2)] {
+        let (at, directory) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let merge = overlay(directory.path());
+        let written = std::process::Command::new("qemu-io")
+            .args(["-f", "qcow2", "-c", write])
+            .arg(directory.path().join("top.qcow2"))
+            .status();
+        assert!(written.unwrap().success());
+        let program = program(at.path(), ":");
+        program.work(None).merge_all(&[merge]).unwrap();
+        assert_eq!(present(at.path()), calls, "{write}");
+    }
+}
+
 #[test]
 fn the_callers_work_is_done_beside_a_merge() {
     let (at, directory) = (TempDir::new().unwrap(), TempDir::new().unwrap());

@@ -1,6 +1,7 @@
 //! Bringing layers together: `qemu-img commit` and `qemu-img rebase`, each proved in the images.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 
 use super::Work;
 use super::overlay::{Attempt, Failure, Watched};
@@ -10,6 +11,7 @@ use crate::data::check::names_base;
 use crate::data::hold::{stamp, write_refused};
 use crate::data::{Layer, Merge, Merged};
 use crate::error::{Error, Result};
+use crate::limits;
 
 impl Work<'_> {
     /// Takes the steps in their order. The answer tells, on failure, whether anything was touched.
@@ -145,6 +147,10 @@ impl Work<'_> {
 /// Whether an overlay shows what the image below it shows. What takes long, or more than is known here,
 /// is for `qemu-img` to say, and so is that they differ.
 fn is_seen_to_be_the_same(top: &Layer, base: &Layer) -> Option<bool> {
+    let taken = 512 * std::fs::metadata(&top.path).ok()?.blocks();
+    if taken > limits::COMPARED_BYTES {
+        return None;
+    }
     let (overlay, image) = (
         chain::open_file(&top.path).ok()?,
         chain::open_file(&base.path).ok()?,
