@@ -45,11 +45,11 @@ pub fn capture(
     name: &str,
     images: &[Image],
     progress: &dyn Progress,
-    beside: Beside<'_>,
+    work: Beside<'_>,
 ) -> Result<()> {
     let targets = Targets::free(monitor, name, images)?;
     let outcome = targets
-        .save(name, progress, beside)
+        .save(name, progress, work)
         .and_then(|()| targets.verify_held("create", name));
     outcome.map_err(|cause| match targets.drop_from_all(name) {
         Ok(()) => cause,
@@ -175,9 +175,9 @@ pub fn discard(
     monitor: &dyn Commands,
     name: &str,
     images: &[Image],
-    beside: Beside<'_>,
+    work: Beside<'_>,
 ) -> Result<()> {
-    Targets::find(monitor, images)?.drop_beside(name, beside)
+    Targets::find(monitor, images)?.drop_beside(name, work)
 }
 
 /// As [`discard`], from images on which the guest's own stand: QEMU has them open for reading.
@@ -282,10 +282,10 @@ impl<'a> Targets<'a> {
         Ok(targets)
     }
 
-    fn save(&self, name: &str, progress: &dyn Progress, beside: Beside<'_>) -> Result<()> {
+    fn save(&self, name: &str, progress: &dyn Progress, work: Beside<'_>) -> Result<()> {
         let arguments = self.arguments(name, true);
         let command = "snapshot-save";
-        job::run_beside(self.monitor, "create", command, arguments, progress, beside)
+        job::run_beside(self.monitor, "create", command, arguments, progress, work)
     }
 
     /// The guest is paused before, so it is paused afterwards.
@@ -309,7 +309,7 @@ impl<'a> Targets<'a> {
         self.drop_beside(name, Beside::default())
     }
 
-    fn drop_beside(&self, name: &str, beside: Beside<'_>) -> Result<()> {
+    fn drop_beside(&self, name: &str, work: Beside<'_>) -> Result<()> {
         let mut is_held = false;
         for target in &self.list {
             is_held |= target.held.facts()?.named(name).next().is_some();
@@ -320,14 +320,7 @@ impl<'a> Targets<'a> {
         Status::of(self.monitor)?.check_has_images()?;
         let arguments = self.arguments(name, false);
         let command = "snapshot-delete";
-        job::run_beside(
-            self.monitor,
-            "delete",
-            command,
-            arguments,
-            &Unwatched,
-            beside,
-        )?;
+        job::run_beside(self.monitor, "delete", command, arguments, &Unwatched, work)?;
         for target in &self.list {
             if target.held.facts()?.named(name).next().is_some() {
                 let reason = "the monitor reported success, but the snapshot is still in the image";

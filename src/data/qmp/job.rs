@@ -35,13 +35,13 @@ impl<'a> Job<'a> {
         action: &'static str,
         command: &str,
         mut arguments: Value,
-        beside: Beside<'_>,
+        work: Beside<'_>,
     ) -> Result<Job<'a>> {
         let id = super::fresh_name(KIND)?;
         if let Some(arguments) = arguments.as_object_mut() {
             arguments.insert("job-id".to_owned(), id.clone().into());
         }
-        match monitor.execute_beside(command, arguments, beside) {
+        match monitor.execute_beside(command, arguments, work) {
             // It may have been started all the same: following it will tell.
             Ok(_) | Err(Error::MonitorSlow { .. }) => {}
             Err(error) => return Err(error),
@@ -191,9 +191,9 @@ pub(super) fn run_beside(
     command: &str,
     arguments: Value,
     progress: &dyn Progress,
-    beside: Beside<'_>,
+    work: Beside<'_>,
 ) -> Result<()> {
-    Job::start(monitor, action, command, arguments, beside)?.finish(progress)
+    Job::start(monitor, action, command, arguments, work)?.finish(progress)
 }
 
 /// Waits, until a condition holds, in the same steps as for a job.

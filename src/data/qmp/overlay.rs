@@ -75,7 +75,7 @@ pub(super) struct Overlays<'a> {
     /// What is captured inside of images at the same instant, and their nodes.
     inside: Option<(&'a Inside, Vec<String>)>,
     /// What the caller does while an overlay is formatted.
-    beside: Beside<'a>,
+    work: Beside<'a>,
 }
 
 impl<'a> Overlays<'a> {
@@ -84,7 +84,7 @@ impl<'a> Overlays<'a> {
         monitor: &'a dyn Commands,
         wanted: &[NewOverlay],
         inside: Option<&'a Inside>,
-        beside: Beside<'a>,
+        work: Beside<'a>,
     ) -> Result<Overlays<'a>> {
         let known = nodes::images(monitor)?;
         let mut overlays = Overlays {
@@ -95,7 +95,7 @@ impl<'a> Overlays<'a> {
             inside: inside
                 .map(|inside| inside_nodes(&known, inside))
                 .transpose()?,
-            beside,
+            work,
         };
         for overlay in wanted {
             if let Err(cause) = overlays.add(&known, overlay) {
@@ -240,7 +240,7 @@ impl<'a> Overlays<'a> {
             "blockdev-create",
             arguments,
             &Unwatched,
-            std::mem::take(&mut self.beside),
+            std::mem::take(&mut self.work),
         )
     }
 }
