@@ -158,7 +158,7 @@ impl Domain {
         refusals.check(self.check_whole())?;
         let definition = self.host.definition()?;
         let survey = Survey::of(snapshots, &definition, refusals)?;
-        let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
+        let gone = plan.gone();
         let dropped = dropped_entries(&survey, &gone);
         let active = sources(&definition)?;
         let everybody = || {
@@ -193,7 +193,7 @@ pub(super) fn count_data(data: &dyn Data, points: &[OwnedPoint]) -> Result<usize
 /// The files of the memory of snapshots that go. What another snapshot names, or what does not look
 /// like memory, is somebody else's.
 fn memory_files(snapshots: &[Arc<Snapshot>], plan: &Plan) -> Vec<PathBuf> {
-    let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
+    let gone = plan.gone();
     let stays = |snapshot: &&Arc<Snapshot>| !gone.contains(&*snapshot.name);
     let kept: HashSet<&str> = snapshots
         .iter()

@@ -120,7 +120,7 @@ impl Domain {
         if useless.is_empty() {
             return Ok(Vec::new());
         }
-        let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
+        let gone = plan.gone();
         let staying = snapshots
             .iter()
             .filter(|snapshot| !gone.contains(&*snapshot.name));

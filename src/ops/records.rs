@@ -1,6 +1,6 @@
 //! Changes of snapshots' documents that follow from work on image files.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::collect::Collected;
@@ -73,7 +73,7 @@ pub(super) fn end_revert(tree: &Tree, plan: &mut Plan) -> Result<()> {
 
 /// The snapshots after a plan, in the tree's order; new ones last.
 fn staying(tree: &Tree, plan: &Plan) -> Result<Vec<Arc<Snapshot>>> {
-    let gone: HashSet<&str> = plan.drop.iter().map(|dropped| &*dropped.name).collect();
+    let gone = plan.gone();
     let changed = |name: &str| plan.put.iter().find(|snapshot| *snapshot.name == *name);
     let mut staying: Vec<Arc<Snapshot>> = tree
         .all()

@@ -23,6 +23,13 @@ pub struct Plan {
     pub current: Option<Arc<str>>,
 }
 
+impl Plan {
+    /// The names of the snapshots that go.
+    pub fn gone(&self) -> HashSet<&str> {
+        self.drop.iter().map(|snapshot| &*snapshot.name).collect()
+    }
+}
+
 /// A plan seen from the store: documents, each with the mark of the current snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
