@@ -145,6 +145,20 @@ pub struct Disk {
     pub delete_in_progress: bool,
 }
 
+/// The disks of a list that are chosen, to be changed. A list of which none is stays shared.
+pub fn chosen_disks(
+    disks: &mut Arc<[Disk]>,
+    is_chosen: impl Fn(&Disk) -> bool,
+) -> impl Iterator<Item = &mut Disk> {
+    let chosen: Vec<bool> = disks.iter().map(is_chosen).collect();
+    let changed = match chosen.contains(&true) {
+        true => Arc::make_mut(disks),
+        false => &mut [],
+    };
+    let all = changed.iter_mut().zip(chosen);
+    all.filter_map(|(disk, is_chosen)| is_chosen.then_some(disk))
+}
+
 /// How a disk takes part in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiskMode {

@@ -9,7 +9,7 @@ use super::flags::CreateFlags;
 use super::point::OwnedPoint;
 use crate::data::{Difference, Verdict};
 use crate::error::{Error, Result};
-use crate::snapshot::{Disk, DiskMode, Snapshot};
+use crate::snapshot::{Disk, DiskMode, Snapshot, chosen_disks};
 use crate::xml;
 
 impl Domain {
@@ -93,14 +93,8 @@ pub(super) fn forget_missing_overlays(snapshot: &mut Snapshot, given: &HashSet<B
         disk.mode == Some(DiskMode::External)
             && path.is_some_and(|path| !given.contains(path) && !Path::new(path).exists())
     };
-    // A list that stays as it is stays shared.
-    if !snapshot.disks.iter().any(is_missing) {
-        return;
-    }
-    for disk in Arc::make_mut(&mut snapshot.disks) {
-        if is_missing(disk)
-            && let Some(image) = &mut disk.image
-        {
+    for disk in chosen_disks(&mut snapshot.disks, is_missing) {
+        if let Some(image) = &mut disk.image {
             image.path = None;
         }
     }

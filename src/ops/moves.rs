@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::data::Layer;
 use crate::error::Result;
-use crate::snapshot::{Disk, DiskMode, ExternalImage, Snapshot};
+use crate::snapshot::{Disk, DiskMode, ExternalImage, Snapshot, chosen_disks};
 use crate::xml::{self, NewSource};
 
 /// Where an image is found from now on.
@@ -67,12 +66,8 @@ impl Moves {
         new.revert_disks
             .retain(|disk| !image_path(disk).is_some_and(|path| self.gone.contains(path)));
         let is_gone = |disk: &Disk| image_path(disk).is_some_and(|path| self.gone.contains(path));
-        // A list that stays as it is stays shared.
-        if new.disks.iter().any(is_gone) {
-            let disks = Arc::make_mut(&mut new.disks);
-            for disk in disks.iter_mut().filter(|disk| is_gone(disk)) {
-                lose_overlay(disk, &mut new.revert_disks);
-            }
+        for disk in chosen_disks(&mut new.disks, is_gone) {
+            lose_overlay(disk, &mut new.revert_disks);
         }
         let mut records = xml::layer_records(&new.other);
         let before = records.len();
@@ -107,10 +102,8 @@ pub(super) fn record_reverted(snapshot: &mut Snapshot, disk: &str, path: &Path, 
         path: Some(path.to_string_lossy().into()),
         ..ExternalImage::default()
     };
-    let own = Arc::make_mut(&mut snapshot.disks)
-        .iter_mut()
-        .find(|known| *known.name == *disk && known.mode == Some(DiskMode::External));
-    match own {
+    let is_own = |known: &Disk| *known.name == *disk && known.mode == Some(DiskMode::External);
+    match chosen_disks(&mut snapshot.disks, is_own).next() {
         Some(own) if is_leaf => own.image = Some(Box::new(image)),
         _ => {
             snapshot.revert_disks.retain(|known| *known.name != *disk);

@@ -10,7 +10,7 @@ use super::escape::Escape;
 use super::firmware::{firmware_record, set_firmware_record};
 use super::verbatim::{Edit, edited};
 use crate::error::Result;
-use crate::snapshot::{Disk, ExternalImage, Memory, Snapshot};
+use crate::snapshot::{Disk, ExternalImage, Memory, Snapshot, chosen_disks};
 
 /// Prefixes of paths and what takes their place. The longest one that fits counts; it fits whole
 /// names only, so `/a` is no prefix of `/ab`.
@@ -50,8 +50,8 @@ impl Mapping {
         if let Some(Memory::External { file }) = &mut snapshot.memory {
             *file = self.path(file).into();
         }
-        let disks = Arc::make_mut(&mut snapshot.disks);
-        for disk in disks.iter_mut().chain(&mut snapshot.revert_disks) {
+        let disks = chosen_disks(&mut snapshot.disks, |disk| disk.image.is_some());
+        for disk in disks.chain(&mut snapshot.revert_disks) {
             self.disk(disk)?;
         }
         let mut record = firmware_record(&snapshot.other);
