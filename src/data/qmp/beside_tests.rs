@@ -29,6 +29,18 @@ fn running() -> (Guest, External) {
     (guest, wanted)
 }
 
+fn capture(guest: &Guest, wanted: &External, beside: &status::Beside<'_>) -> Result<()> {
+    let work = Beside::default();
+    external::capture(
+        &*guest.monitor,
+        None,
+        wanted,
+        Some(beside),
+        &Unwatched,
+        work,
+    )
+}
+
 #[test]
 fn the_guest_waits_for_it_and_goes_on() {
     let (guest, wanted) = running();
@@ -37,15 +49,7 @@ fn the_guest_waits_for_it_and_goes_on() {
         seen.borrow_mut().push(guest.status());
         Ok(())
     };
-    external::capture(
-        &*guest.monitor,
-        None,
-        &wanted,
-        Some(&beside),
-        &Unwatched,
-        Beside::default(),
-    )
-    .unwrap();
+    capture(&guest, &wanted, &beside).unwrap();
     let captured = || {
         seen.borrow_mut().push(guest.status());
         Ok(())
@@ -60,15 +64,7 @@ fn when_it_fails_the_guest_goes_on_without_a_snapshot() {
     let (guest, wanted) = running();
     let nodes = guest.nodes();
     let beside = || -> Result<()> { Err(Error::NameMissing) };
-    external::capture(
-        &*guest.monitor,
-        None,
-        &wanted,
-        Some(&beside),
-        &Unwatched,
-        Beside::default(),
-    )
-    .unwrap_err();
+    capture(&guest, &wanted, &beside).unwrap_err();
     let never = || panic!("not after a failure");
     status::waiting_for(&*guest.monitor, Some(&beside), never).unwrap_err();
     assert_eq!(guest.status(), "running");

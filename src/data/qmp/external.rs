@@ -132,20 +132,17 @@ pub fn capture(
     work: data::Beside<'_>,
 ) -> Result<()> {
     let was_running = wanted.has_to_wait() && Status::of(monitor)?.is_running();
-    let work = match wanted.has_to_wait() {
-        true => data::Beside::default(),
-        false => work,
-    };
     if wanted.afterwards == Afterwards::Paused && was_running && !wanted.runs_meanwhile() {
         status::pause(monitor)?;
     }
     let captured = match (&wanted.memory, &wanted.inside) {
         (Some(memory), _) => {
-            capture_with_memory(monitor, wanted, memory, was_running, beside, progress, work)
+            capture_with_memory(monitor, wanted, memory, was_running, beside, progress)
         }
         (None, Some(inside)) if inside.has_memory => {
-            capture_with_memory_inside(monitor, wanted, inside, was_running, beside, progress, work)
+            capture_with_memory_inside(monitor, wanted, inside, was_running, beside, progress)
         }
+        (None, _) if wanted.has_to_wait() => switch_disks(monitor, agent, wanted, beside, idle()),
         (None, _) => switch_disks(monitor, agent, wanted, beside, work),
     };
     if captured.is_err() && wanted.afterwards == Afterwards::Paused {
@@ -158,6 +155,11 @@ pub fn capture(
     captured
 }
 
+/// Nothing that the caller does meanwhile.
+fn idle() -> data::Beside<'static> {
+    data::Beside::default()
+}
+
 fn capture_with_memory(
     monitor: &dyn Commands,
     wanted: &External,
@@ -165,12 +167,11 @@ fn capture_with_memory(
     was_running: bool,
     beside: Option<&Beside<'_>>,
     progress: &dyn Progress,
-    work: data::Beside<'_>,
 ) -> Result<()> {
     let new = NewMemory::create(&memory.file, &memory.definition, was_running)?;
     let mut is_switched = false;
     let mut switch = || {
-        switch_disks(monitor, None, wanted, beside, work)?;
+        switch_disks(monitor, None, wanted, beside, idle())?;
         is_switched = true;
         Ok(())
     };
@@ -208,10 +209,9 @@ fn capture_with_memory_inside(
     was_running: bool,
     beside: Option<&Beside<'_>>,
     progress: &dyn Progress,
-    work: data::Beside<'_>,
 ) -> Result<()> {
-    let overlays = Overlays::prepare(monitor, &wanted.overlays, None, work)?;
-    let save = || internal::capture(monitor, &inside.name, &inside.images, progress, work);
+    let overlays = Overlays::prepare(monitor, &wanted.overlays, None, idle())?;
+    let save = || internal::capture(monitor, &inside.name, &inside.images, progress, idle());
     let saved = pause_for(monitor, Meanwhile::Paused, was_running)
         .and_then(|()| status::waiting_for(monitor, beside, save));
     let captured = match saved {
@@ -278,12 +278,7 @@ fn discard_disks(monitor: &dyn Commands, wanted: &External) -> Result<()> {
 }
 
 fn discard_inside(monitor: &dyn Commands, inside: &Inside) -> Result<()> {
-    internal::discard(
-        monitor,
-        &inside.name,
-        &inside.images,
-        data::Beside::default(),
-    )
+    internal::discard(monitor, &inside.name, &inside.images, idle())
 }
 
 fn discard_overlay(monitor: &dyn Commands, wanted: &NewOverlay) -> Result<()> {
