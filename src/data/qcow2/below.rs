@@ -2,7 +2,10 @@
 //!
 //! What an overlay has no cluster for shows through from below, so only its own clusters are looked at.
 
+use std::cell::Cell;
+
 use super::entries::{Mapping, l2_offsets, mappings};
+use super::meter::spend;
 use super::{Encryption, Facts, ReadAt, Result, fill_what_is_there};
 use crate::memory;
 
@@ -42,7 +45,7 @@ pub(super) fn is_shown_below<S: ReadAt + ?Sized>(
         source,
         facts,
         below,
-        left: budget,
+        left: Cell::new(budget),
         ours: memory::zeros(usize::try_from(facts.cluster()).unwrap_or(usize::MAX))?,
         theirs: memory::zeros(usize::try_from(facts.cluster()).unwrap_or(usize::MAX))?,
     };
@@ -80,7 +83,7 @@ struct Comparing<'a, S: ?Sized> {
     facts: &'a Facts,
     below: Below<'a, S>,
     /// Bytes that may be looked at yet.
-    left: u64,
+    left: Cell<u64>,
     /// Room for a cluster of each.
     ours: Vec<u8>,
     theirs: Vec<u8>,
@@ -88,10 +91,8 @@ struct Comparing<'a, S: ?Sized> {
 
 impl<S: ReadAt + ?Sized> Comparing<'_, S> {
     /// Whether so many bytes may be looked at, too. A table that leads to others for ever ends here.
-    fn take(&mut self, bytes: u64) -> bool {
-        let left = self.left.checked_sub(bytes);
-        self.left = left.unwrap_or(0);
-        left.is_some()
+    fn take(&self, bytes: u64) -> bool {
+        spend(&self.left, bytes).is_ok()
     }
 
     /// What two L2 tables lead to; the lower one may be missing.
@@ -209,6 +210,15 @@ mod tests {
         must("qemu-img", directory, &top);
     }
 
+    /// Writes the overlay down into the image below it, and keeps what it has.
+    fn commit(directory: &Path) {
+        must(
+            "qemu-img",
+            directory,
+            &["commit", "-q", "-d", "-f", "qcow2", "top"],
+        );
+    }
+
     fn is_same(directory: &Path, format: &str) -> bool {
         run(
             "qemu-img",
@@ -217,9 +227,9 @@ mod tests {
         )
     }
 
-    fn write(directory: &Path, format: &str, image: &str, commands: &[String]) {
+    fn write(directory: &Path, format: &str, image: &str, commands: &[impl AsRef<str>]) {
         let mut arguments = vec!["-f", format];
-        arguments.extend(commands.iter().flat_map(|command| ["-c", command]));
+        arguments.extend(commands.iter().flat_map(|command| ["-c", command.as_ref()]));
         arguments.push(image);
         must("qemu-io", directory, &arguments);
     }
@@ -257,7 +267,7 @@ mod tests {
             }
             write(directory, "qcow2", "top", &above);
             if is_committed {
-                must("qemu-img", directory, &["commit", "-q", "-d", "-f", "qcow2", "top"]);
+                commit(directory);
                 prop_assert_eq!(shown(directory, format), Some(true));
             }
             if !then_below.is_empty() {
@@ -273,17 +283,8 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let directory = directory.path();
             overlay(directory, format, "compat=1.1");
-            write(
-                directory,
-                "qcow2",
-                "top",
-                &["write -q -P 7 0 350K".to_owned()],
-            );
-            must(
-                "qemu-img",
-                directory,
-                &["commit", "-q", "-d", "-f", "qcow2", "top"],
-            );
+            write(directory, "qcow2", "top", &["write -q -P 7 0 350K"]);
+            commit(directory);
             assert_eq!(shown(directory, format), Some(true));
             write(
                 directory,
@@ -306,23 +307,13 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let directory = directory.path();
             overlay(directory, "qcow2", options);
-            write(
-                directory,
-                "qcow2",
-                "top",
-                &["write -q -P 7 0 128K".to_owned()],
-            );
+            write(directory, "qcow2", "top", &["write -q -P 7 0 128K"]);
             assert_eq!(shown(directory, "qcow2"), None, "{options}");
         }
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         overlay(directory, "qcow2", "compat=1.1");
-        write(
-            directory,
-            "qcow2",
-            "top",
-            &["write -q -c -P 7 0 64K".to_owned()],
-        );
+        write(directory, "qcow2", "top", &["write -q -c -P 7 0 64K"]);
         assert_eq!(shown(directory, "qcow2"), None, "compressed");
     }
 
@@ -341,13 +332,8 @@ mod tests {
             ];
             must("qemu-img", directory, &arguments);
         }
-        write(
-            directory,
-            "qcow2",
-            "lowest",
-            &["write -q -P 7 0 64K".to_owned()],
-        );
-        write(directory, "qcow2", "top", &["write -q -z 0 64K".to_owned()]);
+        write(directory, "qcow2", "lowest", &["write -q -P 7 0 64K"]);
+        write(directory, "qcow2", "top", &["write -q -z 0 64K"]);
         assert_eq!(shown(directory, "qcow2"), None);
     }
 
@@ -369,17 +355,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         overlay(directory, "qcow2", "compat=1.1");
-        write(
-            directory,
-            "qcow2",
-            "top",
-            &["write -q -P 7 0 128K".to_owned()],
-        );
-        must(
-            "qemu-img",
-            directory,
-            &["commit", "-q", "-d", "-f", "qcow2", "top"],
-        );
+        write(directory, "qcow2", "top", &["write -q -P 7 0 128K"]);
+        commit(directory);
         let (top, base) = (
             ImageFile::open(&directory.join("top")).unwrap(),
             ImageFile::open(&directory.join("base")).unwrap(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::tests::{names, new_image};
+use super::tests::{names, new_image, qemu};
 use super::*;
 use crate::data::Layer;
 
@@ -111,12 +111,10 @@ fn overlay(directory: &Path) -> Merge {
         path: path.to_owned(),
         format: Some("qcow2".to_owned()),
     };
+    let paths = [&base.path, &top].map(|path| path.to_str().unwrap());
     let arguments = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"];
-    let made = std::process::Command::new("qemu-img")
-        .args(arguments)
-        .args([&base.path, &top])
-        .status();
-    assert!(made.unwrap().success());
+    let made = qemu("qemu-img", &[&arguments[..], &paths].concat());
+    assert!(made.status.success(), "{made:?}");
     Merge::Commit {
         disk: "vda".to_owned(),
         top: layer(&top),
@@ -130,11 +128,12 @@ fn a_merged_overlay_is_compared_here_or_by_the_program() {
     for (write, calls) in [("write -q -P 7 0 64K", 1), ("write -q -c -P 7 0 64K", 2)] {
         let (at, directory) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let merge = overlay(directory.path());
-        let written = std::process::Command::new("qemu-io")
-            .args(["-f", "qcow2", "-c", write])
-            .arg(directory.path().join("top.qcow2"))
-            .status();
-        assert!(written.unwrap().success());
+        let top = directory.path().join("top.qcow2");
+        let written = qemu(
+            "qemu-io",
+            &["-f", "qcow2", "-c", write, top.to_str().unwrap()],
+        );
+        assert!(written.status.success(), "{written:?}");
         let program = program(at.path(), ":");
         program.work(None).merge_all(&[merge]).unwrap();
         assert_eq!(present(at.path()), calls, "{write}");

@@ -13,7 +13,7 @@ const FORMER: u8 = 0x22;
 const CAPTURED: u8 = 0x11;
 
 /// Runs a QEMU program; a missing one fails the test.
-fn qemu(program: &str, arguments: &[&str]) -> Output {
+pub(super) fn qemu(program: &str, arguments: &[&str]) -> Output {
     Command::new(program)
         .args(arguments)
         .output()
