@@ -66,12 +66,25 @@ long resident_bytes(void);
 /* One line of figures on standard output: the mean of `operations` that took `span` together. */
 void report(const struct run *run, const char *phase, long operations, struct span span);
 
+/* What the library does, and the same done bare. */
+struct pair {
+    struct way ours, bare;
+};
+
+/* A snapshot created, and deleted again. */
+struct both {
+    struct pair create, delete;
+};
+
 /* What a round took that began then. */
 void time_round(struct way *way, int round, struct span start);
 
 /* One line with the median of the rounds: one that other work of the machine holds up must not count for
  * many. */
 void report_median(const struct run *run, const char *phase, const struct way *way);
+
+/* The medians of both, of the bare one as PHASE_bare. */
+void report_pair(const struct run *run, const char *phase, const struct pair *pair);
 
 /* One line with the median of how much longer a way took than another in the same round. */
 void report_excess(const struct run *run, const char *phase, const struct way *way, const struct way *bare);

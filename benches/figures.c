@@ -113,6 +113,15 @@ void report_median(const struct run *run, const char *phase, const struct way *w
     report_excess(run, phase, way, &nothing);
 }
 
+void report_pair(const struct run *run, const char *phase, const struct pair *pair)
+{
+    char bare[64];
+
+    snprintf(bare, sizeof(bare), "%s_bare", phase);
+    report_median(run, phase, &pair->ours);
+    report_median(run, bare, &pair->bare);
+}
+
 void report_figure(const struct run *run, const char *phase, const char *unit, double value)
 {
     begin_line(run, phase);

@@ -108,27 +108,23 @@ static void side_by_side(const struct run *run, char *verb)
         end(children[i]);
 }
 
-/* A snapshot inside of so many images created and deleted, and each at once by qemu-img on images that
- * are alike, one after the other. */
-struct internal {
-    struct way create, create_bare, delete, delete_bare;
-};
-
-static void time_internal(const struct run *run, struct internal *ways, int round, int disks)
+/* A snapshot inside of so many images, and at once by qemu-img on images that are alike, one after the
+ * other. */
+static void time_internal(const struct run *run, struct both *ways, int round, int disks)
 {
     struct span start = clock_now();
     virDomainSnapshotPtr snapshot = create_internal(run);
 
-    time_round(&ways->create, round, start);
+    time_round(&ways->create.ours, round, start);
     start = clock_now();
     one_after_the_other(run, "-c", disks);
-    time_round(&ways->create_bare, round, start);
+    time_round(&ways->create.bare, round, start);
     start = clock_now();
     delete_snapshot(snapshot);
-    time_round(&ways->delete, round, start);
+    time_round(&ways->delete.ours, round, start);
     start = clock_now();
     one_after_the_other(run, "-d", disks);
-    time_round(&ways->delete_bare, round, start);
+    time_round(&ways->delete.bare, round, start);
 }
 
 /* Opens the run with the hierarchy that is there already: the library's to carry. */
@@ -143,7 +139,7 @@ static void open_with_images(struct run *run, int disks)
 /* Offline internal snapshots of three disks, also beside programs that work side by side. */
 void bench_real(struct run *run)
 {
-    struct internal ways;
+    struct both ways;
     struct way create_beside, delete_beside;
 
     open_with_images(run, DISKS);
@@ -158,11 +154,9 @@ void bench_real(struct run *run)
         side_by_side(run, "-d");
         time_round(&delete_beside, i, start);
     }
-    report_median(run, "create_internal", &ways.create);
-    report_median(run, "create_internal_bare", &ways.create_bare);
+    report_pair(run, "create_internal", &ways.create);
     report_median(run, "create_internal_beside", &create_beside);
-    report_median(run, "delete_internal", &ways.delete);
-    report_median(run, "delete_internal_bare", &ways.delete_bare);
+    report_pair(run, "delete_internal", &ways.delete);
     report_median(run, "delete_internal_beside", &delete_beside);
     close_run(run);
 }
@@ -170,17 +164,15 @@ void bench_real(struct run *run)
 /* The same of a domain with one disk. */
 void bench_one_disk(struct run *run)
 {
-    struct internal ways;
+    struct both ways;
 
     open_with_images(run, 1);
     for (int i = 0; i < MEDIAN_OF; i++)
         time_internal(run, &ways, i, 1);
-    report_median(run, "create_one_disk", &ways.create);
-    report_median(run, "create_one_disk_bare", &ways.create_bare);
-    report_excess(run, "create_one_disk_excess", &ways.create, &ways.create_bare);
-    report_median(run, "delete_one_disk", &ways.delete);
-    report_median(run, "delete_one_disk_bare", &ways.delete_bare);
-    report_excess(run, "delete_one_disk_excess", &ways.delete, &ways.delete_bare);
+    report_pair(run, "create_one_disk", &ways.create);
+    report_excess(run, "create_one_disk_excess", &ways.create.ours, &ways.create.bare);
+    report_pair(run, "delete_one_disk", &ways.delete);
+    report_excess(run, "delete_one_disk_excess", &ways.delete.ours, &ways.delete.bare);
     close_run(run);
 }
 
@@ -221,7 +213,7 @@ static void commit_overlay(const struct run *run, char guest)
 /* The offline external snapshot of one disk deleted: 8 MiB go into the image below. */
 void bench_merge(struct run *run)
 {
-    struct way merge, bare;
+    struct pair merge;
 
     open_with_images(run, 1);
     for (int i = 0; i < MEDIAN_OF; i++) {
@@ -233,12 +225,11 @@ void bench_merge(struct run *run)
         write_to_overlay(run, 'b', i);
         start = clock_now();
         delete_snapshot(snapshot);
-        time_round(&merge, i, start);
+        time_round(&merge.ours, i, start);
         start = clock_now();
         commit_overlay(run, 'b');
-        time_round(&bare, i, start);
+        time_round(&merge.bare, i, start);
     }
-    report_median(run, "delete_external", &merge);
-    report_median(run, "delete_external_bare", &bare);
+    report_pair(run, "delete_external", &merge);
     close_run(run);
 }

@@ -75,49 +75,41 @@ static void bare_merge(struct guest *twin, const char *overlay)
 }
 
 /* Overlay made, and merged again. */
-struct external {
-    struct way create, create_bare, delete, delete_bare;
-};
-
-static void time_external(const struct run *run, struct guest *twin, struct external *ways, int round)
+static void time_external(const struct run *run, struct guest *twin, struct both *ways, int round)
 {
     char overlay[PATH_SIZE];
     struct span start = clock_now();
     virDomainSnapshotPtr snapshot = create_external(run);
 
-    time_round(&ways->create, round, start);
+    time_round(&ways->create.ours, round, start);
     overlay_path(overlay, run, 'b');
     start = clock_now();
     bare_external(twin, overlay);
-    time_round(&ways->create_bare, round, start);
+    time_round(&ways->create.bare, round, start);
     start = clock_now();
     delete_snapshot(snapshot);
-    time_round(&ways->delete, round, start);
+    time_round(&ways->delete.ours, round, start);
     start = clock_now();
     bare_merge(twin, overlay);
-    time_round(&ways->delete_bare, round, start);
+    time_round(&ways->delete.bare, round, start);
 }
 
 /* Memory and disk inside of the image. */
-struct internal {
-    struct way create, create_bare, delete, delete_bare;
-};
-
-static void time_internal(const struct run *run, struct guest *twin, struct internal *ways, int round)
+static void time_internal(const struct run *run, struct guest *twin, struct both *ways, int round)
 {
     struct span start = clock_now();
     virDomainSnapshotPtr snapshot = create_internal(run);
 
-    time_round(&ways->create, round, start);
+    time_round(&ways->create.ours, round, start);
     start = clock_now();
     command_line(twin, "savevm real");
-    time_round(&ways->create_bare, round, start);
+    time_round(&ways->create.bare, round, start);
     start = clock_now();
     delete_snapshot(snapshot);
-    time_round(&ways->delete, round, start);
+    time_round(&ways->delete.ours, round, start);
     start = clock_now();
     command_line(twin, "delvm real");
-    time_round(&ways->delete_bare, round, start);
+    time_round(&ways->delete.bare, round, start);
 }
 
 /* The firmware finds nothing to boot, and waits. */
@@ -157,8 +149,7 @@ static void stop_measured(struct guest *ours, struct run *run)
 void bench_live(struct run *run)
 {
     static struct guest ours, twin;
-    struct internal internal;
-    struct external external;
+    struct both internal, external;
 
     if (api_is_libvirt())
         guard_libvirts_guest(run);
@@ -174,13 +165,9 @@ void bench_live(struct run *run)
         time_external(run, &twin, &external, i);
     stop_measured(&ours, run);
     stop_guest(&twin);
-    report_median(run, "live_internal", &internal.create);
-    report_median(run, "live_internal_bare", &internal.create_bare);
-    report_median(run, "live_internal_delete", &internal.delete);
-    report_median(run, "live_internal_delete_bare", &internal.delete_bare);
-    report_median(run, "live_external", &external.create);
-    report_median(run, "live_external_bare", &external.create_bare);
-    report_median(run, "live_external_delete", &external.delete);
-    report_median(run, "live_external_delete_bare", &external.delete_bare);
+    report_pair(run, "live_internal", &internal.create);
+    report_pair(run, "live_internal_delete", &internal.delete);
+    report_pair(run, "live_external", &external.create);
+    report_pair(run, "live_external_delete", &external.delete);
     close_run(run);
 }
